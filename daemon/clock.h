@@ -1,0 +1,12 @@
+/*
+ * clock: the time. Read here once per wake-up and passed on as `now_ms`.
+ */
+#ifndef MXWAY_DAEMON_CLOCK_H
+#define MXWAY_DAEMON_CLOCK_H
+
+#include <stdint.h>
+
+/* CLOCK_MONOTONIC in milliseconds: a step of the wall clock does not move it. */
+int64_t clock_now_ms(void);
+
+#endif

@@ -1,0 +1,71 @@
+/*
+ * stats: counters, one set a thread, summed when read.
+ *
+ * Each thread that counts owns a struct stats and is its only writer, so that
+ * counting is a plain load and store on a line no other thread writes.
+ * The table below is the list, the documentation and the order of printing.
+ */
+#ifndef MXWAY_DAEMON_STATS_H
+#define MXWAY_DAEMON_STATS_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+/* X(NAME, "name as printed", "what it counts") */
+#define STATS_TABLE(X)                                                                                       \
+  X(REQUESTS, "requests", "lookup requests read")                                                            \
+  X(REQUESTS_BAD, "requests-bad", "requests refused: malformed or with a value not known here")              \
+  X(REQUESTS_INVALID_NAME, "requests-invalid-name", "requests whose domain is no name")                      \
+  X(HITS, "hits", "answers from memory")                                                                     \
+  X(MISSES, "misses", "requests passed to the resolver")                                                     \
+  X(ANSWERS_LATE, "answers-late", "answers whose client was gone")                                           \
+  X(CONNECTIONS, "connections", "client connections accepted")                                               \
+  X(CONNECTIONS_REFUSED, "connections-refused", "connections closed at once: over max-connections")          \
+  X(CONNECTIONS_BROKEN, "connections-broken", "connections closed because framing was lost")                 \
+  X(CONNECTIONS_PAUSED, "connections-paused", "times a client was not read because it does not read")        \
+  X(LOOKUPS_COALESCED, "lookups-coalesced", "misses that joined a lookup under way")                         \
+  X(LOOKUPS_DEADLINE, "lookups-deadline", "lookups answered DEADLINE")                                       \
+  X(LOOKUPS_OVERLOAD, "lookups-overload", "lookups answered OVERLOAD")                                       \
+  X(DNS_QUERIES, "dns-queries", "queries sent to upstream servers, retries included")                        \
+  X(DNS_ANSWERS, "dns-answers", "replies used")                                                              \
+  X(DNS_TIMEOUTS, "dns-timeouts", "queries without a reply in query-timeout")                                \
+  X(DNS_FAILOVERS, "dns-failovers", "queries sent again to another server")                                  \
+  X(DNS_MALFORMED, "dns-malformed", "replies that could not be read")                                        \
+  X(DNS_CHANNELS, "dns-channels", "upstream channels opened: each brings a new source port")                 \
+  X(CACHE_EVICTIONS, "cache-evictions", "domains evicted while they were still good")                        \
+  X(CACHE_EXPIRATIONS, "cache-expirations", "domains removed after their life")
+
+enum stats_counter {
+#define STATS_ENUM(id, name, text) STATS_##id,
+  STATS_TABLE(STATS_ENUM)
+#undef STATS_ENUM
+      STATS_COUNT
+};
+
+struct stats {
+  _Alignas(64) _Atomic uint64_t counters[STATS_COUNT];
+  struct stats *next; /* of all threads; written once, by stats_register */
+};
+
+/* Adds one. Only the owning thread. Never a read-modify-write. */
+static inline void stats_add(struct stats *stats, enum stats_counter counter) {
+  uint64_t value = atomic_load_explicit(&stats->counters[counter], memory_order_relaxed);
+  atomic_store_explicit(&stats->counters[counter], value + 1, memory_order_relaxed);
+}
+
+/* Adds a thread's counters to those that are summed. `stats` is lent until the
+ * process ends or stats_forget_all. Any thread. */
+void stats_register(struct stats *stats);
+
+/* Forgets every registered set, so that they can be freed. No thread may count. */
+void stats_forget_all(void);
+
+/* The sum over all threads. Any thread; the values of counters that move while
+ * they are summed may be a moment old. */
+uint64_t stats_sum(enum stats_counter counter);
+
+/* The counter's name and what it counts; static storage. */
+const char *stats_name(enum stats_counter counter);
+const char *stats_text(enum stats_counter counter);
+
+#endif
