@@ -1,0 +1,77 @@
+/*
+ * qsbr: when may the writer free what readers might still look at?
+ *
+ * Quiescent-state-based reclamation for one writer and many readers. A reader
+ * is online while it handles one wake-up of its loop and offline while it
+ * waits. What the writer has unlinked is freed once every reader has been
+ * offline, or has come online anew, since. Readers never wait and never take a lock;
+ * the writer never waits either: it frees at its next call what has become free.
+ *
+ * Invariants: an epoch only grows; a reader's epoch is 0 while offline, else
+ * not above the writer's; an object retired at epoch e is freed only when every reader's
+ * epoch is 0 or above e.
+ *
+ * C11 atomics throughout, so that ThreadSanitizer sees the ordering, and the
+ * frees happen in the writer's thread, so that its accounts stay exact.
+ */
+#ifndef MXWAY_DAEMON_QSBR_H
+#define MXWAY_DAEMON_QSBR_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* One reading thread's mark. Alone on its cache line. */
+struct qsbr_reader {
+  _Alignas(64) _Atomic uint64_t epoch;
+  struct qsbr_reader *next;
+};
+
+struct qsbr_retired {
+  void *object;
+  uint64_t epoch;
+};
+
+struct qsbr {
+  _Alignas(64) _Atomic uint64_t epoch; /* written by the writer alone */
+  struct qsbr_reader *readers;         /* fixed before the threads start */
+  struct qsbr_retired *ring;           /* the retired, oldest first */
+  size_t capacity, head, count;        /* capacity is a power of two */
+  void (*release)(void *context, void *object);
+  void *context;
+};
+
+/* `release` frees an object; called in the writer's thread only.
+ * Returns 0 or ERR_NOMEM. */
+int qsbr_init(struct qsbr *qsbr, void (*release)(void *context, void *object), void *context);
+
+/* Frees everything retired. No reader may be online. */
+void qsbr_fini(struct qsbr *qsbr);
+
+/* Adds a reader, lent until fini. Before any thread uses `qsbr`. */
+void qsbr_add_reader(struct qsbr *qsbr, struct qsbr_reader *reader);
+
+/* Reader: from here until qsbr_offline, what is found by following published
+ * pointers stays alive. Cost: one load, one store, one fence. */
+static inline void qsbr_online(struct qsbr *qsbr, struct qsbr_reader *reader) {
+  uint64_t epoch = atomic_load_explicit(&qsbr->epoch, memory_order_acquire);
+  atomic_store_explicit(&reader->epoch, epoch, memory_order_relaxed);
+  /* Pairs with the fence in qsbr_collect: either the writer sees this reader, or
+   * this reader sees what the writer has unlinked. */
+  atomic_thread_fence(memory_order_seq_cst);
+}
+
+/* Reader: keeps nothing it found. */
+static inline void qsbr_offline(struct qsbr_reader *reader) {
+  atomic_store_explicit(&reader->epoch, 0, memory_order_release);
+}
+
+/* Writer: takes `object`, already unlinked, and releases it when no reader can hold it.
+ * Never fails: without memory for the list it waits for the readers. */
+void qsbr_retire(struct qsbr *qsbr, void *object);
+
+/* Writer: releases what has become free. Returns how many are still held.
+ * Cost: one load a reader, then one step an object. */
+size_t qsbr_collect(struct qsbr *qsbr);
+
+#endif
