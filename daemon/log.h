@@ -26,6 +26,9 @@ void log_set_level(enum log_level level);
 /* "error", "warning", "notice", "info", "debug" to a level; false for another word. */
 bool log_level_parse(const char *word, enum log_level *level);
 
+/* The word of `level`; static storage. */
+const char *log_level_name(enum log_level level);
+
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_notice(const char *format, ...) __attribute__((format(printf, 1, 2)));
