@@ -6,7 +6,8 @@
  * literal (RFC 5321 section 4.1.3). Pure: no clock, no state, no query.
  *
  * Invariants of a domain: 1 <= length <= 253, every label 1 to 63 octets, only
- * octets 0x21 to 0x7e, no '@', no upper case, text[length] == '\0'.
+ * octets 0x21 to 0x7e, no '@', no '\\' (an escape in the text form of names, RFC 1035
+ * section 5.1), no upper case, text[length] == '\0'.
  */
 #ifndef MXWAY_DAEMON_NAME_H
 #define MXWAY_DAEMON_NAME_H
@@ -40,7 +41,7 @@ enum name_error {
   NAME_TOO_LONG, /* over 253 octets, before or after IDNA */
   NAME_LABEL_TOO_LONG,
   NAME_EMPTY_LABEL,
-  NAME_BAD_CHARACTER, /* space, NUL, control or @ */
+  NAME_BAD_CHARACTER, /* space, NUL, control, @ or backslash */
   NAME_BAD_IDN,       /* not UTF-8, or IDNA (UTS 46) refuses it */
   NAME_BAD_LITERAL,
   NAME_BARE_ADDRESS, /* an IP address without brackets */

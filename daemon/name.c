@@ -1,0 +1,191 @@
+#include "name.h"
+
+#include <arpa/inet.h>
+#include <idn2.h>
+#include <string.h>
+#include <strings.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "random.h"
+
+static const char ipv6_tag[] = "IPv6:"; /* RFC 5321 section 4.1.3 */
+enum { IPV6_TAG_LENGTH = sizeof(ipv6_tag) - 1 };
+
+static uint64_t hash_seed;
+
+/* A backslash is legal in DNS, but the text form of names reads it as an escape
+ * (RFC 1035 section 5.1): it would reach the resolver as another name. */
+static bool is_allowed(uint8_t octet) {
+  return octet > 0x20 && octet < 0x7f && octet != '@' && octet != '\\';
+}
+
+static char lower(uint8_t octet) { return (char)((uint8_t)(octet - 'A') < 26 ? octet | 0x20 : octet); }
+
+/* Copies a name in lower case while checking it. NAME_BAD_IDN: there is an octet that
+ * is not ASCII, so that IDNA has to look at the name first. */
+static enum name_error copy_ascii(const uint8_t *text, size_t length, struct name *out) {
+  if (length > 0 && text[length - 1] == '.')
+    length--;
+  if (length == 0)
+    return NAME_EMPTY;
+  if (length > NAME_TEXT_MAX)
+    return NAME_TOO_LONG;
+  size_t label_length = 0;
+  for (size_t i = 0; i < length; i++) {
+    uint8_t octet = text[i];
+    if (octet == '.') {
+      if (label_length == 0)
+        return NAME_EMPTY_LABEL;
+      label_length = 0;
+    } else if (is_allowed(octet)) {
+      if (++label_length > NAME_LABEL_MAX)
+        return NAME_LABEL_TOO_LONG;
+    } else {
+      return octet < 0x80 ? NAME_BAD_CHARACTER : NAME_BAD_IDN;
+    }
+    out->text[i] = lower(octet);
+  }
+  if (label_length == 0)
+    return NAME_EMPTY_LABEL;
+  out->text[length] = '\0';
+  out->length = (uint8_t)length;
+  return NAME_OK;
+}
+
+static enum name_error idn_error(int status) {
+  switch (status) {
+  case IDN2_OK:
+    return NAME_OK;
+  case IDN2_TOO_BIG_DOMAIN:
+    return NAME_TOO_LONG;
+  case IDN2_TOO_BIG_LABEL:
+    return NAME_LABEL_TOO_LONG;
+  default:
+    return NAME_BAD_IDN;
+  }
+}
+
+/* What UTS 46 makes of the text is judged again by the ASCII rules: it maps other
+ * scripts' full stops, spaces and signs to ASCII ones. Without STD3 rules, which would
+ * refuse '_' (RFC 2181 section 11). A-labels beside the U-labels are taken as
+ * they are, as in a name that is all ASCII. copy_ascii has bounded the length. */
+static enum name_error copy_idn(const uint8_t *text, size_t length, struct name *out) {
+  uint8_t terminated[NAME_TEXT_MAX + 2]; /* 253 octets, a dot and the terminator */
+  if (memchr(text, '\0', length))
+    return NAME_BAD_CHARACTER;
+  memcpy(terminated, text, length);
+  terminated[length] = '\0';
+  uint8_t *ascii = NULL;
+  enum name_error error = idn_error(
+      idn2_lookup_u8(terminated, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL | IDN2_NO_ALABEL_ROUNDTRIP));
+  if (error != NAME_OK)
+    return error;
+  error = copy_ascii(ascii, strlen((const char *)ascii), out);
+  idn2_free(ascii);
+  return error;
+}
+
+/* inet_pton of a text without a terminator. */
+static bool parse_address(int family, const char *text, size_t length, uint8_t address[NAME_ADDRESS_MAX]) {
+  char terminated[INET6_ADDRSTRLEN];
+  if (length >= sizeof(terminated) || memchr(text, '\0', length))
+    return false;
+  memcpy(terminated, text, length);
+  terminated[length] = '\0';
+  return inet_pton(family, terminated, address) == 1;
+}
+
+/* The address is already in `out`. */
+static void make_literal(struct name *out, int family) {
+  inet_ntop(family, out->address, out->text, sizeof(out->text));
+  out->kind = NAME_LITERAL;
+  out->length = (uint8_t)strlen(out->text);
+  out->address_length = family == AF_INET ? 4 : 16;
+}
+
+/* `text` begins with a bracket. */
+static enum name_error parse_literal(const char *text, size_t length, struct name *out) {
+  if (length < 2 || text[length - 1] != ']')
+    return NAME_BAD_LITERAL;
+  const char *inner = text + 1;
+  size_t inner_length = length - 2;
+  int family = AF_INET;
+  if (inner_length >= IPV6_TAG_LENGTH && strncasecmp(inner, ipv6_tag, IPV6_TAG_LENGTH) == 0) {
+    family = AF_INET6;
+    inner += IPV6_TAG_LENGTH;
+    inner_length -= IPV6_TAG_LENGTH;
+  }
+  if (!parse_address(family, inner, inner_length, out->address))
+    return NAME_BAD_LITERAL;
+  make_literal(out, family);
+  return NAME_OK;
+}
+
+enum name_error name_parse(const uint8_t *text, size_t length, const struct name_policy *policy,
+                           struct name *out) {
+  if (length > 0 && text[0] == '[')
+    return parse_literal((const char *)text, length, out);
+  enum name_error error = copy_ascii(text, length, out);
+  if (error == NAME_BAD_IDN)
+    error = copy_idn(text, length, out);
+  if (error != NAME_OK)
+    return error;
+  /* IDNA can make a bracket of another script's; nobody who means a literal writes one so. */
+  if (out->text[0] == '[')
+    return NAME_BAD_LITERAL;
+  size_t address_length = name_as_address(out->text, out->length, out->address);
+  if (address_length > 0) {
+    if (!policy->accept_bare_ip)
+      return NAME_BARE_ADDRESS;
+    make_literal(out, address_length == 4 ? AF_INET : AF_INET6);
+    return NAME_OK;
+  }
+  if (!policy->allow_single_label && !memchr(out->text, '.', out->length))
+    return NAME_SINGLE_LABEL;
+  out->kind = NAME_DOMAIN;
+  out->address_length = 0;
+  return NAME_OK;
+}
+
+const char *name_error_text(enum name_error error) {
+  switch (error) {
+  case NAME_OK:
+    return "the name is valid";
+  case NAME_EMPTY:
+    return "the name is empty";
+  case NAME_TOO_LONG:
+    return "the name is longer than 253 octets";
+  case NAME_LABEL_TOO_LONG:
+    return "a label is longer than 63 octets";
+  case NAME_EMPTY_LABEL:
+    return "a label is empty";
+  case NAME_BAD_CHARACTER:
+    return "the name contains a space, a control character, '@' or a backslash";
+  case NAME_BAD_IDN:
+    return "the name is not a valid internationalized domain name in UTF-8";
+  case NAME_BAD_LITERAL:
+    return "the address literal is malformed";
+  case NAME_BARE_ADDRESS:
+    return "an IP address must be written in brackets";
+  case NAME_SINGLE_LABEL:
+    return "the name has a single label";
+  }
+  return "unknown error";
+}
+
+size_t name_as_address(const char *text, size_t length, uint8_t address[NAME_ADDRESS_MAX]) {
+  if (length == 0)
+    return 0;
+  /* Almost no name passes these two glances, so that a hit pays no inet_pton. */
+  if ((uint8_t)(text[length - 1] - '0') < 10 && parse_address(AF_INET, text, length, address))
+    return 4;
+  if (memchr(text, ':', length) && parse_address(AF_INET6, text, length, address))
+    return 16;
+  return 0;
+}
+
+void name_hash_init(void) { random_bytes(&hash_seed, sizeof(hash_seed)); }
+
+uint64_t name_hash(const char *text, size_t length) { return XXH3_64bits_withSeed(text, length, hash_seed); }
