@@ -1,0 +1,96 @@
+/*
+ * cache: canonical name to domain facts, for many readers and one writer.
+ *
+ * Readers are lock-free: an open-addressing table of atomic words, linear
+ * probing, one word a slot (16 bits of the hash and the entry's address), so that a probe
+ * touches an entry only where the tag agrees. The table is sized once from the
+ * byte bound and never grows: there is no pause. Removal shifts entries back
+ * towards their place; a reader that is overtaken by a shift may miss an entry that is there.
+ * That is harmless: a miss goes to the writer, which looks again (`cache_peek`).
+ *
+ * Sets and hosts are interned and counted; facts are replaced, never changed;
+ * what is unlinked is handed to qsbr. A reader may follow what it got until its
+ * qsbr_offline, the writer until it lets go of its hold.
+ *
+ * Eviction is SIEVE: a hit sets the entry's mark and writes nothing else; the hand walks
+ * from the oldest to the newest, takes marks away and evicts what has none. What has
+ * expired is evicted whatever its mark.
+ *
+ * Invariants: bytes <= bound after every put, unless one entry alone exceeds it;
+ * entries <= 3/4 of the slots; each entry in the table is in the list, and vice versa;
+ * a host's refs = sets that name it + holds; a set's refs = entries that point at it.
+ *
+ * Time is an argument. No system call but those of malloc.
+ */
+#ifndef MXWAY_DAEMON_CACHE_H
+#define MXWAY_DAEMON_CACHE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "facts.h"
+#include "qsbr.h"
+#include "stats.h"
+
+struct cache;
+
+/* A cache of at most `size_bytes` (all told: table, entries, sets, hosts, malloc's
+ * overhead). `stats` counts evictions, lent. Returns NULL without memory. */
+struct cache *cache_create(size_t size_bytes, struct stats *stats);
+
+/* No reader may be left. */
+void cache_destroy(struct cache *cache);
+
+/* The reclamation that readers announce themselves to. */
+struct qsbr *cache_qsbr(struct cache *cache);
+
+/* ---- readers, between qsbr_online and qsbr_offline ---- */
+
+/* Starts loading the slot of `hash` (name_hash of the name). */
+void cache_prefetch(const struct cache *cache, uint64_t hash);
+
+/* The facts for a canonical name, fresh or expired, or NULL; lent until qsbr_offline.
+ * No allocation, no lock; writes nothing. */
+const struct domain_facts *cache_get(const struct cache *cache, const char *name, size_t length,
+                                     uint64_t hash);
+
+/* Marks facts as used; writes only where the mark is not set. */
+void cache_mark(const struct domain_facts *facts);
+
+/* ---- the writer ---- */
+
+/* As cache_get, never missing what is there. */
+const struct domain_facts *cache_peek(const struct cache *cache, const char *name, size_t length,
+                                      uint64_t hash);
+
+/* Publishes `value` for `name`, in the place of what was there. Evicts as needed.
+ * Returns the facts with one hold for the caller, or NULL without memory (then
+ * what was there stays). */
+const struct domain_facts *cache_put(struct cache *cache, const char *name, size_t length, uint64_t hash,
+                                     const struct domain_value *value);
+
+/* Removes a name; returns whether it was there. */
+bool cache_remove(struct cache *cache, const char *name, size_t length, uint64_t hash);
+
+/* Keeps facts alive whatever happens to the table; and lets go again. */
+void cache_hold(const struct domain_facts *facts);
+void cache_release(struct cache *cache, const struct domain_facts *facts);
+
+/* Publishes a host's facts; takes `facts` (a malloc block). Evicts as needed. */
+void cache_put_host(struct cache *cache, struct host *host, struct host_facts *facts, int64_t now_ms);
+
+/* The same two for a host. */
+void cache_hold_host(struct host *host);
+void cache_release_host(struct cache *cache, struct host *host);
+
+/* Looks at the next `count` entries and removes those that expired before `now_ms`;
+ * frees what readers have left. Call now and then. */
+void cache_sweep(struct cache *cache, int64_t now_ms, size_t count);
+
+/* Entries, sets, hosts; octets in use, those still held for readers included. */
+size_t cache_count(const struct cache *cache);
+size_t cache_set_count(const struct cache *cache);
+size_t cache_host_count(const struct cache *cache);
+size_t cache_bytes(const struct cache *cache);
+
+#endif

@@ -1,0 +1,168 @@
+#include "facts.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "name.h"
+#include "wire.h"
+
+/* ---- hosts ---- */
+
+static const size_t octets_of[FAMILY_COUNT] = {[FAMILY_V6] = 16, [FAMILY_V4] = 4};
+
+/* The alias both families agree on; they differ only where one could not be asked. */
+static const char *expanded_of(const struct family_value values[FAMILY_COUNT]) {
+  const char *v6 = values[FAMILY_V6].expanded;
+  return values[FAMILY_V4].expanded[0] ? values[FAMILY_V4].expanded : v6;
+}
+
+struct host_facts *host_facts_build(const struct family_value values[FAMILY_COUNT]) {
+  const char *expanded = expanded_of(values);
+  size_t expanded_length = strlen(expanded);
+  size_t room = (size_t)FACTS_ADDRESSES_MAX * (PACKED_V6_LENGTH + PACKED_V4_LENGTH) + FACTS_NAME_SIZE + 4;
+  uint8_t packed[room], *at = packed;
+  for (enum family family = 0; family < FAMILY_COUNT; family++)
+    for (uint8_t i = 0; i < values[family].count; i++)
+      at = wire_put_string(at, FIELD_EXCHANGE_ADDRESSES, values[family].addresses[i], octets_of[family]);
+  uint8_t *end = wire_put_string(at, FIELD_EXCHANGE_EXPANDED, expanded, expanded_length);
+  size_t length = (size_t)(end - packed);
+
+  struct host_facts *facts = malloc(sizeof(*facts) + length);
+  if (!facts)
+    return NULL;
+  for (enum family family = 0; family < FAMILY_COUNT; family++) {
+    facts->expires_at_ms[family] = values[family].expires_at_ms;
+    facts->state[family] = (uint8_t)values[family].state;
+    facts->count[family] = values[family].count;
+  }
+  facts->expanded_length = (uint16_t)(end - at);
+  memcpy(facts->bytes, packed, length);
+  return facts;
+}
+
+struct host_facts *host_facts_build_address(const uint8_t *octets, size_t length) {
+  enum family own = length == 16 ? FAMILY_V6 : FAMILY_V4;
+  struct family_value values[FAMILY_COUNT] = {
+      {.state = FAMILY_NODATA, .expires_at_ms = INT64_MAX},
+      {.state = FAMILY_NODATA, .expires_at_ms = INT64_MAX},
+  };
+  values[own].state = FAMILY_OK;
+  values[own].count = 1;
+  memcpy(values[own].addresses[0], octets, length);
+  return host_facts_build(values);
+}
+
+void host_facts_unpack(const struct host_facts *facts, enum family family, struct family_value *value) {
+  value->state = FAMILY_UNKNOWN;
+  value->expires_at_ms = INT64_MIN;
+  value->count = 0;
+  value->expanded[0] = '\0';
+  if (!facts)
+    return;
+  value->state = facts->state[family];
+  value->expires_at_ms = facts->expires_at_ms[family];
+  value->count = facts->count[family];
+  const uint8_t *at = host_facts_addresses(facts, family);
+  for (uint8_t i = 0; i < value->count; i++, at += 2 + octets_of[family])
+    memcpy(value->addresses[i], at + 2, octets_of[family]);
+  if (facts->expanded_length) {
+    const uint8_t *field = host_facts_expanded(facts);
+    size_t length = field[1] & 0x7f, header = 2;
+    if (field[1] & 0x80)
+      length |= (size_t)field[header++] << 7;
+    memcpy(value->expanded, field + header, length);
+    value->expanded[length] = '\0';
+  }
+}
+
+/* ---- MX records to a set ---- */
+
+static int by_host_then_preference(const void *a, const void *b) {
+  const struct exchange_value *x = a, *y = b;
+  int order = strcmp(x->host, y->host);
+  return order ? order : (int)x->preference - (int)y->preference;
+}
+
+static int by_preference_then_host(const void *a, const void *b) {
+  const struct exchange_value *x = a, *y = b;
+  int order = (int)x->preference - (int)y->preference;
+  return order ? order : strcmp(x->host, y->host);
+}
+
+/* Keeps the first of equal hosts, which is the one with the lowest preference. */
+static void merge_duplicates(struct domain_value *value) {
+  uint16_t kept = 0;
+  for (uint16_t i = 0; i < value->count; i++) {
+    if (kept > 0 && strcmp(value->exchanges[kept - 1].host, value->exchanges[i].host) == 0) {
+      if (value->exchanges[i].host[0])
+        value->warnings |= WARNING_DUPLICATE_EXCHANGE;
+      continue;
+    }
+    if (kept != i)
+      value->exchanges[kept] = value->exchanges[i];
+    kept++;
+  }
+  value->count = kept;
+}
+
+void domain_value_normalise(struct domain_value *value, unsigned unusable_count) {
+  value->kind = DOMAIN_MX;
+  if (unusable_count > 0)
+    value->warnings |= WARNING_UNUSABLE_NAME;
+  qsort(value->exchanges, value->count, sizeof(value->exchanges[0]), by_host_then_preference);
+  merge_duplicates(value);
+  bool has_root = value->count > 0 && value->exchanges[0].host[0] == '\0'; /* "" sorts first */
+  if (has_root && value->count == 1) {
+    value->kind = DOMAIN_NULL_MX;
+    if (value->exchanges[0].preference != 0)
+      value->warnings |= WARNING_NULL_MX_NONZERO_PREFERENCE;
+    value->count = 0;
+    return;
+  }
+  if (has_root) {
+    value->warnings |= WARNING_NULL_MX_MIXED;
+    memmove(value->exchanges, value->exchanges + 1, --value->count * sizeof(value->exchanges[0]));
+  }
+  if (value->count == 0)
+    value->kind = DOMAIN_ALL_INVALID;
+  qsort(value->exchanges, value->count, sizeof(value->exchanges[0]), by_preference_then_host);
+  uint8_t octets[NAME_ADDRESS_MAX];
+  for (uint16_t i = 0; i < value->count; i++)
+    if (name_as_address(value->exchanges[i].host, strlen(value->exchanges[i].host), octets))
+      value->warnings |= WARNING_MX_IS_ADDRESS;
+}
+
+/* Packs one LookupReply.exchanges field; returns its end and the length of the message in it. */
+static uint8_t *pack_exchange(uint8_t *at, const struct exchange_value *value, size_t *inner_length) {
+  uint8_t inner[FACTS_NAME_SIZE + 16];
+  uint8_t *end = wire_put_uint(inner, FIELD_EXCHANGE_PREFERENCE, value->preference);
+  end = wire_put_string(end, FIELD_EXCHANGE_HOST, value->host, strlen(value->host));
+  *inner_length = (size_t)(end - inner);
+  return wire_put_string(at, FIELD_REPLY_EXCHANGES, inner, *inner_length);
+}
+
+struct exchange_set *exchange_set_build(const struct exchange_value *exchanges, uint16_t count,
+                                        struct host *const hosts[]) {
+  assert(count >= 1 && count <= FACTS_EXCHANGES_MAX);
+  uint8_t packed[FACTS_NAME_SIZE + 32];
+  size_t total = 0, inner_length;
+  for (uint16_t i = 0; i < count; i++)
+    total += (size_t)(pack_exchange(packed, &exchanges[i], &inner_length) - packed);
+  struct exchange_set *set = malloc(sizeof(*set) + count * sizeof(set->exchanges[0]) + total);
+  if (!set)
+    return NULL;
+  set->refs = 0;
+  set->count = count;
+  uint8_t *bytes = (uint8_t *)&set->exchanges[count], *at = bytes;
+  for (uint16_t i = 0; i < count; i++) {
+    uint8_t *end = pack_exchange(at, &exchanges[i], &inner_length);
+    set->exchanges[i] = (struct exchange){.host = hosts[i],
+                                          .preference = exchanges[i].preference,
+                                          .length = (uint16_t)(end - at),
+                                          .inner_length = (uint16_t)inner_length,
+                                          .offset = (uint32_t)(at - bytes)};
+    at = end;
+  }
+  return set;
+}

@@ -1,0 +1,199 @@
+/*
+ * facts: what the DNS said, neutral to who asks.
+ *
+ * Two kinds, immutable once published: domain facts (what the MX query said)
+ * and host facts (the addresses of an exchange). Domain facts point at an
+ * exchange set shared by all domains whose records are the same; a set points at
+ * hosts shared by all sets that name them; a host points at its facts of the moment. The
+ * cache interns, counts references and publishes; this room gives the shapes,
+ * builds them and holds the rules that turn a list of MX records into one set.
+ *
+ * A set keeps its exchanges, a host its addresses, as the protobuf bytes of
+ * mxway.v1.LookupReply, so that an answer copies them (see wire.h).
+ *
+ * Time is monotonic milliseconds. Nothing here reads a clock or frees a thing.
+ */
+#ifndef MXWAY_DAEMON_FACTS_H
+#define MXWAY_DAEMON_FACTS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "table.h"
+
+enum {
+  FACTS_EXCHANGES_MAX = 100, /* ROUTING V16 */
+  FACTS_ADDRESSES_MAX = 32,  /* of one family of one host */
+  FACTS_NAME_SIZE = 254,
+};
+
+/* Field numbers of mxway.v1 that stored bytes are packed with. */
+enum {
+  FIELD_REPLY_EXCHANGES = 12,
+  FIELD_EXCHANGE_PREFERENCE = 1,
+  FIELD_EXCHANGE_HOST = 2,
+  FIELD_EXCHANGE_EXPANDED = 3,
+  FIELD_EXCHANGE_STATUS = 4,
+  FIELD_EXCHANGE_ADDRESSES = 5,
+  FIELD_EXCHANGE_TTL = 6,
+};
+
+/* Bits; bit n is mxway.v1.Warning n. */
+enum warning {
+  WARNING_NULL_MX_NONZERO_PREFERENCE = 1 << 1,
+  WARNING_NULL_MX_MIXED = 1 << 2,
+  WARNING_MX_IS_ADDRESS = 1 << 3,
+  WARNING_MX_IS_CNAME = 1 << 4,
+  WARNING_DUPLICATE_EXCHANGE = 1 << 5,
+  WARNING_UNUSABLE_NAME = 1 << 6,
+  WARNING_TOO_MANY_MX = 1 << 7,
+};
+
+/* ---- hosts ---- */
+
+enum family { FAMILY_V6, FAMILY_V4, FAMILY_COUNT };
+
+enum family_state {
+  FAMILY_UNKNOWN,  /* never asked */
+  FAMILY_OK,       /* at least one address */
+  FAMILY_NODATA,   /* the name has no address of this family */
+  FAMILY_NXDOMAIN, /* the name does not exist */
+  FAMILY_TEMPFAIL, /* could not be learned */
+  FAMILY_LOOP,     /* the aliases loop or are too many */
+};
+
+/* What one address query said. */
+struct family_value {
+  enum family_state state;
+  int64_t expires_at_ms;
+  uint8_t count;                              /* with FAMILY_OK */
+  uint8_t addresses[FACTS_ADDRESSES_MAX][16]; /* the first 4 octets for IPv4 */
+  char expanded[FACTS_NAME_SIZE];             /* end of the alias chain; "" for no alias */
+};
+
+struct host_facts {
+  int64_t expires_at_ms[FAMILY_COUNT];
+  uint8_t state[FAMILY_COUNT]; /* enum family_state */
+  uint8_t count[FAMILY_COUNT];
+  uint16_t expanded_length; /* octets of the packed field `expanded`, 0 without an alias */
+  uint8_t bytes[];          /* packed: addresses v6, addresses v4, expanded */
+};
+
+enum { PACKED_V6_LENGTH = 18, PACKED_V4_LENGTH = 6 };
+
+struct host {
+  struct table_node node;                   /* the cache's */
+  _Atomic(const struct host_facts *) facts; /* NULL before the first */
+  uint32_t refs;                            /* the cache's */
+  uint8_t length;
+  bool is_address; /* the name is an address (ROUTING V12) */
+  char name[];     /* terminated */
+};
+
+/* The packed addresses of one family, each PACKED_V6_LENGTH or PACKED_V4_LENGTH. */
+static inline const uint8_t *host_facts_addresses(const struct host_facts *facts, enum family family) {
+  return facts->bytes + (family == FAMILY_V4 ? facts->count[FAMILY_V6] * (size_t)PACKED_V6_LENGTH : 0);
+}
+
+/* The packed field `expanded`. */
+static inline const uint8_t *host_facts_expanded(const struct host_facts *facts) {
+  return facts->bytes + facts->count[FAMILY_V6] * (size_t)PACKED_V6_LENGTH +
+         facts->count[FAMILY_V4] * (size_t)PACKED_V4_LENGTH;
+}
+
+/* Whether every family is known and holds at `now_ms`. */
+static inline bool host_facts_are_fresh(const struct host_facts *facts, int64_t now_ms) {
+  return facts && facts->expires_at_ms[FAMILY_V6] > now_ms && facts->expires_at_ms[FAMILY_V4] > now_ms;
+}
+
+/* Builds facts from what the two queries said. Returns a block for free(), or NULL. */
+struct host_facts *host_facts_build(const struct family_value values[FAMILY_COUNT]);
+
+/* The facts of a host that is the address `octets` itself: they never expire. */
+struct host_facts *host_facts_build_address(const uint8_t *octets, size_t length);
+
+/* The inverse of host_facts_build for one family, so that the other can be
+ * renewed alone. NULL facts give FAMILY_UNKNOWN, expired for ever. */
+void host_facts_unpack(const struct host_facts *facts, enum family family, struct family_value *value);
+
+/* ---- exchange sets ---- */
+
+struct exchange {
+  struct host *host;
+  uint16_t preference;
+  uint16_t length;       /* of the packed LookupReply.exchanges field */
+  uint16_t inner_length; /* of the Exchange message in it: the field's last octets */
+  uint16_t unused;
+  uint32_t offset; /* of the field in exchange_set_bytes() */
+};
+
+struct exchange_set {
+  struct table_node node;      /* the cache's */
+  uint32_t refs;               /* the cache's */
+  uint16_t count;              /* 1 to FACTS_EXCHANGES_MAX */
+  struct exchange exchanges[]; /* by preference, then by name; no host twice; then the bytes */
+};
+
+static inline const uint8_t *exchange_set_bytes(const struct exchange_set *set) {
+  return (const uint8_t *)&set->exchanges[set->count];
+}
+
+/* ---- domains ---- */
+
+enum domain_kind {
+  DOMAIN_MX,      /* `set` holds the usable exchanges */
+  DOMAIN_NULL_MX, /* RFC 7505 */
+  DOMAIN_NODATA,  /* no MX: `set` is the canonical domain itself, preference 0 (RFC 5321 5.1) */
+  DOMAIN_NXDOMAIN,
+  DOMAIN_ALL_INVALID, /* MX records, none naming a possible host */
+  DOMAIN_FAILED,      /* `cause` says which verdict */
+};
+
+struct domain_facts {
+  const struct exchange_set *set; /* with DOMAIN_MX and DOMAIN_NODATA, else NULL */
+  int64_t stored_at_ms;           /* when the DNS said so */
+  int64_t expires_at_ms;
+  uint16_t warnings; /* enum warning */
+  uint8_t kind;      /* enum domain_kind */
+  uint8_t cause;     /* enum verdict, with DOMAIN_FAILED */
+  uint8_t name_length;
+  uint8_t canonical_length; /* 0: the name is canonical itself */
+  char text[];              /* name, then canonical where it differs; not terminated */
+};
+
+static inline const char *domain_canonical(const struct domain_facts *facts, size_t *length) {
+  *length = facts->canonical_length ? facts->canonical_length : facts->name_length;
+  return facts->canonical_length ? facts->text + facts->name_length : facts->text;
+}
+
+/* What is to become domain facts. */
+struct exchange_value {
+  uint16_t preference;
+  char host[FACTS_NAME_SIZE];
+};
+
+struct domain_value {
+  enum domain_kind kind;
+  uint8_t cause;
+  uint16_t warnings;
+  int64_t stored_at_ms, expires_at_ms;
+  char canonical[FACTS_NAME_SIZE]; /* "" where it is the name itself */
+  uint16_t count;
+  struct exchange_value exchanges[FACTS_EXCHANGES_MAX];
+};
+
+/* Turns `value->exchanges` as the wire had them into a set: sorted by preference
+ * (ROUTING V1) then name, duplicates merged at the lowest preference (V15), the root ("")
+ * alone as DOMAIN_NULL_MX (V8, RFC 7505 section 3) or dropped beside others (V9). Sets
+ * kind, count and warnings. `unusable_count` records had no possible host name and are not
+ * in the list; with nothing left the kind is DOMAIN_ALL_INVALID (V11). */
+void domain_value_normalise(struct domain_value *value, unsigned unusable_count);
+
+/* Builds a set of `count` exchanges whose hosts are `hosts`, in the same order.
+ * Returns a block for free() with refs 0, or NULL. */
+struct exchange_set *exchange_set_build(const struct exchange_value *exchanges, uint16_t count,
+                                        struct host *const hosts[]);
+
+#endif
