@@ -452,9 +452,9 @@ static void blank(char *from, const char *end) {
       *from = ' ';
 }
 
-/* The end of the string that begins at `at`, NULL with a reason if it is not closed. */
+/* The end of the string that begins at `at`; NULL with a reason if libconfuse could lose its way in it. */
 static char *skip_string(char *at, const char **reason) {
-  char quote = *at++;
+  const char quote = *at++;
   for (; *at != quote; at++) {
     *reason = "a string is not closed";
     if (!*at)
@@ -464,19 +464,35 @@ static char *skip_string(char *at, const char **reason) {
       if (isdigit((unsigned char)at[1]) || at[1] == 'x')
         return NULL;
     }
-    if (*at == '\\' && at[1])
+    if (*at == '\\' && at[1]) {
       at++;
+    } else if (strncmp(at, "${", 2) == 0 && quote == '"') {
+      *reason = "a ${ is not closed";
+      at += strcspn(at, "}\"\n");
+      if (*at != '}')
+        return NULL;
+    }
   }
   return at + 1;
 }
 
+static char *skip_word(char *at, const char **reason) {
+  size_t length = strcspn(at, " #\"'\t\n\r={}()+,*");
+  if (length > 0 && strncmp(at + length - 1, "${", 2) == 0) {
+    *reason = "a ${ outside of double quotes";
+    return NULL;
+  }
+  return at + (length ? length : 1);
+}
+
 /* libconfuse counts a comment as several lines, stops at one inside a list,
- * takes an open one for the end of the file, and after an error inside a string begins the
- * next file there. So comments are blanked and strings checked before it reads. */
+ * takes an open one for the end of the file, and after an error inside a string
+ * begins the next file there. So comments are blanked and strings checked
+ * before it reads. */
 static int prepare(char *text) {
   const char *reason = "a comment is not closed";
   for (char *at = text; *at;) {
-    char *end = at + 1;
+    char *end = at;
     if (*at == '"' || *at == '\'') {
       end = skip_string(at, &reason);
     } else if (*at == '#' || strncmp(at, "//", 2) == 0) {
@@ -487,8 +503,7 @@ static int prepare(char *text) {
       if (end)
         blank(at, end += 2);
     } else {
-      size_t word = strcspn(at, " #\"'\t\n\r={}()+,*");
-      end = at + (word ? word : 1);
+      end = skip_word(at, &reason);
     }
     if (!end)
       return fail_at(text, at, reason);

@@ -48,8 +48,9 @@ struct config {
 /* The defaults of the table. upstream_count is 0: resolv.conf decides. */
 void config_init(struct config *config);
 
-/* Reads `path` over `*config`. Returns 0; or ERR_CONFIG with `*config`
- * untouched and a message without newline in `error`. */
+/* Reads `path` over `*config`. Of two settings of one option the last wins. Returns 0;
+ * or ERR_CONFIG with `*config` untouched and a message without newline in `error`.
+ * One file at a time in a process: libconfuse's scanner is global. */
 int config_parse_file(struct config *config, const char *path, char error[CONFIG_ERROR_SIZE]);
 
 /* Sets one option from "name=value" (the command line's -o). A list option
