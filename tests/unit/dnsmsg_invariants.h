@@ -26,6 +26,24 @@ static inline bool dnsmsg_is_canonical(const char *text) {
   return length == 0 || label_length > 0;
 }
 
+/* The name a message of others asks about, if it is plain; else one that is hardly in it.
+ * Returns where the question's type should be. */
+static inline size_t dnsmsg_question_name(const uint8_t *bytes, size_t length, char name[DNSMSG_NAME_SIZE]) {
+  size_t at = 12, used = 0;
+  while (at < length && bytes[at] > 0 && bytes[at] < 64 && at + bytes[at] < length &&
+         used + bytes[at] < DNSMSG_NAME_SIZE - 2) {
+    if (used > 0)
+      name[used++] = '.';
+    for (size_t i = at + 1; i <= at + bytes[at]; i++)
+      name[used++] = (char)(bytes[i] >= 'A' && bytes[i] <= 'Z' ? bytes[i] + 32 : bytes[i]);
+    at += 1u + bytes[at];
+  }
+  name[used] = '\0';
+  if (!dnsmsg_is_canonical(name))
+    memcpy(name, "d.test", sizeof("d.test"));
+  return at + 1;
+}
+
 /* The invariant broken, or NULL. */
 static inline const char *dnsmsg_broken_invariant(const struct dnsmsg *out, const char *qname,
                                                   uint16_t qtype) {

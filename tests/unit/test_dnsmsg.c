@@ -895,30 +895,11 @@ static void random_mutations_are_survived(void **state) {
   }
 }
 
-/* The name of the question, if it is plain; else a name that is not in the message. */
-static void question_name(const uint8_t *bytes, size_t length, char name[DNSMSG_NAME_SIZE], size_t *type_at) {
-  size_t at = DNS_HEADER_LENGTH, used = 0;
-  while (at < length && bytes[at] > 0 && bytes[at] < 64 && at + bytes[at] < length &&
-         used + bytes[at] < 250) {
-    if (used > 0)
-      name[used++] = '.';
-    for (size_t i = 1; i <= bytes[at]; i++)
-      name[used++] =
-          (char)(bytes[at + i] >= 'A' && bytes[at + i] <= 'Z' ? bytes[at + i] + 32 : bytes[at + i]);
-    at += 1u + bytes[at];
-  }
-  name[used] = '\0';
-  *type_at = at + 1;
-  if (!dnsmsg_is_canonical(name))
-    memcpy(name, "d.test", sizeof("d.test"));
-}
-
 /* As it is, and as a reply to each question of ours. */
 static void parse_foreign(uint8_t *bytes, size_t length) {
   static const uint16_t types[] = {DNSMSG_MX, DNSMSG_A, DNSMSG_AAAA};
   char name[DNSMSG_NAME_SIZE];
-  size_t type_at;
-  question_name(bytes, length, name, &type_at);
+  size_t type_at = dnsmsg_question_name(bytes, length, name);
   for (size_t i = 0; i < 3; i++)
     parse_bytes(bytes, length, name, types[i]);
   if (type_at + 4 > length)
