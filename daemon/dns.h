@@ -1,0 +1,66 @@
+/*
+ * dns: asks upstream servers one question and gets one reply or a reason.
+ *
+ * Retries and fails over: a query goes to the best server; silence and network errors
+ * move it to the next one up to `tries`, a reply that helps nobody (SERVFAIL, REFUSED,
+ * NOTIMP, FORMERR, malformed) to each other server once. A server that was silent is
+ * asked last for a while. FORMERR to EDNS is asked once more without OPT (RFC 6891
+ * section 7), TC over TCP. The deadline of a whole lookup is the caller's.
+ *
+ * Bounded: at most `max_queries` are under way, `max_queue` wait behind them.
+ * Query ids come from the kernel's generator, source ports change with the
+ * channel every few hundred queries.
+ *
+ * One thread, one libev loop. Reads the clock for its callbacks.
+ */
+#ifndef MXWAY_DAEMON_DNS_H
+#define MXWAY_DAEMON_DNS_H
+
+#include <ev.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "dnsmsg.h"
+#include "stats.h"
+
+enum { DNS_SERVERS_MAX = 8 };
+
+struct dns_options {
+  const struct sockaddr_storage *servers[DNS_SERVERS_MAX]; /* lent for dns_create */
+  size_t server_count;                                     /* 1 to DNS_SERVERS_MAX */
+  uint32_t timeout_ms;                                     /* of one try */
+  uint32_t tries;
+  uint32_t max_queries, max_queue;
+};
+
+enum dns_result {
+  DNS_REPLIED,     /* a reply, of any outcome */
+  DNS_TIMED_OUT,   /* silence from every server that was tried */
+  DNS_UNREACHABLE, /* no server could be reached, or refused TCP after TC */
+};
+
+/* `message` is lent for the call, NULL unless DNS_REPLIED. */
+typedef void dns_done_fn(void *context, enum dns_result result, const struct dnsmsg *message, int64_t now_ms);
+
+struct dns;
+struct dns_query;
+
+/* Returns 0 and gives `*dns`, or ERR_NOMEM. `loop` and `stats` are lent. */
+int dns_create(struct ev_loop *loop, const struct dns_options *options, struct stats *stats,
+               struct dns **dns);
+
+/* Ends everything; no callback follows. */
+void dns_destroy(struct dns *dns);
+
+/* Asks for `name` (canonical text, at most 253 octets, no '\\') and `qtype`.
+ * Returns 0 and gives `*query`; then `done` is called exactly once, never before this returns
+ * and never after dns_cancel; the query is gone when it is called. Or ERR_OVERLOAD when the
+ * queue is full, or ERR_NOMEM. */
+int dns_ask(struct dns *dns, const char *name, uint16_t qtype, dns_done_fn *done, void *context,
+            struct dns_query **query);
+
+/* Forgets a query that has not called back. Takes `query`. */
+void dns_cancel(struct dns_query *query);
+
+#endif

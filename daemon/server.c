@@ -1,0 +1,415 @@
+#include "server.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "log.h"
+
+enum {
+  INPUT_BYTES = 64 * 1024,
+  PARTIAL_BYTES = FRAME_REQUEST_MAX + FRAME_HEADER_MAX, /* a frame half read */
+  OUTPUT_BYTES = 256 * 1024,
+};
+
+/* How long accepting rests when the process is out of descriptors. */
+static const double ACCEPT_PAUSE_S = 0.1;
+
+struct connection {
+  struct server *server;
+  ev_io readable, writable;
+  struct connection_ref ref;
+  struct connection *next_free;
+  /* Read but not handed on: at most one frame, or more while the client is paused. */
+  uint8_t *partial;
+  size_t partial_length;
+  /* Answered but not written. */
+  uint8_t *pending;
+  size_t pending_at, pending_length, pending_capacity;
+  unsigned outstanding; /* promised answers */
+  bool is_open, is_broken, at_end, is_paused;
+};
+
+struct server {
+  struct ev_loop *loop;
+  ev_io acceptable;
+  ev_timer accept_pause;
+  _Atomic uint32_t *connection_count;
+  uint32_t max_connections;
+  struct stats *stats;
+  server_frames_fn *on_frames;
+  void *context;
+  struct connection **connections; /* by index; never freed before the server */
+  size_t capacity, used;
+  struct connection *free;
+  struct connection *current; /* whose answers gather in `output` */
+  size_t output_length;
+  bool is_stopped;
+  uint8_t input[INPUT_BYTES];
+  uint8_t output[OUTPUT_BYTES];
+};
+
+static void update(struct connection *connection);
+
+/* ---- output ---- */
+
+static size_t unwritten(const struct connection *connection) {
+  return connection->pending_length - connection->pending_at;
+}
+
+/* Makes room for `length` more octets behind what is pending. */
+static bool grow_pending(struct connection *connection, size_t length) {
+  if (connection->pending_at > 0) {
+    memmove(connection->pending, connection->pending + connection->pending_at, unwritten(connection));
+    connection->pending_length = unwritten(connection);
+    connection->pending_at = 0;
+  }
+  size_t needed = connection->pending_length + length;
+  if (needed <= connection->pending_capacity)
+    return true;
+  size_t capacity = connection->pending_capacity ? connection->pending_capacity : 4096;
+  while (capacity < needed)
+    capacity *= 2;
+  uint8_t *pending = realloc(connection->pending, capacity);
+  if (!pending) {
+    connection->is_broken = true;
+    return false;
+  }
+  connection->pending = pending;
+  connection->pending_capacity = capacity;
+  return true;
+}
+
+/* Sends what the socket takes; returns how many octets, 0 also when it is gone. */
+static size_t send_some(struct connection *connection, const uint8_t *bytes, size_t length) {
+  ssize_t sent;
+  do
+    sent = send(connection->readable.fd, bytes, length, MSG_NOSIGNAL);
+  while (sent < 0 && errno == EINTR);
+  if (sent >= 0)
+    return (size_t)sent;
+  if (errno != EAGAIN && errno != EWOULDBLOCK)
+    connection->is_broken = true;
+  return 0;
+}
+
+static void write_pending(struct connection *connection) {
+  connection->pending_at +=
+      send_some(connection, connection->pending + connection->pending_at, unwritten(connection));
+  if (unwritten(connection) == 0) {
+    free(connection->pending);
+    connection->pending = NULL;
+    connection->pending_at = connection->pending_length = connection->pending_capacity = 0;
+  }
+}
+
+/* Writes `bytes`, or keeps what the socket does not take. */
+static void put_output(struct connection *connection, const uint8_t *bytes, size_t length) {
+  if (connection->is_broken)
+    return;
+  if (unwritten(connection) == 0) {
+    size_t sent = send_some(connection, bytes, length);
+    bytes += sent;
+    length -= sent;
+  }
+  if (length == 0 || connection->is_broken || !grow_pending(connection, length))
+    return;
+  memcpy(connection->pending + connection->pending_length, bytes, length);
+  connection->pending_length += length;
+}
+
+/* Writes what has gathered for the connection that is being read. */
+static void flush(struct server *server) {
+  size_t length = server->output_length;
+  server->output_length = 0;
+  if (length > 0)
+    put_output(server->current, server->output, length);
+}
+
+uint8_t *server_reserve(struct connection *connection, size_t length) {
+  struct server *server = connection->server;
+  assert(connection == server->current && length <= OUTPUT_BYTES);
+  if (server->output_length + length > OUTPUT_BYTES)
+    flush(server);
+  return server->output + server->output_length;
+}
+
+void server_commit(struct connection *connection, size_t length) {
+  connection->server->output_length += length;
+}
+
+/* ---- input ---- */
+
+static bool must_pause(const struct connection *connection) {
+  return connection->outstanding >= SERVER_OUTSTANDING_MAX ||
+         unwritten(connection) > SERVER_OUTPUT_PAUSE_BYTES;
+}
+
+/* The most frames to hand on now, so that none goes beyond OUTSTANDING_MAX. */
+static size_t batch_size(const struct connection *connection) {
+  size_t left = SERVER_OUTSTANDING_MAX - connection->outstanding;
+  return left < SERVER_BATCH_MAX ? left : SERVER_BATCH_MAX;
+}
+
+/* Hands on the frames at the start of `bytes`, a batch at a time; stops where the
+ * client must wait. Returns how many octets are used up. */
+static size_t hand_on(struct connection *connection, const uint8_t *bytes, size_t length) {
+  struct server *server = connection->server;
+  size_t at = 0;
+  enum frame_state state = FRAME_COMPLETE;
+  while (state == FRAME_COMPLETE && !connection->is_broken && !must_pause(connection)) {
+    struct frame frames[SERVER_BATCH_MAX];
+    size_t count = 0, most = batch_size(connection);
+    while (count < most && (state = frame_parse(bytes + at, length - at, FRAME_REQUEST_MAX,
+                                                &frames[count])) == FRAME_COMPLETE) {
+      at += frames[count].header_length + frames[count].body_length;
+      count++;
+    }
+    if (count > 0)
+      server->on_frames(server->context, connection, frames, count);
+    if (server->output_length > OUTPUT_BYTES / 2)
+      flush(server);
+  }
+  flush(server);
+  if (state == FRAME_BROKEN)
+    server_break(connection);
+  return at;
+}
+
+/* Keeps what was not used up; true unless there is no memory. */
+static bool keep_partial(struct connection *connection, const uint8_t *bytes, size_t length) {
+  if (length > 0 && !connection->partial && !(connection->partial = malloc(PARTIAL_BYTES)))
+    return false;
+  if (length > 0)
+    memmove(connection->partial, bytes, length);
+  connection->partial_length = length;
+  return true;
+}
+
+static void consume(struct connection *connection, const uint8_t *bytes, size_t length) {
+  connection->server->current = connection;
+  size_t used = hand_on(connection, bytes, length);
+  connection->server->current = NULL;
+  if (!connection->is_broken && !keep_partial(connection, bytes + used, length - used))
+    connection->is_broken = true;
+}
+
+/* One read: behind a half-read frame into the connection's buffer, otherwise into the thread's. */
+static void read_some(struct connection *connection) {
+  struct server *server = connection->server;
+  bool behind = connection->partial_length > 0;
+  uint8_t *buffer = behind ? connection->partial : server->input;
+  size_t at = behind ? connection->partial_length : 0;
+  size_t room = (behind ? (size_t)PARTIAL_BYTES : (size_t)INPUT_BYTES) - at;
+  ssize_t got = recv(connection->readable.fd, buffer + at, room, 0);
+  if (got > 0)
+    consume(connection, buffer, at + (size_t)got);
+  else if (got == 0)
+    connection->at_end = true;
+  else if (errno != EAGAIN && errno != EINTR)
+    connection->is_broken = true;
+}
+
+/* ---- connections ---- */
+
+static void close_connection(struct connection *connection) {
+  struct server *server = connection->server;
+  ev_io_stop(server->loop, &connection->readable);
+  ev_io_stop(server->loop, &connection->writable);
+  close(connection->readable.fd);
+  free(connection->partial);
+  free(connection->pending);
+  connection->partial = connection->pending = NULL;
+  connection->is_open = false;
+  connection->ref.generation++;
+  connection->next_free = server->free;
+  server->free = connection;
+  atomic_fetch_sub_explicit(server->connection_count, 1, memory_order_relaxed);
+}
+
+static void watch(struct ev_loop *loop, ev_io *io, bool wanted) {
+  if (wanted && !ev_is_active(io))
+    ev_io_start(loop, io);
+  else if (!wanted && ev_is_active(io))
+    ev_io_stop(loop, io);
+}
+
+/* Brings the connection's watchers, or its end, in line with its state. A client that
+ * has closed its side still gets what it is owed. */
+static void update(struct connection *connection) {
+  struct server *server = connection->server;
+  bool is_owed = connection->outstanding > 0 || unwritten(connection) > 0;
+  if (connection->is_broken || (connection->at_end && !is_owed)) {
+    close_connection(connection);
+    return;
+  }
+  bool pause = must_pause(connection);
+  if (pause && !connection->is_paused)
+    stats_add(server->stats, STATS_CONNECTIONS_PAUSED);
+  connection->is_paused = pause;
+  watch(server->loop, &connection->readable, !pause && !connection->at_end && !server->is_stopped);
+  watch(server->loop, &connection->writable, unwritten(connection) > 0);
+}
+
+/* Goes on with what was read before the client had to wait. */
+static void resume(struct connection *connection) {
+  if (connection->is_paused && !must_pause(connection) && connection->partial_length > 0 &&
+      !connection->server->is_stopped)
+    consume(connection, connection->partial, connection->partial_length);
+}
+
+static void on_readable(struct ev_loop *loop, ev_io *io, int events) {
+  (void)loop, (void)events;
+  struct connection *connection = io->data;
+  read_some(connection);
+  update(connection);
+}
+
+static void on_writable(struct ev_loop *loop, ev_io *io, int events) {
+  (void)loop, (void)events;
+  struct connection *connection = io->data;
+  write_pending(connection);
+  resume(connection);
+  update(connection);
+}
+
+struct connection_ref server_defer(struct connection *connection) {
+  connection->outstanding++;
+  return connection->ref;
+}
+
+int server_answer(struct server *server, struct connection_ref ref, const uint8_t *bytes, size_t length) {
+  struct connection *connection = server->connections[ref.index];
+  if (!connection->is_open || connection->ref.generation != ref.generation)
+    return 0;
+  connection->outstanding--;
+  put_output(connection, bytes, length);
+  resume(connection);
+  update(connection);
+  return 1;
+}
+
+void server_break(struct connection *connection) {
+  if (!connection->is_broken)
+    stats_add(connection->server->stats, STATS_CONNECTIONS_BROKEN);
+  connection->is_broken = true;
+}
+
+/* A connection object, used before or new; NULL without memory. */
+static struct connection *get_connection(struct server *server) {
+  struct connection *connection = server->free;
+  if (connection) {
+    server->free = connection->next_free;
+    return connection;
+  }
+  if (server->used == server->capacity) {
+    size_t capacity = server->capacity ? 2 * server->capacity : 64;
+    struct connection **connections = realloc(server->connections, capacity * sizeof(struct connection *));
+    if (!connections)
+      return NULL;
+    server->connections = connections;
+    server->capacity = capacity;
+  }
+  connection = calloc(1, sizeof(*connection));
+  if (!connection)
+    return NULL;
+  connection->ref.index = (uint32_t)server->used;
+  server->connections[server->used++] = connection;
+  return connection;
+}
+
+static void open_connection(struct server *server, int fd) {
+  uint32_t before = atomic_fetch_add_explicit(server->connection_count, 1, memory_order_relaxed);
+  struct connection *connection = before < server->max_connections ? get_connection(server) : NULL;
+  if (!connection) {
+    atomic_fetch_sub_explicit(server->connection_count, 1, memory_order_relaxed);
+    stats_add(server->stats, STATS_CONNECTIONS_REFUSED);
+    close(fd);
+    return;
+  }
+  stats_add(server->stats, STATS_CONNECTIONS);
+  *connection = (struct connection){.server = server, .ref = connection->ref, .is_open = true};
+  ev_io_init(&connection->readable, on_readable, fd, EV_READ);
+  ev_io_init(&connection->writable, on_writable, fd, EV_WRITE);
+  connection->readable.data = connection->writable.data = connection;
+  ev_io_start(server->loop, &connection->readable);
+}
+
+/* One connection a wake-up, so that the frontends share them. */
+static void on_acceptable(struct ev_loop *loop, ev_io *io, int events) {
+  (void)events;
+  struct server *server = io->data;
+  int fd = accept4(io->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (fd >= 0) {
+    open_connection(server, fd);
+  } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+    /* The connection stays in the backlog: asking again at once would spin. */
+    log_warning("cannot accept a connection: %s", strerror(errno));
+    ev_io_stop(loop, &server->acceptable);
+    ev_timer_set(&server->accept_pause, ACCEPT_PAUSE_S, 0.);
+    ev_timer_start(loop, &server->accept_pause);
+  }
+}
+
+static void on_accept_pause_end(struct ev_loop *loop, ev_timer *timer, int events) {
+  (void)events;
+  struct server *server = timer->data;
+  if (!server->is_stopped)
+    ev_io_start(loop, &server->acceptable);
+}
+
+/* ---- the room ---- */
+
+struct server *server_create(struct ev_loop *loop, int listen_fd, _Atomic uint32_t *connection_count,
+                             uint32_t max_connections, struct stats *stats, server_frames_fn *on_frames,
+                             void *context) {
+  struct server *server = calloc(1, sizeof(*server));
+  if (!server)
+    return NULL;
+  server->loop = loop;
+  server->connection_count = connection_count;
+  server->max_connections = max_connections;
+  server->stats = stats;
+  server->on_frames = on_frames;
+  server->context = context;
+  ev_io_init(&server->acceptable, on_acceptable, listen_fd, EV_READ);
+  ev_timer_init(&server->accept_pause, on_accept_pause_end, ACCEPT_PAUSE_S, 0.);
+  server->acceptable.data = server->accept_pause.data = server;
+  ev_io_start(loop, &server->acceptable);
+  return server;
+}
+
+void server_stop(struct server *server) {
+  server->is_stopped = true;
+  ev_io_stop(server->loop, &server->acceptable);
+  ev_timer_stop(server->loop, &server->accept_pause);
+  for (size_t i = 0; i < server->used; i++)
+    if (server->connections[i]->is_open)
+      ev_io_stop(server->loop, &server->connections[i]->readable);
+}
+
+int server_is_drained(const struct server *server) {
+  for (size_t i = 0; i < server->used; i++) {
+    const struct connection *connection = server->connections[i];
+    if (connection->is_open && (connection->outstanding > 0 || unwritten(connection) > 0))
+      return 0;
+  }
+  return 1;
+}
+
+void server_destroy(struct server *server) {
+  if (!server)
+    return;
+  server_stop(server);
+  for (size_t i = 0; i < server->used; i++) {
+    if (server->connections[i]->is_open)
+      close_connection(server->connections[i]);
+    free(server->connections[i]);
+  }
+  free(server->connections);
+  free(server);
+}

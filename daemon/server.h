@@ -1,0 +1,72 @@
+/*
+ * server: sockets, connections, buffers, back-pressure, drain. Bytes only.
+ *
+ * One server a frontend thread; all accept from one listening socket. What arrives is cut into
+ * frames and handed on, many at a time; what is answered at once is gathered and written
+ * with one send. A client that does not read is not read: input stops while more than
+ * OUTPUT_PAUSE octets wait for it or OUTSTANDING_MAX of its requests are unanswered, so that
+ * neither memory nor another client suffers. Where framing is lost the connection is closed.
+ *
+ * Buffers belong to the thread; a connection owns memory only while a frame is
+ * half read or an answer half written. One thread, no clock.
+ */
+#ifndef MXWAY_DAEMON_SERVER_H
+#define MXWAY_DAEMON_SERVER_H
+
+#include <ev.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "frame.h"
+#include "stats.h"
+
+enum {
+  SERVER_BATCH_MAX = 32,         /* frames handed on together */
+  SERVER_OUTSTANDING_MAX = 1024, /* unanswered requests of one connection */
+  SERVER_OUTPUT_PAUSE_BYTES = 256 * 1024,
+};
+
+struct server;
+struct connection;
+
+/* A connection that may have ended meanwhile: never dereferenced, only looked up. */
+struct connection_ref {
+  uint32_t index, generation;
+};
+
+/* Whole frames from `connection`, oldest first, lent for the call. Each is to be answered once: now
+ * (server_reserve, server_commit) or later (server_defer, server_answer). May call server_break. */
+typedef void server_frames_fn(void *context, struct connection *connection, const struct frame *frames,
+                              size_t count);
+
+/* Makes a server for `listen_fd` (non-blocking, lent). `connection_count` is shared by all servers
+ * of the process and held below `max_connections`. Returns NULL without memory. */
+struct server *server_create(struct ev_loop *loop, int listen_fd, _Atomic uint32_t *connection_count,
+                             uint32_t max_connections, struct stats *stats, server_frames_fn *on_frames,
+                             void *context);
+
+/* Stops accepting and reading; answers still go out. */
+void server_stop(struct server *server);
+
+/* Whether nothing is unanswered or unwritten any more. */
+int server_is_drained(const struct server *server);
+
+/* Closes all connections. */
+void server_destroy(struct server *server);
+
+/* Room for an answer of at most `length` octets (bounded by REPLY sizes); NULL where the
+ * connection is broken. Then server_commit says how many were written. */
+uint8_t *server_reserve(struct connection *connection, size_t length);
+void server_commit(struct connection *connection, size_t length);
+
+/* Promises an answer later. */
+struct connection_ref server_defer(struct connection *connection);
+
+/* Gives a promised answer and writes it. Returns 0 when the client is gone. */
+int server_answer(struct server *server, struct connection_ref ref, const uint8_t *bytes, size_t length);
+
+/* Closes the connection once the call of on_frames has returned. */
+void server_break(struct connection *connection);
+
+#endif
