@@ -21,6 +21,10 @@
 extern "C" {
 #endif
 
+#if defined(__GNUC__)
+#pragma GCC visibility push(default)
+#endif
+
 #define MXWAY_DEFAULT_SOCKET "/run/mxway/lookup.sock"
 #define MXWAY_OUTSTANDING_MAX 1024 /* unanswered questions on one connection */
 
@@ -82,8 +86,8 @@ enum mxway_error {
   MXWAY_ERR_DISCONNECTED = -3, /* the connection was lost before the answer */
   MXWAY_ERR_PROTOCOL = -4,     /* the daemon sent what is no reply */
   MXWAY_ERR_TIMEOUT = -5,      /* a blocking call waited longer than its bound */
-  MXWAY_ERR_FULL = -6,         /* MXWAY_OUTSTANDING_MAX are unanswered: process first */
-  MXWAY_ERR_ARGUMENT = -7      /* a path too long, a domain over 60,000 octets */
+  MXWAY_ERR_FULL = -6,         /* MXWAY_OUTSTANDING_MAX unanswered, or 1 MiB unsent: process first */
+  MXWAY_ERR_ARGUMENT = -7      /* no domain or one over 60,000 octets; a call that a callback may not make */
 };
 
 /* A question. Zero every field you do not set. */
@@ -112,7 +116,9 @@ struct mxway_exchange {
   const struct mxway_address *addresses; /* in the order to try them */
 };
 
-/* An answer, freed by mxway_reply_free as a whole. Strings are never NULL. */
+/* An answer, freed by mxway_reply_free as a whole. Strings are never NULL; they
+ * are as the daemon sent them, so look at them before a terminal does. Numbers
+ * of enumerations may be newer than this library. */
 struct mxway_reply {
   enum mxway_verdict verdict;
   uint32_t ttl_s, mx_ttl_s, age_s;
@@ -126,7 +132,7 @@ struct mxway_reply {
   uint8_t site_id[16];
   const char *detail;
   size_t warning_count;
-  const char *const *warnings; /* "mx_is_cname", ... */
+  const char *const *warnings; /* "mx_is_cname", ...; "UNKNOWN" */
   size_t exchange_count;
   const struct mxway_exchange *exchanges; /* in the order to try them */
 };
@@ -134,7 +140,8 @@ struct mxway_reply {
 struct mxway; /* a connection */
 
 /* Makes a client of the daemon at `socket_path` (NULL: MXWAY_DEFAULT_SOCKET). Does not
- * connect yet. Returns NULL without memory or with too long a path. */
+ * connect yet. Returns NULL without memory or with too long a path; errno says
+ * which (ENOMEM, ENAMETOOLONG). */
 struct mxway *mxway_create(const char *socket_path);
 
 /* Ends the connection. Every outstanding question is dropped without a call.
@@ -144,18 +151,25 @@ void mxway_destroy(struct mxway *mxway);
 /* ---- blocking ---- */
 
 /* Asks and waits for the answer. Returns 0 and gives `*reply` (free it), or a
- * negative enum mxway_error. Waits at most the request's timeout, or 30 s, and one second more. */
+ * negative enum mxway_error. Waits at most the request's timeout, or 30 s, and one
+ * second more; also for a place in the daemon's backlog. Calls back other questions
+ * that are answered meanwhile. Where the connection had been made before this call and is
+ * lost, asks once more on a new one. After MXWAY_ERR_TIMEOUT the question counts as
+ * outstanding until the daemon answers it after all. */
 int mxway_lookup(struct mxway *mxway, const struct mxway_request *request, struct mxway_reply **reply);
 
 /* ---- from an event loop ---- */
 
 /* Called once for each question, only from inside mxway_process (or a
  * blocking call): `error` 0 and `reply` lent for the time of the call, or a negative
- * error and NULL. It may ask again; it must not destroy. */
+ * error and NULL. It may ask again; it must not destroy. mxway_lookup and
+ * mxway_process return MXWAY_ERR_ARGUMENT in it. */
 typedef void mxway_reply_fn(void *context, int error, const struct mxway_reply *reply);
 
 /* Puts a question. Returns 0, then `answered` is called exactly once unless the client is
- * destroyed; or a negative error, then never. Copies the request. */
+ * destroyed; or a negative error, then never. Copies the request. Connects where
+ * needed, but sends nothing yet: look at mxway_wants. Never waits: a full backlog is
+ * MXWAY_ERR_CONNECT with errno EAGAIN. Has no deadline but the daemon's. */
 int mxway_ask(struct mxway *mxway, const struct mxway_request *request, mxway_reply_fn *answered,
               void *context);
 
@@ -168,9 +182,9 @@ int mxway_fd(const struct mxway *mxway);
 /* What to watch it for: MXWAY_WANT_READ | MXWAY_WANT_WRITE; 0 without a connection. */
 int mxway_wants(const struct mxway *mxway);
 
-/* Reads and writes what is possible without blocking and calls back.
- * Call when the descriptor is ready. Returns 0, or the error that ended the
- * connection, after every outstanding question was called back with it. */
+/* Reads and writes what is possible without blocking and calls back. Stops after
+ * some 500 KiB, so watch the level, not the edge. Call when the descriptor is ready. Returns 0, or the error
+ * that ended the connection, after every outstanding question was called back with it. */
 int mxway_process(struct mxway *mxway);
 
 /* Questions asked and not answered yet. */
@@ -190,6 +204,10 @@ const char *mxway_error_text(int error);
 
 /* Whether a sender should deliver, bounce or wait. */
 enum mxway_class mxway_reply_class(const struct mxway_reply *reply);
+
+#if defined(__GNUC__)
+#pragma GCC visibility pop
+#endif
 
 #ifdef __cplusplus
 }
