@@ -1,0 +1,880 @@
+"""What mxwayd answers: the examples of the routing rules, cold and from memory.
+
+Each example begins with the numbers of the routing rules it shows (Q: the question, V: verdicts, O: order,
+T: lifetimes, 8: depth). It is asked twice: cold, with the number of upstream queries it may cost, and again, when
+memory must give the same answer without a query.
+"""
+import ipaddress
+import threading
+import time
+import unittest
+from dataclasses import dataclass, field
+from typing import Callable, Optional
+
+import dnswire
+from harness import FRONTENDS, INSTRUMENTED, FlowTest, wait_until
+from protocol import ADDRESSES, EXCHANGES, frame, pack_request
+from upstream import SILENT, Reply, rcode
+
+MAX_TTL = 86400
+FAILURE_TTL = 5
+SERVFAIL, REFUSED = rcode(dnswire.SERVFAIL), rcode(dnswire.REFUSED)
+
+A4 = "a.test 600 A 192.0.2.1\n"
+B4 = "b.test 600 A 192.0.2.2\n"
+
+
+@dataclass
+class Example:
+    rules: str
+    name: str  # what it shows
+    zone: str
+    ask: str = "d.test"
+    depth: int = ADDRESSES
+    scripts: dict = field(default_factory=dict)  # "name type" to replies
+    upstream: dict = field(default_factory=dict)  # options of the scripted upstream
+    daemon: dict = field(default_factory=dict)  # options of mxwayd
+    # Expected. None: not looked at.
+    verdict: str = "ROUTE"
+    smtp: Optional[str] = None  # "550 5.1.2"
+    exchanges: Optional[list] = None  # "preference host STATUS address,address [> expanded]"
+    ttl: Optional[int] = None
+    mx_ttl: Optional[int] = None
+    canonical: Optional[str] = None
+    implicit: Optional[bool] = False
+    warnings: list = field(default_factory=list)
+    queries: Optional[int] = None
+    source: str = "DNS"
+    source_again: str = "MEMORY"
+    also: Optional[Callable] = None  # (test, reply, upstream)
+
+    @property
+    def method(self):
+        words = "".join(c if c.isalnum() else "_" for c in f"{self.rules}_{self.name}")
+        return f"test_{words}"
+
+
+def exchange_text(exchange):
+    text = f"{exchange.preference} {exchange.host} {exchange.status}"
+    if exchange.addresses:
+        text += " " + ",".join(sorted(exchange.addresses))
+    return text + (f" > {exchange.expanded}" if exchange.expanded else "")
+
+
+def many(count, line):
+    return "".join(line.format(i=i) for i in range(count))
+
+
+def no_query_for(name, *types):
+    def check(test, _, upstream):
+        for type_ in types:
+            test.assertEqual(upstream.count(name, type_), 0, f"{name} {type_} was asked for")
+
+    return check
+
+
+def once_over_tcp(name, type_):
+    def check(test, _, upstream):
+        seen = [q.transport for q in upstream.log() if (q.name, q.type) == (name, type_)]
+        test.assertEqual(seen, ["udp", "tcp"])
+
+    return check
+
+
+def again_without_opt(test, _, upstream):
+    sizes = [q.edns_size for q in upstream.log() if (q.name, q.type) == ("d.test", "MX")]
+    test.assertEqual(sizes, [1232, 0])
+
+
+def with_edns_and_recursion(test, _, upstream):
+    for query in upstream.log():
+        test.assertEqual(query.edns_size, 1232)
+        test.assertTrue(query.recursion_desired)
+
+
+def address_ttl_is(seconds):
+    def check(test, reply, _):
+        test.assertEqual([exchange.ttl for exchange in reply.exchanges], [seconds] * len(reply.exchanges))
+
+    return check
+
+
+EXAMPLES = [
+    # ---- from DNS to a verdict ----
+    Example(
+        "V1_T1", "one exchange", "d.test 300 MX 10 a.test\n" + A4,
+        exchanges=["10 a.test OK 192.0.2.1"], ttl=300, mx_ttl=300, queries=3, canonical="d.test",
+        also=with_edns_and_recursion,
+    ),
+    Example(
+        "V1", "the lower preference first",
+        "d.test 300 MX 20 b.test\nd.test 300 MX 10 a.test\n" + A4 + B4,
+        exchanges=["10 a.test OK 192.0.2.1", "20 b.test OK 192.0.2.2"], ttl=300, queries=5,
+    ),
+    Example(
+        "V1", "preferences are unsigned 16 bit",
+        "".join(f"d.test 300 MX {p} h{p}.test\nh{p}.test 300 A 192.0.2.1\n" for p in (65535, 32768, 0, 32767)),
+        exchanges=[f"{p} h{p}.test OK 192.0.2.1" for p in (0, 32767, 32768, 65535)], queries=9,
+    ),
+    Example(
+        "V2_T4", "NXDOMAIN costs one query and lives as its SOA says", "x.test 300 A 192.0.2.9\n",
+        ask="none.test", upstream={"soa": (300, 600)},
+        verdict="NO_SUCH_DOMAIN", smtp="550 5.1.2", ttl=300, queries=1, canonical="none.test",
+    ),
+    Example(
+        "V3_T4", "an implicit MX lives as long as both its denial and its address", "d.test 300 A 192.0.2.1\n",
+        exchanges=["0 d.test OK 192.0.2.1"], ttl=300, mx_ttl=900, implicit=True, queries=3,
+    ),
+    Example(
+        "V3", "an implicit MX with addresses of both families",
+        "d.test 300 A 192.0.2.1\nd.test 120 AAAA 2001:db8::1\n",
+        exchanges=["0 d.test OK 192.0.2.1,2001:db8::1"], ttl=120, implicit=True, queries=3,
+    ),
+    Example(
+        "V3_T4", "a denial without an end is capped", "d.test 300 TXT x\n", depth=EXCHANGES,
+        upstream={"soa": (86400, 86400)},
+        exchanges=["0 d.test NOT_RESOLVED"], ttl=3600, implicit=True, queries=1,
+    ),
+    Example(
+        "V4", "neither MX nor address", "d.test 300 TXT x\n",
+        verdict="NO_MAIL_HOST", smtp="550 5.4.4", implicit=None, ttl=900, queries=3,
+    ),
+    Example(
+        "V4", "no MX and one soft failure is transient", "d.test 300 TXT x\n",
+        scripts={"d.test A": [SERVFAIL]}, verdict="NO_MAIL_HOST", smtp="451 4.4.4",
+        implicit=None,
+    ),
+    Example(
+        "V4_O4", "no MX and one family timing out leaves the other", "d.test 300 AAAA 2001:db8::1\n",
+        scripts={"d.test A": [SILENT]}, daemon={"query_timeout": 100, "lookup_deadline": 2000},
+        exchanges=["0 d.test OK 2001:db8::1"], implicit=True,
+    ),
+    Example(
+        "V5_V7", "with an MX the domain's own address is never used",
+        "d.test 300 MX 10 gone.test\nd.test 300 A 192.0.2.1\n",
+        verdict="MX_HOSTS_NO_ADDRESS", smtp="550 5.4.4",
+        exchanges=["10 gone.test NXDOMAIN"], also=no_query_for("d.test", "A", "AAAA"),
+    ),
+    Example(
+        "V6", "one bad exchange does not spoil the route",
+        "d.test 300 MX 10 gone.test\nd.test 300 MX 20 b.test\n" + B4,
+        exchanges=["10 gone.test NXDOMAIN", "20 b.test OK 192.0.2.2"],
+    ),
+    Example(
+        "V6", "an exchange without addresses is listed as such",
+        "d.test 300 MX 10 empty.test\nempty.test 300 TXT x\nd.test 300 MX 20 b.test\n" + B4,
+        exchanges=["10 empty.test NO_ADDRESS", "20 b.test OK 192.0.2.2"], queries=5,
+    ),
+    Example(
+        "V6", "an exchange that fails softly is listed as such",
+        "d.test 300 MX 10 s.test\nd.test 300 MX 20 b.test\n" + B4,
+        scripts={"s.test A": [SERVFAIL], "s.test AAAA": [SERVFAIL]},
+        exchanges=["10 s.test TEMPFAIL", "20 b.test OK 192.0.2.2"],
+    ),
+    Example(
+        "V7", "a soft failure among the exchanges is transient",
+        "d.test 300 MX 10 gone.test\nd.test 300 MX 10 s.test\n",
+        scripts={"s.test A": [SERVFAIL], "s.test AAAA": [SERVFAIL]},
+        verdict="MX_HOSTS_TEMPFAIL", smtp="451 4.4.3",
+    ),
+    Example(
+        "V7", "defer-no-address makes it transient", "d.test 300 MX 10 gone.test\n",
+        daemon={"defer_no_address": "yes"}, verdict="MX_HOSTS_NO_ADDRESS", smtp="451 4.4.4",
+    ),
+    Example(
+        "V8", "null MX", "d.test 300 MX 0 .\n",
+        verdict="NULL_MX", smtp="556 5.1.10", ttl=300, queries=1,
+    ),
+    Example(
+        "V8", "null MX named twice", "d.test 300 MX 0 .\nd.test 300 MX 0 .\n", verdict="NULL_MX", queries=1,
+    ),
+    Example(
+        "V8", "null MX with a preference", "d.test 300 MX 10 .\n",
+        verdict="NULL_MX", warnings=["null_mx_nonzero_preference"], queries=1,
+    ),
+    Example(
+        "V9", "null MX beside an exchange", "d.test 300 MX 0 .\nd.test 300 MX 10 a.test\n" + A4,
+        exchanges=["10 a.test OK 192.0.2.1"], warnings=["null_mx_mixed"], queries=3,
+    ),
+    *(
+        Example(
+            "V10", f"rcode {code} is no denial", "d.test 300 A 192.0.2.1\n",
+            scripts={"d.test MX": [rcode(code)]}, daemon={"query_timeout": 100},
+            verdict=verdict, smtp="451 4.4.3", also=no_query_for("d.test", "A", "AAAA"),
+        )
+        for code, verdict in [
+            (dnswire.SERVFAIL, "DNS_SERVFAIL"),
+            (dnswire.REFUSED, "DNS_REFUSED"),
+            (dnswire.FORMERR, "DNS_MALFORMED"),
+            (dnswire.NOTIMP, "DNS_SERVFAIL"),
+        ]
+    ),
+    Example(
+        "V10", "notimp-as-nodata", "d.test 300 A 192.0.2.1\n",
+        scripts={"d.test MX": [rcode(dnswire.NOTIMP)]}, daemon={"notimp_as_nodata": "yes"},
+        exchanges=["0 d.test OK 192.0.2.1"], implicit=True,
+    ),
+    Example(
+        "V10", "silence", "d.test 300 A 192.0.2.1\n",
+        scripts={"d.test MX": [SILENT]}, daemon={"query_timeout": 50, "query_tries": 2},
+        verdict="DNS_TIMEOUT", smtp="451 4.4.3", queries=2,
+    ),
+    Example(
+        "V11", "a message that breaks off", "d.test 300 MX 10 a.test\n" + A4,
+        scripts={"d.test MX": [Reply(mutate=lambda message: message[:-14])]}, daemon={"query_timeout": 100},
+        verdict="DNS_MALFORMED", smtp="451 4.4.3", also=no_query_for("a.test", "A"),
+    ),
+    Example(
+        "V11", "an exchange that is no name", "d.test 300 MX 10 bad\\032name.test\nd.test 300 MX 20 b.test\n" + B4,
+        exchanges=["20 b.test OK 192.0.2.2"], warnings=["unusable_name"], queries=3,
+    ),
+    Example(
+        "V11", "only exchanges that are no names",
+        "d.test 300 MX 10 bad\\032name.test\nd.test 300 MX 20 \\195\\188.test\nd.test 300 A 192.0.2.1\n",
+        verdict="MX_ALL_INVALID", smtp="550 5.4.4", warnings=["unusable_name"], queries=1,
+    ),
+    Example(
+        "V13", "an exchange that is an alias",
+        "d.test 300 MX 10 c.test\nc.test 60 CNAME h.test\nh.test 300 A 192.0.2.1\n",
+        exchanges=["10 c.test OK 192.0.2.1 > h.test"], warnings=["mx_is_cname"], ttl=60, mx_ttl=300,
+    ),
+    Example(
+        "V13", "an exchange that is an alias whose end must be asked for",
+        "d.test 300 MX 10 c.test\nc.test 300 CNAME e.test\ne.test 60 CNAME h.test\nh.test 300 A 192.0.2.1\n",
+        upstream={"chase": False},
+        exchanges=["10 c.test OK 192.0.2.1 > h.test"], warnings=["mx_is_cname"], ttl=60, mx_ttl=300,
+    ),
+    Example(
+        "V13", "mx-cname reject",
+        "d.test 300 MX 10 c.test\nd.test 300 MX 20 b.test\nc.test 60 CNAME h.test\nh.test 300 A 192.0.2.1\n" + B4,
+        daemon={"mx_cname": "reject"},
+        exchanges=["10 c.test CNAME_REJECTED", "20 b.test OK 192.0.2.2"], warnings=["mx_is_cname"],
+    ),
+    Example(
+        "V13", "an exchange in a loop of aliases",
+        "d.test 300 MX 10 c.test\nd.test 300 MX 20 b.test\nc.test 60 CNAME e.test\ne.test 60 CNAME c.test\n" + B4,
+        exchanges=["10 c.test CNAME_LOOP", "20 b.test OK 192.0.2.2"], warnings=["mx_is_cname"],
+    ),
+    Example(
+        "V14_T1", "a domain that is an alias",
+        "d.test 300 CNAME e.test\ne.test 60 CNAME f.test\nf.test 120 MX 10 a.test\n" + A4,
+        exchanges=["10 a.test OK 192.0.2.1"], canonical="f.test", ttl=60, mx_ttl=60, queries=3,
+    ),
+    Example(
+        "V14", "a domain that is an alias whose end must be asked for",
+        "d.test 300 CNAME e.test\ne.test 60 CNAME f.test\nf.test 120 MX 10 a.test\n" + A4,
+        upstream={"chase": False},
+        exchanges=["10 a.test OK 192.0.2.1"], canonical="f.test", ttl=60, queries=5,
+    ),
+    Example(
+        "V14", "an alias of a name that does not exist", "d.test 30 CNAME gone.test\n",
+        verdict="NO_SUCH_DOMAIN", ttl=30, queries=1, canonical="gone.test",
+    ),
+    Example(
+        "V14_V3", "an alias of a name without MX", "d.test 300 CNAME e.test\ne.test 120 A 192.0.2.1\n",
+        exchanges=["0 e.test OK 192.0.2.1"], canonical="e.test", implicit=True, ttl=120,
+    ),
+    Example(
+        "V14", "an alias of itself", "d.test 300 CNAME d.test\n", verdict="CNAME_LOOP", smtp="451 4.4.4",
+    ),
+    Example(
+        "V14", "8 aliases are followed",
+        "d.test 300 CNAME c1.test\n"
+        + "".join(f"c{i}.test 300 CNAME c{i + 1}.test\n" for i in range(1, 8)) + "c8.test 300 MX 10 a.test\n" + A4,
+        depth=EXCHANGES, exchanges=["10 a.test NOT_RESOLVED"], canonical="c8.test",
+    ),
+    Example(
+        "V14", "9 aliases are too many",
+        "d.test 300 CNAME c1.test\n"
+        + "".join(f"c{i}.test 300 CNAME c{i + 1}.test\n" for i in range(1, 9)) + "c9.test 300 MX 10 a.test\n" + A4,
+        depth=EXCHANGES, verdict="CNAME_LOOP",
+    ),
+    Example(
+        "V14", "max-cname-hops counts those asked for one by one",
+        "d.test 300 CNAME c1.test\nc1.test 300 CNAME c2.test\nc2.test 300 CNAME c3.test\nc3.test 300 MX 10 a.test\n",
+        depth=EXCHANGES, upstream={"chase": False}, daemon={"max_cname_hops": 2}, verdict="CNAME_LOOP", queries=3,
+    ),
+    Example(
+        "V15", "an exchange named twice",
+        "d.test 300 MX 20 a.test\nd.test 300 MX 10 b.test\nd.test 300 MX 5 A.test\n" + A4 + B4,
+        exchanges=["5 a.test OK 192.0.2.1", "10 b.test OK 192.0.2.2"], warnings=["duplicate_exchange"], queries=5,
+    ),
+    Example(
+        "V15", "two exchanges with one address",
+        "d.test 300 MX 10 a.test\nd.test 300 MX 20 b.test\nb.test 300 A 192.0.2.1\n" + A4,
+        exchanges=["10 a.test OK 192.0.2.1", "20 b.test OK 192.0.2.1"],
+    ),
+    Example(
+        "V17", "truncated over UDP is asked again over TCP",
+        "d.test 300 MX 10 a.test\nd.test 300 MX 20 b.test\n" + A4 + B4,
+        scripts={"d.test MX": [Reply(truncated=True)]}, depth=EXCHANGES,
+        exchanges=["10 a.test NOT_RESOLVED", "20 b.test NOT_RESOLVED"], queries=2, also=once_over_tcp("d.test", "MX"),
+    ),
+    Example(
+        "V17", "an answer too large for UDP comes over TCP",
+        many(30, "d.test 300 MX {i} exchange-number-{i}-with-a-long-name.example.test\n"), depth=EXCHANGES,
+        exchanges=[f"{i} exchange-number-{i}-with-a-long-name.example.test NOT_RESOLVED" for i in range(30)],
+        queries=2, also=once_over_tcp("d.test", "MX"),
+    ),
+    Example(
+        "V17", "TCP refused after truncation", "d.test 300 MX 10 a.test\n" + A4,
+        scripts={"d.test MX": [Reply(truncated=True)]}, upstream={"tcp": False}, daemon={"query_timeout": 200},
+        verdict="DNS_NETWORK", smtp="451 4.4.3", also=no_query_for("a.test", "A"),
+    ),
+    Example(
+        "V17", "FORMERR to EDNS is asked again without", "d.test 300 MX 10 a.test\n",
+        upstream={"edns": "formerr"}, depth=EXCHANGES,
+        exchanges=["10 a.test NOT_RESOLVED"], queries=2, also=again_without_opt,
+    ),
+    Example(
+        "V17", "a server that knows no EDNS", "d.test 300 MX 10 a.test\n" + A4,
+        upstream={"edns": "ignore"}, exchanges=["10 a.test OK 192.0.2.1"], queries=3,
+    ),
+    Example(
+        "V18", "the additional section is not believed", "d.test 300 MX 10 a.test\n" + A4,
+        scripts={"d.test MX": [Reply(records="d.test 300 MX 10 a.test", additional="a.test 300 A 203.0.113.66")]},
+        exchanges=["10 a.test OK 192.0.2.1"], queries=3,
+    ),
+    Example(
+        "V18", "records of another owner or class do not count", "",
+        scripts={"d.test MX": [Reply(records="""
+            d.test 300 CH MX 1 chaos.test
+            e.test 300 MX 2 foreign.test
+            d.test 300 TXT x
+            d.test 300 MX 10 a.test""")]},
+        depth=EXCHANGES, exchanges=["10 a.test NOT_RESOLVED"], queries=1,
+    ),
+    Example(
+        "V18", "only records of another owner are no denial", "d.test 300 A 192.0.2.1\n",
+        scripts={"d.test MX": [Reply(records="e.test 300 MX 10 a.test")]}, daemon={"query_timeout": 100},
+        verdict="DNS_MALFORMED", also=no_query_for("d.test", "A"),
+    ),
+    # ---- lifetimes ----
+    Example(
+        "T1", "the least TTL of a set", "d.test 300 MX 10 a.test\nd.test 100 MX 20 b.test\n", depth=EXCHANGES,
+        exchanges=["10 a.test NOT_RESOLVED", "20 b.test NOT_RESOLVED"], ttl=100, mx_ttl=100,
+    ),
+    Example(
+        "T1_T9", "addresses live on their own TTL", "d.test 3600 MX 10 a.test\na.test 60 A 192.0.2.1\n",
+        exchanges=["10 a.test OK 192.0.2.1"], ttl=60, mx_ttl=3600, also=address_ttl_is(60),
+    ),
+    Example(
+        "T2", "a TTL with its top bit set is a large number", f"d.test {2**31 + 5} MX 10 a.test\n",
+        depth=EXCHANGES, ttl=MAX_TTL,
+    ),
+    Example("T2", "max-ttl", "d.test 3600 MX 10 a.test\n", depth=EXCHANGES, daemon={"max_ttl": 120}, ttl=120),
+    Example("T2", "min-ttl", "d.test 5 MX 10 a.test\n", depth=EXCHANGES, daemon={"min_ttl": 60}, ttl=60),
+    Example(
+        "T2", "min-ttl does not hold for denials", "x.test 1 A 192.0.2.1\n", ask="none.test",
+        upstream={"soa": (20, 20)}, daemon={"min_ttl": 60}, verdict="NO_SUCH_DOMAIN", ttl=20,
+    ),
+    Example(
+        "T4", "max-negative-ttl", "", ask="none.test", daemon={"max_negative_ttl": 100},
+        verdict="NO_SUCH_DOMAIN", ttl=100,
+    ),
+    Example(
+        "T4", "a denial without SOA", "", scripts={"d.test MX": [rcode(dnswire.NXDOMAIN)]},
+        verdict="NO_SUCH_DOMAIN", ttl=5, queries=1,
+    ),
+    Example(
+        "T5", "a failure lives failure-ttl", "", scripts={"d.test MX": [SERVFAIL]}, daemon={"failure_ttl": 40},
+        verdict="DNS_SERVFAIL", ttl=40,
+    ),
+    # ---- the question ----
+    Example(
+        "Q3", "an IPv4 literal", "", ask="[192.0.2.1]", exchanges=["0 192.0.2.1 OK 192.0.2.1"], ttl=0, queries=0,
+        source="LITERAL", source_again="LITERAL",
+    ),
+    Example(
+        "Q3", "an IPv6 literal", "", ask="[IPv6:2001:DB8::1]", queries=0, ttl=0,
+        exchanges=["0 2001:db8::1 OK 2001:db8::1"], source="LITERAL", source_again="LITERAL",
+    ),
+    Example(
+        "Q4", "accept-bare-ip", "", ask="192.0.2.1", daemon={"accept_bare_ip": "yes"}, queries=0,
+        exchanges=["0 192.0.2.1 OK 192.0.2.1"], source="LITERAL", source_again="LITERAL",
+    ),
+    Example(
+        "Q5", "underscores and hyphens at any place", "_a.-b-.test 300 MX 10 _x.-y.test\n", ask="_a.-b-.test",
+        depth=EXCHANGES, exchanges=["10 _x.-y.test NOT_RESOLVED"], queries=1,
+    ),
+    Example(
+        "Q6", "allow-single-label", "ai 300 MX 10 a.test\n", ask="ai", daemon={"allow_single_label": "yes"},
+        depth=EXCHANGES, exchanges=["10 a.test NOT_RESOLVED"], queries=1,
+    ),
+    *(
+        Example(
+            rules, f"invalid {number}", "", ask=ask, verdict="INVALID_NAME", smtp="501 5.1.2", ttl=0, queries=0,
+            source="POLICY", source_again="POLICY",
+        )
+        for number, (rules, ask) in enumerate(
+            [
+                ("Q1", "example.test.."),
+                ("Q2", b"b\xfccher.test"),
+                ("Q2", "xn--\u00fc.test"),
+                ("Q3", "[192.0.2.256]"),
+                ("Q3", "[192.0.2.1"),
+                ("Q3", "[2001:db8::1]"),
+                ("Q3", "[IPv6:2001:db8::1::2]"),
+                ("Q4", "192.0.2.1"),
+                ("Q4", "2001:db8::1"),
+                ("Q5", "."),
+                ("Q5", "a..test"),
+                ("Q5", ".a.test"),
+                ("Q5", "a b.test"),
+                ("Q5", "user@d.test"),
+                ("Q5", b"a\0b.test"),
+                ("Q5", "a\tb.test"),
+                ("Q5", "a" * 64 + ".test"),
+                ("Q5", ".".join(["a" * 63] * 4) + ".test"),
+                ("Q6", "localhost"),
+                ("Q6", "ai."),
+            ]
+        )
+    ),
+    # ---- depth ----
+    Example(
+        "8", "cheap depth asks for the MX alone", "d.test 300 MX 10 a.test\n" + A4, depth=EXCHANGES,
+        exchanges=["10 a.test NOT_RESOLVED"], ttl=300, queries=1,
+    ),
+    Example(
+        "8_V3", "cheap depth does not check an implicit MX", "d.test 300 TXT x\n", depth=EXCHANGES,
+        exchanges=["0 d.test NOT_RESOLVED"], implicit=True, ttl=900, queries=1,
+    ),
+]  # fmt: skip
+
+
+class RoutingExamples(FlowTest):
+    """One test method for each of EXAMPLES, added below."""
+
+    def check_reply(self, example, reply, slack_s=0):
+        self.assertEqual(reply.verdict, example.verdict, reply)
+        if example.verdict == "ROUTE":
+            self.assertEqual((reply.smtp_code, reply.enhanced_status), (0, ""))
+        if example.smtp is not None:
+            self.assertEqual(f"{reply.smtp_code} {reply.enhanced_status}", example.smtp)
+        if example.exchanges is not None:
+            self.assertEqual([exchange_text(exchange) for exchange in reply.exchanges], example.exchanges)
+        for name in ("ttl", "mx_ttl"):
+            expected = getattr(example, name)
+            if expected is not None:
+                value = getattr(reply, name)
+                self.assertTrue(
+                    expected - slack_s <= value <= expected, f"{name} is {value}, not {expected} (-{slack_s})"
+                )
+        if example.canonical is not None:
+            self.assertEqual(reply.canonical, example.canonical)
+        if example.implicit is not None:
+            self.assertEqual(reply.implicit, example.implicit)
+        self.assertEqual(reply.warnings, sorted(example.warnings))
+        self.assertFalse(reply.stale)
+        self.assertFalse(reply.truncated)
+
+    def run_example(self, example):
+        upstream = self.start_upstream(example.zone, **example.upstream)
+        for question, replies in example.scripts.items():
+            upstream.on(*question.split(), *replies)
+        daemon = self.start_daemon(upstream, **example.daemon)
+        client = self.connect(daemon)
+        before_s = time.monotonic()
+        with self.subTest("cold"):
+            reply = client.ask(example.ask, depth=example.depth)
+            # The facts may be a moment old already: they live from the first of several queries.
+            self.check_reply(example, reply, slack_s=1)
+            self.assertEqual(reply.source, example.source)
+            if example.queries is not None:
+                self.assertEqual(upstream.count(), example.queries, upstream.log())
+            if example.also:
+                example.also(self, reply, upstream)
+        asked = upstream.count()
+        with self.subTest("again"):
+            reply = client.ask(example.ask, depth=example.depth)
+            self.check_reply(example, reply, slack_s=2 + int(time.monotonic() - before_s))
+            self.assertEqual(reply.source, example.source_again)
+            self.assertEqual(upstream.count(), asked, upstream.log()[asked:])
+
+
+def _add_examples():
+    for example in EXAMPLES:
+        if hasattr(RoutingExamples, example.method):
+            raise AssertionError(f"two examples named {example.method}")
+        setattr(RoutingExamples, example.method, lambda self, example=example: self.run_example(example))
+
+
+_add_examples()
+
+
+class Names(FlowTest):
+    """Q1, Q2: one entry for every spelling."""
+
+    def test_spellings_of_one_name_share_one_entry(self):
+        upstream = self.start_upstream("example.test 300 MX 10 a.test\n")
+        client = self.connect(self.start_daemon(upstream))
+        for spelling in ["EXAMPLE.test", "example.test", "example.test.", "eXample.TEST."]:
+            reply = client.ask(spelling)
+            self.assertEqual((reply.verdict, reply.canonical), ("ROUTE", "example.test"))
+        self.assertEqual(upstream.count(), 1)
+
+    def test_unicode_and_a_label_share_one_entry(self):
+        upstream = self.start_upstream("xn--bcher-kva.test 300 MX 10 a.test\nxn--fa-hia.test 300 MX 10 b.test\n")
+        client = self.connect(self.start_daemon(upstream))
+        for spelling in ["b\u00fccher.test", "xn--bcher-kva.test", "B\u00dcCHER.test", "XN--BCHER-KVA.Test."]:
+            reply = client.ask(spelling)
+            self.assertEqual((reply.verdict, reply.canonical), ("ROUTE", "xn--bcher-kva.test"))
+        self.assertEqual(upstream.count(), 1)
+        # Non-transitional: the sharp s stays one letter.
+        self.assertEqual(client.ask("fa\u00df.test").hosts, ["b.test"])
+
+    def test_no_search_list_is_ever_used(self):
+        upstream = self.start_upstream()
+        client = self.connect(self.start_daemon(upstream))
+        self.assertEqual(client.ask("none.test").verdict, "NO_SUCH_DOMAIN")
+        self.assertEqual([query.name for query in upstream.log()], ["none.test"])
+
+
+class Order(FlowTest):
+    """O1, O2: equal preference is shuffled for every answer."""
+
+    LOOKUPS = 600
+
+    def first_hosts(self, zone, count):
+        upstream = self.start_upstream(zone)
+        client = self.connect(self.start_daemon(upstream))
+        client.ask("d.test", depth=ADDRESSES)
+        first = {}
+        for start in range(0, count, 100):
+            identities = [client.send("d.test", depth=ADDRESSES) for _ in range(100)]
+            for reply in client.receive_many(len(identities)).values():
+                first[reply.hosts[0]] = first.get(reply.hosts[0], 0) + 1
+        self.assertEqual(sum(first.values()), count)
+        return first
+
+    # Bounds of more than 5 standard deviations: a false alarm in less than one of a million runs.
+
+    def test_a_two_way_tie_is_spread_evenly(self):
+        first = self.first_hosts("d.test 300 MX 10 a.test\nd.test 300 MX 10 b.test\n" + A4 + B4, self.LOOKUPS)
+        for host in ("a.test", "b.test"):  # 300 expected, deviation 12.2
+            self.assertTrue(235 <= first[host] <= 365, first)
+
+    def test_a_three_way_tie_is_spread_evenly(self):
+        zone = "".join(f"d.test 300 MX 10 {h}.test\n{h}.test 300 A 192.0.2.1\n" for h in "abc")
+        first = self.first_hosts(zone, self.LOOKUPS)
+        for host in ("a.test", "b.test", "c.test"):  # 200 expected, deviation 11.5
+            self.assertTrue(138 <= first[host] <= 262, first)
+
+    def test_the_spread_is_by_exchange_not_by_address(self):
+        zone = "d.test 300 MX 10 a.test\nd.test 300 MX 10 b.test\n" + B4
+        first = self.first_hosts(zone + many(8, "a.test 300 A 192.0.2.1{i}\n"), 2000)
+        self.assertTrue(880 <= first["a.test"] <= 1120, first)  # 1000 expected, deviation 22.4
+
+    def test_levels_stay_apart(self):
+        zone = "".join(f"d.test 300 MX {p} {h}.test\n" for p, h in ((20, "c"), (10, "a"), (20, "d"), (10, "b")))
+        upstream = self.start_upstream(zone)
+        client = self.connect(self.start_daemon(upstream))
+        seen = set()
+        for _ in range(200):
+            reply = client.ask("d.test")
+            self.assertEqual([exchange.preference for exchange in reply.exchanges], [10, 10, 20, 20])
+            self.assertEqual({h[0] for h in reply.hosts[:2]}, {"a", "b"})
+            seen.add("".join(host[0] for host in reply.hosts))
+        self.assertEqual(seen, {"abcd", "abdc", "bacd", "badc"})
+
+    def test_addresses_of_an_exchange_alternate_and_change(self):
+        zone = "d.test 300 MX 10 a.test\n" + many(3, "a.test 300 A 192.0.2.{i}\na.test 300 AAAA 2001:db8::{i}\n")
+        client = self.connect(self.start_daemon(self.start_upstream(zone)))
+        first = set()
+        for _ in range(200):
+            addresses = client.ask("d.test", depth=ADDRESSES).exchanges[0].addresses
+            self.assertEqual([ipaddress.ip_address(a).version for a in addresses], [6, 4] * 3)
+            self.assertEqual(len(set(addresses)), 6)
+            first.add(addresses[0])
+        self.assertEqual(len(first), 3)
+
+
+class Lifetimes(FlowTest):
+    """T1, T3, T9: what expires when. Real seconds pass here, as few as there can be."""
+
+    def test_ttl_runs_down_and_age_up(self):
+        upstream = self.start_upstream("d.test 300 MX 10 a.test\n")
+        client = self.connect(self.start_daemon(upstream))
+        cold = client.ask("d.test")
+        self.assertEqual((cold.age, cold.source), (0, "DNS"))
+
+        def a_second_later():
+            reply = client.ask("d.test")
+            return reply if reply.age >= 1 else None
+
+        later = wait_until(a_second_later, "an age of a second")
+        self.assertEqual(later.source, "MEMORY")
+        self.assertIn(later.ttl + later.age, (299, 300))
+        self.assertEqual(later.mx_ttl, later.ttl)
+        self.assertEqual(upstream.count(), 1)
+
+    def test_an_expired_address_is_asked_for_without_its_mx(self):
+        upstream = self.start_upstream("d.test 300 MX 10 a.test\na.test 1 A 192.0.2.1\n")
+        client = self.connect(self.start_daemon(upstream))
+        client.ask("d.test", depth=ADDRESSES)
+
+        def asked_again():
+            self.assertEqual(client.ask("d.test", depth=ADDRESSES).verdict, "ROUTE")
+            return upstream.count("a.test", "A") >= 2
+
+        wait_until(asked_again, "a second query for the address")
+        self.assertEqual((upstream.count("d.test", "MX"), upstream.count("a.test", "AAAA")), (1, 1))
+
+    def test_an_expired_domain_is_asked_for_again(self):
+        upstream = self.start_upstream("d.test 1 MX 10 a.test\n")
+        client = self.connect(self.start_daemon(upstream))
+        before_s = time.monotonic()
+        client.ask("d.test")
+        wait_until(lambda: client.ask("d.test").source == "DNS", "a second query")
+        self.assertGreaterEqual(time.monotonic() - before_s, 1.0)
+        self.assertEqual(upstream.count(), 2)
+
+    def test_domains_share_the_addresses_of_an_exchange(self):
+        upstream = self.start_upstream("d.test 300 MX 10 a.test\ne.test 300 MX 20 a.test\n" + A4)
+        client = self.connect(self.start_daemon(upstream))
+        client.ask("d.test", depth=ADDRESSES)
+        reply = client.ask("e.test", depth=ADDRESSES)
+        self.assertEqual([exchange_text(e) for e in reply.exchanges], ["20 a.test OK 192.0.2.1"])
+        self.assertEqual(upstream.count(), 4)
+
+    def test_depth_can_grow_from_cached_exchanges(self):
+        upstream = self.start_upstream("d.test 300 MX 10 a.test\n" + A4)
+        client = self.connect(self.start_daemon(upstream))
+        client.ask("d.test", depth=EXCHANGES)
+        self.assertEqual(client.ask("d.test", depth=ADDRESSES).exchanges[0].addresses, ["192.0.2.1"])
+        self.assertEqual((upstream.count("d.test", "MX"), upstream.count()), (1, 3))
+
+    def test_ttl_zero_serves_everyone_waiting_and_is_forgotten(self):
+        upstream = self.start_upstream("d.test 0 MX 10 a.test\n")
+        upstream.on("d.test", "MX", Reply(held=True))
+        daemon = self.start_daemon(upstream)
+        clients = [self.connect(daemon) for _ in range(100)]
+        for client in clients:
+            client.send("d.test")
+        daemon.wait_counter("lookups-coalesced", 99)
+        upstream.release()
+        for client in clients:
+            reply = client.receive()
+            self.assertEqual((reply.verdict, reply.hosts, reply.ttl), ("ROUTE", ["a.test"], 0))
+        self.assertEqual(upstream.count(), 1)
+        self.assertEqual(clients[0].ask("d.test").verdict, "ROUTE")
+        self.assertEqual(upstream.count(), 2)
+
+    def test_refresh_asks_again_and_cache_only_never(self):
+        upstream = self.start_upstream("d.test 300 MX 10 a.test\n")
+        client = self.connect(self.start_daemon(upstream))
+        reply = client.ask("d.test", cache_only=True)
+        self.assertEqual((reply.verdict, reply.smtp_code, upstream.count()), ("NOT_CACHED", 451, 0))
+        client.ask("d.test")
+        upstream.clear()
+        upstream.add("d.test 300 MX 10 b.test\n")
+        self.assertEqual(client.ask("d.test", cache_only=True).hosts, ["a.test"])
+        self.assertEqual(upstream.count(), 1)
+        reply = client.ask("d.test", refresh=True)
+        self.assertEqual((reply.hosts, reply.source, upstream.count()), (["b.test"], "DNS", 2))
+        self.assertEqual((client.ask("d.test").hosts, upstream.count()), (["b.test"], 2))
+
+
+class Waiting(FlowTest):
+    """T8, L1: concurrent questions, deadlines, and hits beside misses."""
+
+    def test_ten_thousand_cold_requests_cost_three_queries(self):
+        upstream = self.start_upstream("d.test 300 MX 10 a.test\n" + A4)
+        upstream.on("d.test", "MX", Reply(held=True))
+        daemon = self.start_daemon(upstream, lookup_deadline=60000, query_timeout=60000)
+        clients = [self.connect(daemon) for _ in range(10)]
+        burst = b"".join(frame(pack_request(id=i, domain="d.test", depth=ADDRESSES)) for i in range(1, 1001))
+        for client in clients:
+            client.send_bytes(burst)
+        daemon.wait_counter("misses", 10_000)
+        upstream.release()
+        for client in clients:
+            replies = client.receive_many(1000)
+            self.assertEqual({reply.verdict for reply in replies.values()}, {"ROUTE"})
+            self.assertEqual({tuple(r.exchanges[0].addresses) for r in replies.values()}, {("192.0.2.1",)})
+        asked = sorted((query.name, query.type) for query in upstream.log())
+        self.assertEqual(asked, [("a.test", "A"), ("a.test", "AAAA"), ("d.test", "MX")])
+
+    def test_a_short_deadline_is_kept_and_the_entry_fills_later(self):
+        upstream = self.start_upstream("d.test 300 MX 10 a.test\n")
+        upstream.on("d.test", "MX", Reply(held=True))
+        daemon = self.start_daemon(upstream)
+        client = self.connect(daemon)
+        reply, took_ms = client.ask_timed("d.test", timeout_ms=200)
+        self.assertEqual((reply.verdict, reply.smtp_code), ("DEADLINE", 451))
+        self.assertGreaterEqual(took_ms, 199.0)
+        self.assertLess(took_ms, 1500.0 if INSTRUMENTED else 260.0)
+        upstream.release()
+        wait_until(lambda: client.ask("d.test", cache_only=True).verdict == "ROUTE", "the entry fills")
+        self.assertEqual(upstream.count(), 1)
+        self.assertEqual(daemon.counters()["lookups-deadline"], 1)
+
+    def test_each_waiter_keeps_its_own_deadline(self):
+        upstream = self.start_upstream("d.test 300 MX 10 a.test\n")
+        upstream.on("d.test", "MX", Reply(held=True))
+        client = self.connect(self.start_daemon(upstream))
+        patient = client.send("d.test")
+        hasty = client.send("d.test", timeout_ms=50)
+        reply = client.receive()
+        self.assertEqual((reply.id, reply.verdict), (hasty, "DEADLINE"))
+        upstream.release()
+        reply = client.receive()
+        self.assertEqual((reply.id, reply.verdict), (patient, "ROUTE"))
+        self.assertEqual(upstream.count(), 1)
+
+    def test_the_daemons_deadline_ends_every_lookup(self):
+        upstream = self.start_upstream(default=SILENT)
+        client = self.connect(self.start_daemon(upstream, lookup_deadline=300, query_timeout=200, query_tries=10))
+        reply, took_ms = client.ask_timed("d.test")
+        self.assertTrue(reply.temporary, reply)
+        self.assertIn(reply.verdict, ("DNS_TIMEOUT", "DEADLINE"))
+        self.assertLess(took_ms, 3000.0 if INSTRUMENTED else 600.0)
+
+    def test_a_hit_never_waits_behind_a_miss(self):
+        upstream = self.start_upstream("hit.test 300 MX 10 a.test\n", default=Reply())
+        upstream.on("silent.test", "MX", SILENT)
+        client = self.connect(self.start_daemon(upstream))
+        client.ask("hit.test")
+        body = b"".join(
+            frame(pack_request(id=identity, domain=domain))
+            for identity, domain in ((1, "silent.test"), (2, "hit.test"), (3, "hit.test"))
+        )
+        before_s = time.monotonic()
+        client.send_bytes(body)
+        replies = [client.receive() for _ in range(2)]
+        took_ms = (time.monotonic() - before_s) * 1000.0
+        self.assertEqual(sorted(reply.id for reply in replies), [2, 3])
+        self.assertEqual({reply.source for reply in replies}, {"MEMORY"})
+        self.assertLess(took_ms, 700.0)  # Less than one try of the silent name.
+
+    def test_misses_do_not_wait_for_each_other(self):
+        upstream = self.start_upstream("quick.test 300 MX 10 a.test\n")
+        upstream.on("slow.test", "MX", SILENT)
+        client = self.connect(self.start_daemon(upstream))
+        client.send("slow.test")
+        quick = client.send("quick.test")
+        self.assertEqual(client.receive().id, quick)
+
+    def test_over_the_queue_bound_a_lookup_is_refused_at_once(self):
+        upstream = self.start_upstream(default=SILENT)
+        daemon = self.start_daemon(upstream, max_queries=2, max_queue=2, lookup_deadline=2000)
+        client = self.connect(daemon)
+        for number in range(40):
+            client.send(f"d{number}.test")
+        refused = client.receive()
+        self.assertEqual((refused.verdict, refused.smtp_code), ("OVERLOAD", 451))
+        self.assertLessEqual(upstream.count(), 4)
+
+
+class Upstreams(FlowTest):
+    """Several servers, bad servers, and replies that are none."""
+
+    ZONE = "d.test 300 MX 10 a.test\n"
+
+    def test_the_next_server_is_asked_where_one_does_not_help(self):
+        for name, bad in [("silent", SILENT), ("SERVFAIL", SERVFAIL), ("REFUSED", REFUSED)]:
+            with self.subTest(name):
+                first, second = self.start_upstream(default=bad), self.start_upstream(self.ZONE)
+                daemon = self.start_daemon(
+                    first, second, query_timeout=150, log=f"{name}.log", listen=self.folder / f"{name}.sock"
+                )
+                reply = self.connect(daemon).ask("d.test")
+                self.assertEqual((reply.verdict, reply.hosts), ("ROUTE", ["a.test"]))
+                self.assertEqual(second.count(), 1)
+
+    def test_a_server_that_is_gone_is_passed_over(self):
+        gone, second = self.start_upstream(), self.start_upstream(self.ZONE)
+        gone.stop()
+        client = self.connect(self.start_daemon(gone, second, query_timeout=300))
+        self.assertEqual(client.ask("d.test").hosts, ["a.test"])
+
+    def test_without_any_server_the_network_is_to_blame(self):
+        gone = self.start_upstream()
+        gone.stop()
+        client = self.connect(self.start_daemon(gone, query_timeout=100))
+        reply = client.ask("d.test")
+        self.assertEqual((reply.verdict, reply.smtp_code), ("DNS_NETWORK", 451))
+
+    def test_a_lost_query_is_sent_again(self):
+        upstream = self.start_upstream(self.ZONE)
+        upstream.on("d.test", "MX", SILENT, Reply())
+        client = self.connect(self.start_daemon(upstream, query_timeout=100))
+        self.assertEqual((client.ask("d.test").verdict, upstream.count()), ("ROUTE", 2))
+
+    def test_replies_to_another_question_are_not_believed(self):
+        other = dnswire.pack_name("e.test") + b"\0\x0f\0\1"
+        for name, bad in [
+            ("another question", Reply(records="d.test 300 MX 1 evil.test", question=other)),
+            ("another id", Reply(mutate=lambda m: bytes([m[0] ^ 0xFF]) + m[1:])),
+            ("a query, no reply", Reply(mutate=lambda m: m[:2] + bytes([m[2] & 0x7F]) + m[3:])),
+            ("noise", Reply(mutate=lambda m: m[:2] + b"\xff" * 40)),
+            ("a few octets", Reply(mutate=lambda m: m[:5])),
+            ("nothing", Reply(mutate=lambda m: b"")),
+        ]:
+            with self.subTest(name):
+                word = name.replace(" ", "-").replace(",", "")
+                upstream = self.start_upstream(self.ZONE)
+                # The right answer follows, so that a daemon that goes on waiting gets it.
+                upstream.on("d.test", "MX", bad, Reply())
+                daemon = self.start_daemon(
+                    upstream, query_timeout=100, log=f"{word}.log", listen=self.folder / f"{word}.sock"
+                )
+                client = self.connect(daemon)
+                reply = client.ask("d.test")
+                self.assertNotIn("evil.test", reply.hosts)
+                self.assertIn(reply.verdict, ("ROUTE", "DNS_MALFORMED", "DNS_TIMEOUT"))
+                self.assertTrue(daemon.is_running())
+
+    def test_a_reply_sent_three_times_is_one_answer(self):
+        upstream = self.start_upstream(self.ZONE, default=Reply(copies=3))
+        daemon = self.start_daemon(upstream)
+        client = self.connect(daemon)
+        for number in range(20):
+            upstream.add(f"d{number}.test 300 MX 10 a{number}.test\n")
+            self.assertEqual(client.ask(f"d{number}.test").hosts, [f"a{number}.test"])
+        self.assertEqual(upstream.count(), 20)
+
+    def test_tcp_that_hangs_up_is_a_failure_not_a_route(self):
+        upstream = self.start_upstream(self.ZONE)
+        upstream.on("d.test", "MX", Reply(truncated=True), tcp=Reply(hang_up=True))
+        client = self.connect(self.start_daemon(upstream, query_timeout=150))
+        reply = client.ask("d.test")
+        self.assertTrue(reply.verdict.startswith("DNS_") and reply.temporary, reply)
+
+    def test_source_port_and_id_change_from_query_to_query(self):
+        upstream = self.start_upstream("".join(f"d{i}.test 300 MX 10 a.test\n" for i in range(60)))
+        client = self.connect(self.start_daemon(upstream))
+        for number in range(60):
+            client.ask(f"d{number}.test")
+        identities = [query.id for query in upstream.log()]
+        # 60 draws of 65536: three pairs by chance happen in less than one of 10^6 runs.
+        self.assertGreaterEqual(len(set(identities)), 58)
+        steps = {b - a for a, b in zip(identities, identities[1:])}
+        self.assertGreater(len(steps), 50)
+
+
+class Frontends(FlowTest):
+    def test_every_frontend_answers_from_the_same_memory(self):
+        upstream = self.start_upstream("".join(f"d{i}.test 300 MX 10 a{i}.test\n" for i in range(50)))
+        daemon = self.start_daemon(upstream, frontends=FRONTENDS or 4)
+        wrong = []
+
+        def work():
+            with daemon.client() as client:
+                for number in list(range(50)) * 4:
+                    reply = client.ask(f"d{number}.test")
+                    if reply.hosts != [f"a{number}.test"]:
+                        wrong.append(reply)
+
+        workers = [threading.Thread(target=work) for _ in range(8)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        self.assertEqual(wrong, [])
+        self.assertEqual(upstream.count(), 50)
+
+
+if __name__ == "__main__":
+    unittest.main()
