@@ -61,6 +61,7 @@ static enum name_error idn_error(int status) {
   case IDN2_TOO_BIG_DOMAIN:
     return NAME_TOO_LONG;
   case IDN2_TOO_BIG_LABEL:
+  case IDN2_PUNYCODE_BIG_OUTPUT:
     return NAME_LABEL_TOO_LONG;
   default:
     return NAME_BAD_IDN;
@@ -68,9 +69,9 @@ static enum name_error idn_error(int status) {
 }
 
 /* What UTS 46 makes of the text is judged again by the ASCII rules: it maps other
- * scripts' full stops, spaces and signs to ASCII ones. Without STD3 rules, which would
- * refuse '_' (RFC 2181 section 11). A-labels beside the U-labels are taken as
- * they are, as in a name that is all ASCII. copy_ascii has bounded the length. */
+ * scripts' full stops, spaces and signs to ASCII ones. STD3 rules would refuse '_' (RFC 2181
+ * section 11); the round trip would be a second opinion on A-labels, which are not doubted in a
+ * name that is all ASCII either. copy_ascii has bounded the length. */
 static enum name_error copy_idn(const uint8_t *text, size_t length, struct name *out) {
   uint8_t terminated[NAME_TEXT_MAX + 2]; /* 253 octets, a dot and the terminator */
   if (memchr(text, '\0', length))
