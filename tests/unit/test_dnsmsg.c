@@ -868,12 +868,12 @@ static void malformed_reply_leaves_nothing_to_believe(void **state) {
   assert_true(out.ttl_s == UINT32_MAX);
 }
 
-static void every_value_of_every_octet_is_survived(void **state) {
+static void every_flipped_bit_is_survived(void **state) {
   (void)state;
   for (size_t i = 0; i < SAMPLE_COUNT; i++) {
     samples[i].build();
     for (size_t at = 0; at < b.length; at++)
-      for (unsigned change = 1; change < 256; change += 2) {
+      for (unsigned change = 1; change < 256; change *= 2) {
         b.bytes[at] ^= (uint8_t)change;
         parse(samples[i].qtype);
         b.bytes[at] ^= (uint8_t)change;
@@ -997,7 +997,7 @@ int main(void) {
       cmocka_unit_test(count_larger_than_the_message_is_malformed),
       cmocka_unit_test(message_cut_anywhere_is_malformed),
       cmocka_unit_test(malformed_reply_leaves_nothing_to_believe),
-      cmocka_unit_test(every_value_of_every_octet_is_survived),
+      cmocka_unit_test(every_flipped_bit_is_survived),
       cmocka_unit_test(random_mutations_are_survived),
       cmocka_unit_test(messages_of_other_projects_are_survived),
   };
