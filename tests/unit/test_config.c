@@ -1,0 +1,871 @@
+#include "cmocka_compat.h"
+
+#include <arpa/inet.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "error.h"
+
+static char path[] = "/tmp/mxway-test-config-XXXXXX";
+
+static int make_file(void **state) {
+  (void)state;
+  int file = mkstemp(path);
+  return file < 0 ? -1 : close(file);
+}
+
+static int remove_file(void **state) {
+  (void)state;
+  return unlink(path);
+}
+
+static void write_octets(const char *text, size_t length) {
+  FILE *file = fopen(path, "w");
+  assert_non_null(file);
+  assert_int_equal(fwrite(text, 1, length, file), length);
+  assert_int_equal(fclose(file), 0);
+}
+
+static void write_file(const char *text) { write_octets(text, strlen(text)); }
+
+static struct config parse_good(const char *text) {
+  struct config config;
+  char error[CONFIG_ERROR_SIZE];
+  config_init(&config);
+  write_file(text);
+  if (config_parse_file(&config, path, error) != 0)
+    fail_msg("%s", error);
+  return config;
+}
+
+/* `message` is what follows the path. The config must be untouched. */
+static void expect_error(const char *text, const char *message) {
+  struct config before, after;
+  char error[CONFIG_ERROR_SIZE], expected[CONFIG_ERROR_SIZE];
+  config_init(&before);
+  memcpy(&after, &before, sizeof(after));
+  write_file(text);
+  assert_int_equal(config_parse_file(&after, path, error), ERR_CONFIG);
+  snprintf(expected, sizeof(expected), "%s%s", path, message);
+  assert_string_equal(error, expected);
+  assert_memory_equal(&after, &before, sizeof(after));
+}
+
+static void set_good(struct config *config, const char *assignment) {
+  uint64_t seen = 0;
+  char error[CONFIG_ERROR_SIZE];
+  if (config_parse_assignment(config, assignment, &seen, error) != 0)
+    fail_msg("%s", error);
+}
+
+static void expect_assignment_error(const char *assignment, const char *message) {
+  struct config before, after;
+  uint64_t seen = 0;
+  char error[CONFIG_ERROR_SIZE];
+  config_init(&before);
+  memcpy(&after, &before, sizeof(after));
+  assert_int_equal(config_parse_assignment(&after, assignment, &seen, error), ERR_CONFIG);
+  assert_string_equal(error, message);
+  assert_memory_equal(&after, &before, sizeof(after));
+  assert_true(seen == 0);
+}
+
+static void assert_upstream(const struct config *config, size_t i, const char *expected) {
+  char text[64];
+  assert_true(i < config->upstream_count);
+  assert_string_equal(config_upstream_text(&config->upstreams[i], text), expected);
+}
+
+static void the_defaults_are_those_of_the_rules(void **state) {
+  (void)state;
+  struct config config;
+  config_init(&config);
+  assert_string_equal(config.listen, "/run/mxway/lookup.sock");
+  assert_int_equal(config.listen_mode, 0666);
+  assert_int_equal(config.frontends, 1);
+  assert_int_equal(config.max_connections, 4096);
+  assert_int_equal(config.upstream_count, 0);
+  assert_int_equal(config.cache_size_bytes, 64 << 20);
+  assert_int_equal(config.min_ttl_s, 0);
+  assert_int_equal(config.max_ttl_s, 86400);
+  assert_int_equal(config.max_negative_ttl_s, 3600);
+  assert_int_equal(config.failure_ttl_s, 5);
+  assert_int_equal(config.lookup_deadline_ms, 5000);
+  assert_int_equal(config.query_timeout_ms, 800);
+  assert_int_equal(config.query_tries, 3);
+  assert_int_equal(config.max_cname_hops, 8);
+  assert_int_equal(config.max_queries, 1024);
+  assert_int_equal(config.max_queue, 65536);
+  assert_false(config.accept_bare_ip || config.allow_single_label);
+  assert_false(config.notimp_as_nodata || config.defer_no_address || config.reject_mx_cname);
+  assert_int_equal(config.log_level, LOG_LEVEL_INFO);
+}
+
+static void a_file_sets_every_option(void **state) {
+  (void)state;
+  struct config config = parse_good(
+      "listen = /tmp/a.sock\nlisten-mode = 600\nfrontends = 64\n"
+      "max-connections = 7\nupstream = {192.0.2.1, \"[2001:db8::1]:5300\"}\n"
+      "cache-size = 3GiB\nmin-ttl = 3600\nmax-ttl = 60\n"
+      "max-negative-ttl = 0\nfailure-ttl = 300\nlookup-deadline = 60000\n"
+      "query-timeout = 50\nquery-tries = 10\nmax-cname-hops = 16\n"
+      "max-queries = 65536\nmax-queue = 0\naccept-bare-ip = yes\n"
+      "allow-single-label = yes\nnotimp-as-nodata = yes\n"
+      "defer-no-address = yes\nmx-cname = reject\nlog-level = debug\n");
+  assert_string_equal(config.listen, "/tmp/a.sock");
+  assert_int_equal(config.listen_mode, 0600);
+  assert_int_equal(config.frontends, 64);
+  assert_int_equal(config.max_connections, 7);
+  assert_int_equal(config.upstream_count, 2);
+  assert_upstream(&config, 0, "192.0.2.1:53");
+  assert_upstream(&config, 1, "[2001:db8::1]:5300");
+  assert_true(config.cache_size_bytes == (uint64_t)3 << 30);
+  assert_int_equal(config.min_ttl_s, 3600);
+  assert_int_equal(config.max_ttl_s, 60);
+  assert_int_equal(config.max_negative_ttl_s, 0);
+  assert_int_equal(config.failure_ttl_s, 300);
+  assert_int_equal(config.lookup_deadline_ms, 60000);
+  assert_int_equal(config.query_timeout_ms, 50);
+  assert_int_equal(config.query_tries, 10);
+  assert_int_equal(config.max_cname_hops, 16);
+  assert_int_equal(config.max_queries, 65536);
+  assert_int_equal(config.max_queue, 0);
+  assert_true(config.accept_bare_ip && config.allow_single_label);
+  assert_true(config.notimp_as_nodata && config.defer_no_address && config.reject_mx_cname);
+  assert_int_equal(config.log_level, LOG_LEVEL_DEBUG);
+}
+
+static void an_empty_file_changes_nothing(void **state) {
+  (void)state;
+  struct config defaults, config = parse_good("");
+  config_init(&defaults);
+  assert_memory_equal(&config, &defaults, sizeof(config));
+  config = parse_good(" \n\t# nothing \n\n");
+  assert_memory_equal(&config, &defaults, sizeof(config));
+}
+
+static void a_file_is_read_over_what_was_set_before(void **state) {
+  (void)state;
+  struct config config;
+  char error[CONFIG_ERROR_SIZE];
+  config_init(&config);
+  set_good(&config, "min-ttl=7");
+  set_good(&config, "frontends=3");
+  write_file("frontends = 2\n");
+  assert_int_equal(config_parse_file(&config, path, error), 0);
+  assert_int_equal(config.frontends, 2);
+  assert_int_equal(config.min_ttl_s, 7);
+}
+
+static void of_two_settings_of_one_option_the_last_wins(void **state) {
+  (void)state;
+  struct config config = parse_good(
+      "min-ttl = 1\nupstream = {192.0.2.1, 192.0.2.2}\n"
+      "min-ttl = 2\nupstream = {192.0.2.3}\n");
+  assert_int_equal(config.min_ttl_s, 2);
+  assert_int_equal(config.upstream_count, 1);
+  assert_upstream(&config, 0, "192.0.2.3:53");
+}
+
+static void sizes_have_suffixes(void **state) {
+  (void)state;
+  static const struct {
+    const char *assignment;
+    uint64_t bytes;
+  } cases[] = {
+      {"cache-size=1MiB", 1 << 20},           {"cache-size=1024KiB", 1 << 20},
+      {"cache-size=1048576", 1 << 20},        {"cache-size=1048577", (1 << 20) + 1},
+      {"cache-size=2GiB", (uint64_t)2 << 30}, {"cache-size=8589934591GiB", (uint64_t)8589934591u << 30},
+  };
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    struct config config;
+    config_init(&config);
+    set_good(&config, cases[i].assignment);
+    assert_true(config.cache_size_bytes == cases[i].bytes);
+  }
+}
+
+#define SIZE_EXPECTED "expected a number with KiB, MiB or GiB, at least 1MiB"
+
+static void a_bad_size_is_refused(void **state) {
+  (void)state;
+  expect_assignment_error("cache-size=12apples",
+                          "-o cache-size=12apples: \"12apples\" is not a size: " SIZE_EXPECTED);
+  expect_assignment_error("cache-size=", "-o cache-size=: \"\" is not a size: " SIZE_EXPECTED);
+  expect_assignment_error("cache-size=MiB", "-o cache-size=MiB: \"MiB\" is not a size: " SIZE_EXPECTED);
+  expect_assignment_error("cache-size=-1MiB", "-o cache-size=-1MiB: \"-1MiB\" is not a size: " SIZE_EXPECTED);
+  expect_assignment_error("cache-size=64mib", "-o cache-size=64mib: \"64mib\" is not a size: " SIZE_EXPECTED);
+  expect_assignment_error("cache-size=1023KiB",
+                          "-o cache-size=1023KiB: \"1023KiB\" is out of range: " SIZE_EXPECTED);
+  expect_assignment_error("cache-size=18446744073709551615GiB",
+                          "-o cache-size=18446744073709551615GiB: \"18446744073709551615GiB\" is out of "
+                          "range: " SIZE_EXPECTED);
+  expect_assignment_error("cache-size=99999999999999999999",
+                          "-o cache-size=99999999999999999999: \"99999999999999999999\" is out of "
+                          "range: " SIZE_EXPECTED);
+}
+
+/* Both ends of each number's range, and one beyond each. */
+static void numbers_have_the_ranges_of_the_rules(void **state) {
+  (void)state;
+  static const struct {
+    const char *name;
+    long min, max;
+  } cases[] = {
+      {"frontends", 1, 64},      {"max-connections", 1, 100000},  {"min-ttl", 0, 3600},
+      {"max-ttl", 60, 604800},   {"max-negative-ttl", 0, 10800},  {"failure-ttl", 1, 300},
+      {"query-tries", 1, 10},    {"lookup-deadline", 200, 60000}, {"query-timeout", 50, 60000},
+      {"max-cname-hops", 1, 16}, {"max-queries", 1, 65536},       {"max-queue", 0, 1000000},
+  };
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    const long values[] = {cases[i].min, cases[i].max, cases[i].min - 1, cases[i].max + 1};
+    for (int j = 0; j < 4; j++) {
+      struct config config;
+      uint64_t seen = 0;
+      char assignment[64], error[CONFIG_ERROR_SIZE];
+      config_init(&config);
+      snprintf(assignment, sizeof(assignment), "%s=%ld", cases[i].name, values[j]);
+      assert_int_equal(config_parse_assignment(&config, assignment, &seen, error), j < 2 ? 0 : ERR_CONFIG);
+    }
+  }
+}
+
+static void a_bad_number_is_refused(void **state) {
+  (void)state;
+  expect_assignment_error("min-ttl=3601", "-o min-ttl=3601: \"3601\" is out of range: expected 0 to 3600 s");
+  expect_assignment_error("frontends=0", "-o frontends=0: \"0\" is out of range: expected 1 to 64");
+  expect_assignment_error("query-timeout=fast",
+                          "-o query-timeout=fast: \"fast\" is not a number: expected 50 to 60000 ms");
+  expect_assignment_error("min-ttl=", "-o min-ttl=: \"\" is not a number: expected 0 to 3600 s");
+  expect_assignment_error("min-ttl=-1", "-o min-ttl=-1: \"-1\" is not a number: expected 0 to 3600 s");
+  expect_assignment_error("min-ttl= 1", "-o min-ttl= 1: \" 1\" is not a number: expected 0 to 3600 s");
+  expect_assignment_error("min-ttl=1s", "-o min-ttl=1s: \"1s\" is not a number: expected 0 to 3600 s");
+  expect_assignment_error("min-ttl=0x1", "-o min-ttl=0x1: \"0x1\" is not a number: expected 0 to 3600 s");
+  expect_assignment_error("min-ttl=4294967297",
+                          "-o min-ttl=4294967297: \"4294967297\" is out of range: expected 0 to 3600 s");
+}
+
+static void a_mode_is_octal(void **state) {
+  (void)state;
+  struct config config;
+  config_init(&config);
+  set_good(&config, "listen-mode=0660");
+  assert_int_equal(config.listen_mode, 0660);
+  set_good(&config, "listen-mode=777");
+  assert_int_equal(config.listen_mode, 0777);
+  expect_assignment_error("listen-mode=888",
+                          "-o listen-mode=888: \"888\" is not a file mode: expected octal digits, 0 to 0777");
+  expect_assignment_error("listen-mode=1777",
+                          "-o listen-mode=1777: \"1777\" is out of range: expected octal digits, 0 to 0777");
+}
+
+static void a_path_fits_a_socket_address(void **state) {
+  (void)state;
+  char assignment[256];
+  struct config config;
+  config_init(&config);
+  snprintf(assignment, sizeof(assignment), "listen=/%0106d", 0);
+  set_good(&config, assignment);
+  assert_int_equal(strlen(config.listen), 107);
+  snprintf(assignment, sizeof(assignment), "listen=/%0107d", 0);
+  uint64_t seen = 0;
+  char error[CONFIG_ERROR_SIZE];
+  assert_int_equal(config_parse_assignment(&config, assignment, &seen, error), ERR_CONFIG);
+  assert_non_null(strstr(error, "is out of range: expected 1 to 107 octets without control characters"));
+  expect_assignment_error("listen=",
+                          "-o listen=: \"\" is not a path: expected 1 to 107 octets without "
+                          "control characters");
+  expect_assignment_error("listen=/a\nb",
+                          "-o listen=/a\nb: \"/a\nb\" is not a path: expected 1 to 107 octets "
+                          "without control characters");
+}
+
+static void a_choice_knows_its_two_words(void **state) {
+  (void)state;
+  struct config config;
+  config_init(&config);
+  set_good(&config, "accept-bare-ip=yes");
+  assert_true(config.accept_bare_ip);
+  set_good(&config, "accept-bare-ip=no");
+  assert_false(config.accept_bare_ip);
+  set_good(&config, "mx-cname=reject");
+  assert_true(config.reject_mx_cname);
+  set_good(&config, "mx-cname=follow");
+  assert_false(config.reject_mx_cname);
+  expect_assignment_error("accept-bare-ip=maybe",
+                          "-o accept-bare-ip=maybe: \"maybe\" is not a choice: expected yes or no");
+  expect_assignment_error("mx-cname=yes",
+                          "-o mx-cname=yes: \"yes\" is not a choice: expected reject or follow");
+  expect_assignment_error("log-level=loud",
+                          "-o log-level=loud: \"loud\" is not a log level: expected error, "
+                          "warning, notice, info or debug");
+}
+
+static void servers_are_read_in_each_of_their_forms(void **state) {
+  (void)state;
+  static const struct {
+    const char *given, *text;
+  } cases[] = {
+      {"upstream=192.0.2.1", "192.0.2.1:53"},
+      {"upstream=192.0.2.1:5300", "192.0.2.1:5300"},
+      {"upstream=192.0.2.1:65535", "192.0.2.1:65535"},
+      {"upstream=2001:db8::1", "[2001:db8::1]:53"},
+      {"upstream=[2001:db8::1]", "[2001:db8::1]:53"},
+      {"upstream=[2001:db8::1]:1", "[2001:db8::1]:1"},
+      {"upstream=::1", "[::1]:53"},
+      {"upstream=[fe80::1%4294967295]:65535", "[fe80::1%4294967295]:65535"},
+      {"upstream=[2001:db8:1111:2222:3333:4444:5555:6666%4294967295]:65535",
+       "[2001:db8:1111:2222:3333:4444:5555:6666%4294967295]:65535"},
+  };
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    struct config config;
+    config_init(&config);
+    set_good(&config, cases[i].given);
+    assert_int_equal(config.upstream_count, 1);
+    assert_upstream(&config, 0, cases[i].text);
+  }
+}
+
+static void what_is_no_server_is_refused(void **state) {
+  (void)state;
+  static const char *const bad[] = {
+      "dns.example",
+      "192.0.2",
+      "192.0.2.256",
+      "192.0.2.1:",
+      "192.0.2.1:0",
+      "192.0.2.1:65536",
+      "192.0.2.1:dns",
+      "192.0.2.1:-1",
+      "[192.0.2.1]",
+      "[192.0.2.1]:53",
+      "[2001:db8::1",
+      "2001:db8::1]:53",
+      "[2001:db8::1]x",
+      "[2001:db8::1]:",
+      "2001:db8:::1",
+      "[]",
+      "[]:53",
+      ":53",
+      "fe80::1%",
+      "fe80::1%no-such-interface",
+      "192.0.2.1%1",
+      "192.0.2.1 53",
+      "192.0.2.1,,::1",
+      "192.0.2.1,",
+      ",",
+      " ",
+      "[:]:1",
+      "%",
+      "[::1]:53:53",
+      "192.0.2.1;53",
+      "0000000000000000000000000000000000000000000000000000000000000000000000",
+  };
+  for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+    char assignment[128], expected[CONFIG_ERROR_SIZE];
+    snprintf(assignment, sizeof(assignment), "upstream=%s", bad[i]);
+    snprintf(expected, sizeof(expected),
+             "-o %s: \"%.60s\" is not a server: expected ADDRESS, IPV4:PORT or [IPV6]:PORT, at most 8",
+             assignment, bad[i]);
+    expect_assignment_error(assignment, expected);
+  }
+}
+
+static void a_server_is_a_socket_address(void **state) {
+  (void)state;
+  struct config config;
+  config_init(&config);
+  set_good(&config, "upstream=192.0.2.7:5300,[fe80::7%1]:5301");
+  const struct sockaddr_in *v4 = (const struct sockaddr_in *)&config.upstreams[0].address;
+  assert_int_equal(v4->sin_family, AF_INET);
+  assert_int_equal(ntohs(v4->sin_port), 5300);
+  assert_int_equal(ntohl(v4->sin_addr.s_addr), 0xc0000207);
+  const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&config.upstreams[1].address;
+  assert_int_equal(v6->sin6_family, AF_INET6);
+  assert_int_equal(ntohs(v6->sin6_port), 5301);
+  assert_int_equal(v6->sin6_addr.s6_addr[15], 7);
+  assert_int_equal(v6->sin6_scope_id, 1);
+}
+
+static void the_first_assignment_of_servers_replaces_and_the_later_extend(void **state) {
+  (void)state;
+  struct config config = parse_good("upstream = {192.0.2.1, 192.0.2.2}\n");
+  uint64_t seen = 0;
+  char error[CONFIG_ERROR_SIZE];
+  assert_int_equal(config_parse_assignment(&config, "upstream=192.0.2.3", &seen, error), 0);
+  assert_int_equal(config_parse_assignment(&config, "min-ttl=1", &seen, error), 0);
+  assert_int_equal(config_parse_assignment(&config, "upstream=192.0.2.4, ::5", &seen, error), 0);
+  assert_int_equal(config.upstream_count, 3);
+  assert_upstream(&config, 0, "192.0.2.3:53");
+  assert_upstream(&config, 1, "192.0.2.4:53");
+  assert_upstream(&config, 2, "[::5]:53");
+}
+
+static void an_empty_assignment_of_servers_removes_those_of_the_file(void **state) {
+  (void)state;
+  struct config config = parse_good("upstream = {192.0.2.1}\n");
+  set_good(&config, "upstream=");
+  assert_int_equal(config.upstream_count, 0);
+}
+
+static void nine_servers_are_one_too_many(void **state) {
+  (void)state;
+  struct config config = parse_good("upstream = {::1, ::2, ::3, ::4,\n::5, ::6, ::7, ::8}\n");
+  assert_int_equal(config.upstream_count, 8);
+  assert_upstream(&config, 7, "[::8]:53");
+  expect_error(
+      "upstream = {::1, ::2, ::3, ::4,\n::5, ::6, ::7, ::8,\n::9}\n",
+      ":3: upstream: \"::9\" is one too many: expected ADDRESS, IPV4:PORT or [IPV6]:PORT, at most 8");
+}
+
+static void a_list_in_a_file_has_many_spellings(void **state) {
+  (void)state;
+  struct config config = parse_good("upstream = 192.0.2.1\n");
+  assert_int_equal(config.upstream_count, 1);
+  config = parse_good("upstream = {192.0.2.1}\nupstream += {192.0.2.2}\n");
+  assert_int_equal(config.upstream_count, 2);
+  assert_upstream(&config, 1, "192.0.2.2:53");
+  config = parse_good("upstream = {192.0.2.1, # the first\n /* the second */ 192.0.2.2 // the end\n}\n");
+  assert_int_equal(config.upstream_count, 2);
+  config = parse_good("upstream = \"192.0.2.1, 192.0.2.2\"\n");
+  assert_int_equal(config.upstream_count, 2);
+  config = parse_good("upstream = {192.0.2.1}\nupstream = {}\n");
+  assert_int_equal(config.upstream_count, 0);
+}
+
+static void an_empty_list_in_a_file_removes_what_was_set_before(void **state) {
+  (void)state;
+  struct config config;
+  char error[CONFIG_ERROR_SIZE];
+  config_init(&config);
+  set_good(&config, "upstream=192.0.2.1");
+  write_file("upstream = {}\n");
+  assert_int_equal(config_parse_file(&config, path, error), 0);
+  assert_int_equal(config.upstream_count, 0);
+}
+
+static void an_error_in_a_file_names_its_line(void **state) {
+  (void)state;
+  expect_error("cache-size = \"12 apples\"\n", ":1: cache-size: \"12 apples\" is not a size: " SIZE_EXPECTED);
+  expect_error("\n\nmin-ttl = 1\ncache-size = 12apples",
+               ":4: cache-size: \"12apples\" is not a size: " SIZE_EXPECTED);
+  expect_error("cache-size =\n\n12apples\nmin-ttl = 0\n",
+               ":3: cache-size: \"12apples\" is not a size: " SIZE_EXPECTED);
+  expect_error("upstream = {192.0.2.1,\n192.0.2.2,\nx,\n192.0.2.3}\n",
+               ":3: upstream: \"x\" is not a server: expected ADDRESS, IPV4:PORT or [IPV6]:PORT, at most 8");
+  expect_error("min-ttl = 0 max-ttl = 1\n", ":1: max-ttl: \"1\" is out of range: expected 60 to 604800 s");
+}
+
+static void comments_do_not_move_the_line_of_an_error(void **state) {
+  (void)state;
+  static const char message[] = ":6: min-ttl: \"x\" is not a number: expected 0 to 3600 s";
+  expect_error("# a\n#\n## b\n#c # d\n# \"e\nmin-ttl = x\n", message);
+  expect_error("// a\n//\n/// b\n//c // d\n// 'e\nmin-ttl = x # f\n", message);
+  expect_error("/* a */\n/* b\n * c\n ** # \" ' //\n **/\nmin-ttl = x /* d */\n", message);
+  expect_error("min-ttl = 1 # a\nmin-ttl = /* b */ 2\n\nlisten = \"/#//*\" # c\n\nmin-ttl = x\n", message);
+}
+
+static void a_comment_sign_inside_a_string_or_word_is_no_comment(void **state) {
+  (void)state;
+  struct config config = parse_good("listen = \"/a#b//c/*d\"\n");
+  assert_string_equal(config.listen, "/a#b//c/*d");
+  config = parse_good("listen = '/a#b//c/*d'\n");
+  assert_string_equal(config.listen, "/a#b//c/*d");
+  config = parse_good("listen = /a//b\n");
+  assert_string_equal(config.listen, "/a//b");
+  config = parse_good("listen = \"/a\\\"#b\" # c\n");
+  assert_string_equal(config.listen, "/a\"#b");
+}
+
+static void an_unknown_option_is_named_with_the_nearest_known_one(void **state) {
+  (void)state;
+  expect_error("\ncache_size = 1MiB\n", ":2: unknown option cache_size; did you mean cache-size?");
+  expect_error("listne = /a\n", ":1: unknown option listne; did you mean listen?");
+  expect_error("# x\n\nredis = unix:/a\n", ":3: unknown option redis; mxwayd --help lists them");
+  expect_assignment_error("upstreams=::1",
+                          "-o upstreams=::1: unknown option upstreams; did you mean upstream?");
+  expect_assignment_error("Min-TTL=1", "-o Min-TTL=1: unknown option Min-TTL; mxwayd --help lists them");
+  expect_assignment_error("xyz=1", "-o xyz=1: unknown option xyz; mxwayd --help lists them");
+}
+
+static void an_assignment_needs_a_name_and_an_equals_sign(void **state) {
+  (void)state;
+  expect_assignment_error("", "-o : expected NAME=VALUE");
+  expect_assignment_error("frontends", "-o frontends: expected NAME=VALUE");
+  expect_assignment_error("=3", "-o =3: expected NAME=VALUE");
+}
+
+static void an_assignment_of_any_length_is_survived(void **state) {
+  (void)state;
+  char assignment[5000], error[CONFIG_ERROR_SIZE];
+  struct config config;
+  uint64_t seen = 0;
+  config_init(&config);
+  for (size_t equals = 0; equals < 200; equals++) {
+    memset(assignment, 'x', sizeof(assignment) - 1);
+    assignment[sizeof(assignment) - 1] = '\0';
+    assignment[equals] = '=';
+    assert_int_equal(config_parse_assignment(&config, assignment, &seen, error), ERR_CONFIG);
+    assert_true(strlen(error) < CONFIG_ERROR_SIZE);
+  }
+}
+
+static void broken_syntax_is_refused_with_its_line(void **state) {
+  (void)state;
+  expect_error("min-ttl\n", ":2: premature end of file");
+  expect_error("min-ttl = \n", ":2: premature end of file");
+  expect_error("min-ttl 5\n", ":1: missing equal sign after option 'min-ttl'");
+  expect_error("= 5\n", ":1: unexpected token '='");
+  expect_error("\nmin-ttl = = 5\n", ":2: unexpected token '='");
+  expect_error("\n}\n", ":2: unexpected closing brace");
+  expect_error("min-ttl += 5\n", ":1: attempt to append to non-list option 'min-ttl'");
+  expect_error("min-ttl = {5}\n", ":1: unexpected token '{'");
+  expect_error("upstream = {::1\n", ":2: premature end of file");
+  expect_error("upstream = {::1 ::2}\n", ":1: unexpected token '::2'");
+}
+
+static void what_is_not_closed_is_refused_where_it_begins(void **state) {
+  (void)state;
+  expect_error("\nlisten = \"/a\nmin-ttl = 1\n", ":2: a string is not closed");
+  expect_error("\nlisten = '/a\nmin-ttl = 1\n", ":2: a string is not closed");
+  expect_error("listen = \"/a\\\"", ":1: a string is not closed");
+  expect_error("listen = \"/a\\", ":1: a string is not closed");
+  expect_error("min-ttl = 1\n/* \n\nmin-ttl = 2\n", ":2: a comment is not closed");
+  expect_error("/*/\n", ":1: a comment is not closed");
+  expect_error("listen = \"${HOME\"\nupstream = {::1}\n", ":1: a ${ is not closed");
+  expect_error("listen = ${HOME}\n", ":1: a ${ outside of double quotes");
+  expect_error("listen = \"\\999\"\n", ":1: a string has an escape by number");
+  expect_error("listen = \"\\x00\"\n", ":1: a string has an escape by number");
+}
+
+/* libconfuse's scanner is global: what a broken file leaves in it must not reach the next. */
+static void after_any_broken_file_a_good_one_is_read(void **state) {
+  (void)state;
+  static const char *const broken[] = {
+      "listen = \"/a",
+      "listen = '/a",
+      "/* a",
+      "listen = \"\\999\"",
+      "listen = \"\\777\"",
+      "upstream = {",
+      "listen = \"${a\" }",
+      "cache-size = x",
+      "nothing = \"a\"",
+      "${ \"} \"",
+      "listen = \"\\",
+      "listen = \"${\"",
+      "}",
+      "upstream = {\"a",
+      "'",
+  };
+  for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
+    struct config config;
+    char error[CONFIG_ERROR_SIZE];
+    config_init(&config);
+    write_file(broken[i]);
+    assert_int_equal(config_parse_file(&config, path, error), ERR_CONFIG);
+    config = parse_good("listen = \"/good\"\nmin-ttl = 5\n");
+    assert_string_equal(config.listen, "/good");
+    assert_int_equal(config.min_ttl_s, 5);
+  }
+}
+
+static void the_environment_is_read_in_double_quotes(void **state) {
+  (void)state;
+  setenv("MXWAY_TEST_DIR", "/srv/x", 1);
+  unsetenv("MXWAY_TEST_NONE");
+  struct config config = parse_good("listen = \"${MXWAY_TEST_DIR}/a.sock\"\n");
+  assert_string_equal(config.listen, "/srv/x/a.sock");
+  config = parse_good("listen = \"${MXWAY_TEST_NONE:-/run}/a.sock\"\n");
+  assert_string_equal(config.listen, "/run/a.sock");
+  config = parse_good("listen = '${MXWAY_TEST_DIR}'\n");
+  assert_string_equal(config.listen, "${MXWAY_TEST_DIR}");
+  expect_error("min-ttl = \"${MXWAY_TEST_DIR}\"\n",
+               ":1: min-ttl: \"/srv/x\" is not a number: expected 0 to 3600 s");
+}
+
+static void a_file_that_cannot_be_read_is_named_with_the_reason(void **state) {
+  (void)state;
+  struct config config;
+  char error[CONFIG_ERROR_SIZE];
+  config_init(&config);
+  assert_int_equal(config_parse_file(&config, "/nonexistent/mxwayd.conf", error), ERR_CONFIG);
+  assert_string_equal(error, "/nonexistent/mxwayd.conf: No such file or directory");
+  assert_int_equal(config_parse_file(&config, "/", error), ERR_CONFIG);
+  assert_string_equal(error, "/: Is a directory");
+  assert_int_equal(config_parse_file(&config, "/dev/zero", error), ERR_CONFIG);
+  assert_string_equal(error, "/dev/zero: longer than 1048576 octets");
+}
+
+static void a_binary_file_is_refused(void **state) {
+  (void)state;
+  struct config config;
+  char error[CONFIG_ERROR_SIZE], expected[CONFIG_ERROR_SIZE];
+  config_init(&config);
+  write_octets("min-ttl = 1\n\0\n", 14);
+  assert_int_equal(config_parse_file(&config, path, error), ERR_CONFIG);
+  snprintf(expected, sizeof(expected), "%s:2: a control character: this is not text", path);
+  assert_string_equal(error, expected);
+}
+
+static void garbage_of_any_kind_is_an_error_or_read_but_never_a_crash(void **state) {
+  (void)state;
+  static const char letters[] = "{}()=+,\"'\\$#/* \n\tmin-ttl=5upstream::1x";
+  unsigned seed = 1;
+  for (int round = 0; round < 3000; round++) {
+    char text[64];
+    size_t length = (size_t)round % sizeof(text);
+    for (size_t i = 0; i < length; i++) {
+      seed = seed * 1103515245 + 12345;
+      text[i] = letters[seed / 65536 % (sizeof(letters) - 1)];
+    }
+    struct config config;
+    char error[CONFIG_ERROR_SIZE];
+    config_init(&config);
+    write_octets(text, length);
+    int status = config_parse_file(&config, path, error);
+    assert_true(status == 0 || (status == ERR_CONFIG && strncmp(error, path, strlen(path)) == 0));
+    config = parse_good("listen = \"/good\"\n");
+    assert_string_equal(config.listen, "/good");
+  }
+}
+
+static void a_word_of_a_megabyte_is_survived(void **state) {
+  (void)state;
+  enum { LENGTH = 1 << 20 };
+  char *text = malloc(LENGTH);
+  assert_non_null(text);
+  struct config config;
+  char error[CONFIG_ERROR_SIZE];
+  config_init(&config);
+  memset(text, 'x', LENGTH);
+  write_octets(text, LENGTH);
+  assert_int_equal(config_parse_file(&config, path, error), ERR_CONFIG);
+  memcpy(text, "listen = ", 9);
+  write_octets(text, LENGTH);
+  assert_int_equal(config_parse_file(&config, path, error), ERR_CONFIG);
+  assert_true(strlen(error) < CONFIG_ERROR_SIZE);
+  free(text);
+}
+
+static void options_that_contradict_each_other_are_refused(void **state) {
+  (void)state;
+  struct config config;
+  char error[CONFIG_ERROR_SIZE];
+  config_init(&config);
+  assert_int_equal(config_check(&config, error), 0);
+  config.min_ttl_s = config.max_ttl_s = 60;
+  config.query_timeout_ms = config.lookup_deadline_ms;
+  assert_int_equal(config_check(&config, error), 0);
+  config.min_ttl_s = 61;
+  assert_int_equal(config_check(&config, error), ERR_CONFIG);
+  assert_string_equal(error, "min-ttl (61) is more than max-ttl (60)");
+  config.min_ttl_s = 0;
+  config.query_timeout_ms = 5001;
+  assert_int_equal(config_check(&config, error), ERR_CONFIG);
+  assert_string_equal(error, "query-timeout (5001) is more than lookup-deadline (5000)");
+}
+
+static void print_to_file(const struct config *config) {
+  FILE *file = fopen(path, "w");
+  assert_non_null(file);
+  config_print(config, file);
+  assert_int_equal(fclose(file), 0);
+}
+
+static void a_printed_config_is_read_back_the_same(void **state) {
+  (void)state;
+  static const char *const variants[] = {
+      "listen = /tmp/a.sock\nlisten-mode = 0600\nfrontends = 64\nmax-connections = 7\n"
+      "upstream = {192.0.2.1, [2001:db8::1]:5300, fe80::1%3}\ncache-size = 3GiB\nmin-ttl = 3600\n"
+      "max-ttl = 60\nmax-negative-ttl = 0\nfailure-ttl = 300\nlookup-deadline = 60000\n"
+      "query-timeout = 50\nquery-tries = 10\nmax-cname-hops = 16\nmax-queries = 65536\nmax-queue = 0\n"
+      "accept-bare-ip = yes\nallow-single-label = yes\nnotimp-as-nodata = yes\n"
+      "defer-no-address = yes\nmx-cname = reject\nlog-level = debug\n",
+      "listen = '/a \"b\" ${HOME} \\\\ c#d//e'\ncache-size = 1048577\nlisten-mode = 0\n",
+      "listen = \"/a'b\"\ncache-size = 1025KiB\n",
+      "",
+  };
+  for (size_t i = 0; i < sizeof(variants) / sizeof(variants[0]); i++) {
+    struct config before = parse_good(variants[i]), after;
+    char error[CONFIG_ERROR_SIZE];
+    config_init(&after);
+    /* What the file leaves out would show as a default. */
+    set_good(&after, "min-ttl=17");
+    set_good(&after, "upstream=::17");
+    print_to_file(&before);
+    if (config_parse_file(&after, path, error) != 0)
+      fail_msg("%s", error);
+    assert_int_equal(after.upstream_count, before.upstream_count);
+    memset(after.upstreams + after.upstream_count, 0,
+           sizeof(after.upstreams) - after.upstream_count * sizeof(after.upstreams[0]));
+    memset(after.listen + strlen(after.listen), 0, sizeof(after.listen) - strlen(after.listen));
+    memset(before.listen + strlen(before.listen), 0, sizeof(before.listen) - strlen(before.listen));
+    assert_memory_equal(&after, &before, sizeof(after));
+  }
+}
+
+static void the_help_lists_every_option_that_is_printed(void **state) {
+  (void)state;
+  struct config config;
+  char *help = NULL, line[256];
+  size_t size = 0;
+  int options = 0;
+  config_init(&config);
+  FILE *out = open_memstream(&help, &size);
+  config_print_help(out);
+  fclose(out);
+  print_to_file(&config);
+  FILE *file = fopen(path, "r");
+  while (fgets(line, sizeof(line), file)) {
+    char heading[300];
+    if (line[0] == '#' || line[0] == '\n')
+      continue;
+    line[strcspn(line, " ")] = '\0';
+    snprintf(heading, sizeof(heading), "  %s: ", line);
+    assert_non_null(strstr(help, heading));
+    options++;
+  }
+  fclose(file);
+  free(help);
+  assert_int_equal(options, 22);
+}
+
+static struct config resolve(const char *text) {
+  struct config config;
+  config_init(&config);
+  write_file(text);
+  config_resolve_upstreams(&config, path);
+  return config;
+}
+
+static void without_an_upstream_resolv_conf_decides(void **state) {
+  (void)state;
+  struct config config = resolve(
+      "# a comment\n; another\nsearch example.test\noptions ndots:5 edns0\n"
+      "nameserver 192.0.2.1\n#nameserver 192.0.2.2\nnameserver\t2001:db8::1\n"
+      "nameserver   192.0.2.3   # with a comment\n nameserver 192.0.2.4\n"
+      "nameservers 192.0.2.5\nnameserver 192.0.2.6\r\nnameserver 192.0.2.7");
+  assert_int_equal(config.upstream_count, 5);
+  assert_upstream(&config, 0, "192.0.2.1:53");
+  assert_upstream(&config, 1, "[2001:db8::1]:53");
+  assert_upstream(&config, 2, "192.0.2.3:53");
+  assert_upstream(&config, 3, "192.0.2.6:53");
+  assert_upstream(&config, 4, "192.0.2.7:53");
+}
+
+static void garbage_in_resolv_conf_is_passed_over(void **state) {
+  (void)state;
+  log_set_level(LOG_LEVEL_ERROR); /* the warnings are expected */
+  struct config config = resolve(
+      "nameserver dns.example\nnameserver\nnameserver \nnameserver 192.0.2.1:53\n"
+      "nameserver 192.0.2.999\n\x01\xff\xfe\n\n\nnameserver 192.0.2.1\n");
+  assert_int_equal(config.upstream_count, 1);
+  assert_upstream(&config, 0, "192.0.2.1:53");
+  char *text = malloc(100000);
+  assert_non_null(text);
+  memset(text, 'x', 99999);
+  memcpy(text, "nameserver ", 11);
+  text[99999] = '\0';
+  config = resolve(text);
+  free(text);
+  log_set_level(LOG_LEVEL_INFO);
+  assert_upstream(&config, 0, "127.0.0.1:53");
+}
+
+static void at_most_eight_nameservers_are_taken(void **state) {
+  (void)state;
+  struct config config = resolve(
+      "nameserver ::1\nnameserver ::2\nnameserver ::3\nnameserver ::4\n"
+      "nameserver ::5\nnameserver ::6\nnameserver ::7\nnameserver ::8\n"
+      "nameserver ::9\nnameserver ::a\n");
+  assert_int_equal(config.upstream_count, 8);
+  assert_upstream(&config, 7, "[::8]:53");
+}
+
+static void a_link_local_nameserver_keeps_its_interface(void **state) {
+  (void)state;
+  char name[IF_NAMESIZE], text[64], expected[64];
+  if (!if_indextoname(1, name))
+    skip();
+  snprintf(text, sizeof(text), "nameserver fe80::1%%%s\n", name);
+  struct config config = resolve(text);
+  snprintf(expected, sizeof(expected), "[fe80::1%%%u]:53", if_nametoindex(name));
+  assert_upstream(&config, 0, expected);
+}
+
+static void without_nameservers_the_machine_itself_is_asked(void **state) {
+  (void)state;
+  struct config config = resolve("search example.test\n");
+  assert_int_equal(config.upstream_count, 2);
+  assert_upstream(&config, 0, "127.0.0.1:53");
+  assert_upstream(&config, 1, "[::1]:53");
+  config_init(&config);
+  config_resolve_upstreams(&config, "/nonexistent/resolv.conf");
+  assert_int_equal(config.upstream_count, 2);
+}
+
+static void a_configured_upstream_is_not_overruled_by_resolv_conf(void **state) {
+  (void)state;
+  struct config config;
+  config_init(&config);
+  set_good(&config, "upstream=192.0.2.9");
+  write_file("nameserver 192.0.2.1\n");
+  config_resolve_upstreams(&config, path);
+  assert_int_equal(config.upstream_count, 1);
+  assert_upstream(&config, 0, "192.0.2.9:53");
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(the_defaults_are_those_of_the_rules),
+      cmocka_unit_test(a_file_sets_every_option),
+      cmocka_unit_test(an_empty_file_changes_nothing),
+      cmocka_unit_test(a_file_is_read_over_what_was_set_before),
+      cmocka_unit_test(of_two_settings_of_one_option_the_last_wins),
+      cmocka_unit_test(sizes_have_suffixes),
+      cmocka_unit_test(a_bad_size_is_refused),
+      cmocka_unit_test(numbers_have_the_ranges_of_the_rules),
+      cmocka_unit_test(a_bad_number_is_refused),
+      cmocka_unit_test(a_mode_is_octal),
+      cmocka_unit_test(a_path_fits_a_socket_address),
+      cmocka_unit_test(a_choice_knows_its_two_words),
+      cmocka_unit_test(servers_are_read_in_each_of_their_forms),
+      cmocka_unit_test(what_is_no_server_is_refused),
+      cmocka_unit_test(a_server_is_a_socket_address),
+      cmocka_unit_test(the_first_assignment_of_servers_replaces_and_the_later_extend),
+      cmocka_unit_test(an_empty_assignment_of_servers_removes_those_of_the_file),
+      cmocka_unit_test(nine_servers_are_one_too_many),
+      cmocka_unit_test(a_list_in_a_file_has_many_spellings),
+      cmocka_unit_test(an_empty_list_in_a_file_removes_what_was_set_before),
+      cmocka_unit_test(an_error_in_a_file_names_its_line),
+      cmocka_unit_test(comments_do_not_move_the_line_of_an_error),
+      cmocka_unit_test(a_comment_sign_inside_a_string_or_word_is_no_comment),
+      cmocka_unit_test(an_unknown_option_is_named_with_the_nearest_known_one),
+      cmocka_unit_test(an_assignment_needs_a_name_and_an_equals_sign),
+      cmocka_unit_test(an_assignment_of_any_length_is_survived),
+      cmocka_unit_test(broken_syntax_is_refused_with_its_line),
+      cmocka_unit_test(what_is_not_closed_is_refused_where_it_begins),
+      cmocka_unit_test(after_any_broken_file_a_good_one_is_read),
+      cmocka_unit_test(the_environment_is_read_in_double_quotes),
+      cmocka_unit_test(a_file_that_cannot_be_read_is_named_with_the_reason),
+      cmocka_unit_test(a_binary_file_is_refused),
+      cmocka_unit_test(garbage_of_any_kind_is_an_error_or_read_but_never_a_crash),
+      cmocka_unit_test(a_word_of_a_megabyte_is_survived),
+      cmocka_unit_test(options_that_contradict_each_other_are_refused),
+      cmocka_unit_test(a_printed_config_is_read_back_the_same),
+      cmocka_unit_test(the_help_lists_every_option_that_is_printed),
+      cmocka_unit_test(without_an_upstream_resolv_conf_decides),
+      cmocka_unit_test(garbage_in_resolv_conf_is_passed_over),
+      cmocka_unit_test(at_most_eight_nameservers_are_taken),
+      cmocka_unit_test(a_link_local_nameserver_keeps_its_interface),
+      cmocka_unit_test(without_nameservers_the_machine_itself_is_asked),
+      cmocka_unit_test(a_configured_upstream_is_not_overruled_by_resolv_conf),
+  };
+  return cmocka_run_group_tests_name("config", tests, make_file, remove_file);
+}
