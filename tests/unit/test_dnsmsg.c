@@ -97,6 +97,15 @@ static void question_for_the_root_is_read(void **state) {
   assert_int_equal(parse_bytes(b.bytes, b.length, "", DNSMSG_MX), DNSMSG_ANSWER);
 }
 
+static void unusable_name_is_not_taken_for_the_root(void **state) {
+  (void)state;
+  dns_reply(&b, 0, "", DNSMSG_MX);
+  dns_add_mx(&b, "bad name", 300, 5, "a.test");
+  assert_int_equal(parse_bytes(b.bytes, b.length, "", DNSMSG_MX), DNSMSG_MALFORMED);
+  dns_reply(&b, 0, "bad name", DNSMSG_MX);
+  assert_int_equal(parse_bytes(b.bytes, b.length, "", DNSMSG_MX), DNSMSG_MALFORMED);
+}
+
 static void least_ttl_of_the_set_counts(void **state) {
   (void)state;
   begin(0, DNSMSG_MX);
@@ -152,6 +161,9 @@ static void duplicate_beyond_the_bound_is_no_cut(void **state) {
   assert_false(out.cut);
 }
 
+/* The class of a record of "d.test" that begins at `at`, as dns_builder writes it. */
+static void set_class_chaos(size_t at) { b.bytes[at + 11] = 3; }
+
 static void other_types_and_classes_beside_the_answer_are_ignored(void **state) {
   (void)state;
   begin(0, DNSMSG_MX);
@@ -159,12 +171,29 @@ static void other_types_and_classes_beside_the_answer_are_ignored(void **state) 
   dns_add_raw(&b, DNS_ANSWER, "d.test", DNAME, 1, "", 0);
   size_t chaos_at = b.length;
   dns_add_mx(&b, "d.test", 1, 1, "chaos.test");
-  b.bytes[chaos_at + 11] = 3; /* after 8 octets of owner and 2 of type: class CH */
+  set_class_chaos(chaos_at);
   dns_add_mx(&b, "d.test", 300, 10, "a.test");
   assert_int_equal(parse(DNSMSG_MX), DNSMSG_ANSWER);
   assert_int_equal(out.mx_count, 1);
   assert_mx(0, 10, "a.test");
   assert_int_equal(out.ttl_s, 300);
+}
+
+static void records_of_another_class_alone_are_no_answer(void **state) {
+  (void)state;
+  begin(0, DNSMSG_MX);
+  size_t at = b.length;
+  dns_add_mx(&b, "d.test", 300, 1, "a.test");
+  set_class_chaos(at);
+  at = b.length;
+  dns_add_cname(&b, "d.test", 300, "e.test");
+  set_class_chaos(at);
+  at = b.length;
+  dns_add_soa(&b, "d.test", 300, 300);
+  set_class_chaos(at);
+  assert_int_equal(parse(DNSMSG_MX), DNSMSG_NODATA);
+  assert_int_equal(out.hops, 0);
+  assert_false(out.has_soa);
 }
 
 static void additional_section_gives_no_answer(void **state) {
@@ -350,8 +379,11 @@ static void chain_of_pointers_is_followed_up_to_the_bound(void **state) {
 
 static void label_types_other_than_length_and_pointer_are_malformed(void **state) {
   (void)state;
-  for (unsigned first = 0x40; first < 0xc0; first++)
-    assert_int_equal(parse_host((uint8_t[]){(uint8_t)first, 0}, 2), DNSMSG_MALFORMED);
+  uint8_t host[0xc1] = {0}; /* as many octets as the first could mean, and the root */
+  for (unsigned first = 0x40; first < 0xc0; first++) {
+    host[0] = (uint8_t)first;
+    assert_int_equal(parse_host(host, first + 2), DNSMSG_MALFORMED);
+  }
 }
 
 static void host_that_ends_before_or_behind_its_rdata_is_malformed(void **state) {
@@ -940,12 +972,14 @@ int main(void) {
       cmocka_unit_test(aaaa_records_that_differ_in_the_last_octet_are_kept),
       cmocka_unit_test(root_exchange_is_usable_and_empty),
       cmocka_unit_test(question_for_the_root_is_read),
+      cmocka_unit_test(unusable_name_is_not_taken_for_the_root),
       cmocka_unit_test(least_ttl_of_the_set_counts),
       cmocka_unit_test(ttl_with_the_top_bit_is_a_large_number),
       cmocka_unit_test(hundred_exchanges_are_read_and_no_more),
       cmocka_unit_test(thirty_two_addresses_are_read_and_no_more),
       cmocka_unit_test(duplicate_beyond_the_bound_is_no_cut),
       cmocka_unit_test(other_types_and_classes_beside_the_answer_are_ignored),
+      cmocka_unit_test(records_of_another_class_alone_are_no_answer),
       cmocka_unit_test(additional_section_gives_no_answer),
       cmocka_unit_test(ad_bit_and_opt_are_reported),
       cmocka_unit_test(opt_outside_the_additional_section_is_not_edns),
