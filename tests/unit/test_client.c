@@ -1,0 +1,751 @@
+#include "cmocka_compat.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client_daemon.h"
+#include "mxway/mxway.h"
+
+struct scene {
+  struct client_daemon *daemon;
+  struct mxway *mxway;
+};
+
+static int scene_create(void **state) {
+  struct scene *scene = calloc(1, sizeof *scene);
+  scene->daemon = client_daemon_create();
+  scene->mxway = mxway_create(scene->daemon->path);
+  *state = scene;
+  return 0;
+}
+
+static int scene_destroy(void **state) {
+  struct scene *scene = *state;
+  mxway_destroy(scene->mxway);
+  client_daemon_destroy(scene->daemon);
+  free(scene);
+  return 0;
+}
+
+/* What became of a question. */
+struct seen {
+  int calls;
+  int error;
+  uint32_t ttl_s;
+  struct mxway *ask_again; /* from inside the call, once */
+  struct seen *again;
+  int lookup_error, process_error;
+};
+
+static const struct mxway_request plain = {.domain = "example.test"};
+
+static void on_seen(void *context, int error, const struct mxway_reply *reply) {
+  struct seen *seen = context;
+  seen->calls++;
+  seen->error = error;
+  assert_int_equal(error == 0, reply != NULL);
+  if (reply)
+    seen->ttl_s = reply->ttl_s;
+  if (seen->ask_again) {
+    struct mxway_reply *nothing;
+    seen->lookup_error = mxway_lookup(seen->ask_again, &plain, &nothing);
+    seen->process_error = mxway_process(seen->ask_again);
+    assert_int_equal(mxway_ask(seen->ask_again, &plain, on_seen, seen->again), 0);
+  }
+}
+
+static void ask(struct scene *scene, struct seen *seen) {
+  assert_int_equal(mxway_ask(scene->mxway, &plain, on_seen, seen), 0);
+}
+
+/* Asks `count` questions and lets the daemon read them. */
+static void ask_and_read(struct scene *scene, size_t count, struct seen *seen, uint64_t *ids) {
+  for (size_t i = 0; i < count; i++)
+    ask(scene, &seen[i]);
+  assert_int_equal(mxway_process(scene->mxway), 0);
+  client_daemon_accept(scene->daemon);
+  for (size_t i = 0; i < count; i++) {
+    ids[i] = client_daemon_read_id(scene->daemon);
+    assert_int_not_equal(ids[i], 0);
+  }
+}
+
+/* ---- blocking ---- */
+
+static void answer_all(struct client_daemon *daemon) {
+  client_daemon_accept(daemon);
+  uint64_t id;
+  while ((id = client_daemon_read_id(daemon)))
+    client_daemon_answer(daemon, id);
+}
+
+static void lookup_returns_the_answer(void **state) {
+  struct scene *scene = *state;
+  client_daemon_play(scene->daemon, answer_all);
+  for (int i = 0; i < 3; i++) {
+    struct mxway_reply *reply = NULL;
+    assert_int_equal(mxway_lookup(scene->mxway, &plain, &reply), 0);
+    assert_int_equal(reply->verdict, MXWAY_ROUTE);
+    assert_string_equal(reply->canonical, "");
+    assert_int_equal(reply->exchange_count, 0);
+    mxway_reply_free(reply);
+  }
+  assert_int_equal(mxway_outstanding(scene->mxway), 0);
+  mxway_destroy(scene->mxway);
+  scene->mxway = NULL;
+  client_daemon_join(scene->daemon);
+}
+
+static void answer_with_every_field(struct client_daemon *daemon) {
+  client_daemon_accept(daemon);
+  uint8_t v4[] = {192, 0, 2, 1}, v6[16] = {0x20, 1, 0xd, 0xb8, [15] = 1}, site[16] = {1, 2, [15] = 9};
+  ProtobufCBinaryData both[] = {{16, v6}, {4, v4}};
+  Mxway__V1__Exchange first = MXWAY__V1__EXCHANGE__INIT, second = MXWAY__V1__EXCHANGE__INIT;
+  first.preference = 0;
+  first.host = (char *)"mx1.test";
+  first.expanded = (char *)"host.test";
+  first.status = MXWAY__V1__EXCHANGE_STATUS__EXCHANGE_STATUS_OK;
+  first.n_addresses = 2;
+  first.addresses = both;
+  first.ttl = 300;
+  second.preference = 65535;
+  second.host = (char *)"mx2.test";
+  second.status = MXWAY__V1__EXCHANGE_STATUS__EXCHANGE_STATUS_NXDOMAIN;
+  second.n_addresses = 1;
+  second.addresses = both + 1;
+  Mxway__V1__Exchange *exchanges[] = {&first, &second};
+  Mxway__V1__Warning warnings[] = {4, 99};
+  Mxway__V1__LookupReply reply = MXWAY__V1__LOOKUP_REPLY__INIT;
+  reply.id = client_daemon_read_id(daemon);
+  reply.verdict = 4;
+  reply.ttl = 4000000000;
+  reply.mx_ttl = 2;
+  reply.age = 3;
+  reply.source = 2;
+  reply.stale = reply.implicit = reply.truncated = 1;
+  reply.canonical = (char *)"canonical.test";
+  reply.n_warnings = 2;
+  reply.warnings = warnings;
+  reply.n_exchanges = 2;
+  reply.exchanges = exchanges;
+  reply.smtp_code = 451;
+  reply.enhanced_status = (char *)"4.4.4";
+  reply.site_id = (ProtobufCBinaryData){16, site};
+  reply.site_name = (char *)"(a|b).test";
+  reply.detail = (char *)"a sentence";
+  client_daemon_send(daemon, &reply);
+}
+
+static void check_every_exchange(const struct mxway_reply *reply) {
+  static const uint8_t v4[] = {192, 0, 2, 1};
+  assert_int_equal(reply->exchange_count, 2);
+  const struct mxway_exchange *first = &reply->exchanges[0], *second = &reply->exchanges[1];
+  assert_int_equal(first->preference, 0);
+  assert_string_equal(first->host, "mx1.test");
+  assert_string_equal(first->expanded, "host.test");
+  assert_int_equal(first->status, MXWAY_STATUS_OK);
+  assert_int_equal(first->ttl_s, 300);
+  assert_int_equal(first->address_count, 2);
+  assert_int_equal(first->addresses[0].length, 16);
+  assert_int_equal(first->addresses[0].octets[15], 1);
+  assert_int_equal(first->addresses[1].length, 4);
+  assert_memory_equal(first->addresses[1].octets, v4, 4);
+  assert_int_equal(second->preference, 65535);
+  assert_string_equal(second->host, "mx2.test");
+  assert_string_equal(second->expanded, "");
+  assert_int_equal(second->status, MXWAY_STATUS_NXDOMAIN);
+  assert_int_equal(second->address_count, 1);
+  assert_memory_equal(second->addresses[0].octets, v4, 4);
+}
+
+static void lookup_gives_every_field_of_the_reply(void **state) {
+  struct scene *scene = *state;
+  client_daemon_play(scene->daemon, answer_with_every_field);
+  struct mxway_reply *reply;
+  assert_int_equal(mxway_lookup(scene->mxway, &plain, &reply), 0);
+  client_daemon_join(scene->daemon);
+  assert_int_equal(reply->verdict, MXWAY_NO_MAIL_HOST);
+  assert_int_equal(mxway_reply_class(reply), MXWAY_CLASS_TRANSIENT);
+  assert_int_equal(reply->ttl_s, 4000000000);
+  assert_int_equal(reply->mx_ttl_s, 2);
+  assert_int_equal(reply->age_s, 3);
+  assert_int_equal(reply->source, MXWAY_SOURCE_SHARED);
+  assert_true(reply->stale && reply->implicit && reply->truncated);
+  assert_string_equal(reply->canonical, "canonical.test");
+  assert_int_equal(reply->warning_count, 2);
+  assert_string_equal(reply->warnings[0], "mx_is_cname");
+  assert_string_equal(reply->warnings[1], "UNKNOWN");
+  assert_int_equal(reply->smtp_code, 451);
+  assert_string_equal(reply->enhanced_status, "4.4.4");
+  assert_string_equal(reply->site_name, "(a|b).test");
+  assert_int_equal(reply->site_id_length, 16);
+  assert_int_equal(reply->site_id[1], 2);
+  assert_int_equal(reply->site_id[15], 9);
+  assert_string_equal(reply->detail, "a sentence");
+  check_every_exchange(reply);
+  mxway_reply_free(reply);
+}
+
+static void answer_with_a_large_reply(struct client_daemon *daemon) {
+  client_daemon_accept(daemon);
+  Mxway__V1__LookupReply reply = MXWAY__V1__LOOKUP_REPLY__INIT;
+  reply.id = client_daemon_read_id(daemon);
+  reply.detail = malloc(1048001);
+  memset(reply.detail, 'x', 1048000);
+  reply.detail[1048000] = '\0';
+  client_daemon_send(daemon, &reply);
+  free(reply.detail);
+}
+
+static void lookup_takes_a_reply_of_nearly_a_mebibyte(void **state) {
+  struct scene *scene = *state;
+  client_daemon_play(scene->daemon, answer_with_a_large_reply);
+  struct mxway_reply *reply;
+  assert_int_equal(mxway_lookup(scene->mxway, &plain, &reply), 0);
+  assert_int_equal(strlen(reply->detail), 1048000);
+  mxway_reply_free(reply);
+  client_daemon_join(scene->daemon);
+}
+
+static void answer_too_late(struct client_daemon *daemon) {
+  client_daemon_accept(daemon);
+  uint64_t late = client_daemon_read_id(daemon);
+  uint64_t next = client_daemon_read_id(daemon);
+  client_daemon_answer(daemon, late);
+  client_daemon_answer(daemon, next);
+}
+
+static void lookup_ends_at_its_bound_and_a_late_answer_harms_nobody(void **state) {
+  struct scene *scene = *state;
+  client_daemon_play(scene->daemon, answer_too_late);
+  struct mxway_request request = plain;
+  request.timeout_ms = 1;
+  struct mxway_reply *reply = NULL;
+  assert_int_equal(mxway_lookup(scene->mxway, &request, &reply), MXWAY_ERR_TIMEOUT);
+  assert_null(reply);
+  assert_int_equal(mxway_outstanding(scene->mxway), 1);
+  assert_int_equal(mxway_lookup(scene->mxway, &plain, &reply), 0);
+  assert_int_equal(mxway_outstanding(scene->mxway), 0);
+  mxway_reply_free(reply);
+  client_daemon_join(scene->daemon);
+}
+
+static void answer_on_the_second_connection(struct client_daemon *daemon) {
+  client_daemon_accept(daemon);
+  client_daemon_answer(daemon, client_daemon_read_id(daemon));
+  client_daemon_accept(daemon);
+  client_daemon_answer(daemon, client_daemon_read_id(daemon));
+}
+
+static void lookup_after_a_restart_of_the_daemon_is_answered(void **state) {
+  struct scene *scene = *state;
+  client_daemon_play(scene->daemon, answer_on_the_second_connection);
+  struct mxway_reply *reply;
+  for (int i = 0; i < 2; i++) {
+    assert_int_equal(mxway_lookup(scene->mxway, &plain, &reply), 0);
+    mxway_reply_free(reply);
+  }
+  client_daemon_join(scene->daemon);
+}
+
+static void drop_what_is_asked(struct client_daemon *daemon) {
+  client_daemon_accept(daemon);
+  client_daemon_read_id(daemon);
+  client_daemon_stop(daemon);
+  client_daemon_close(daemon);
+}
+
+static void lookup_lost_on_its_own_connection_says_so(void **state) {
+  struct scene *scene = *state;
+  client_daemon_play(scene->daemon, drop_what_is_asked);
+  struct mxway_reply *reply;
+  assert_int_equal(mxway_lookup(scene->mxway, &plain, &reply), MXWAY_ERR_DISCONNECTED);
+  client_daemon_join(scene->daemon);
+  assert_int_equal(mxway_fd(scene->mxway), -1);
+}
+
+static void lookup_without_a_daemon_says_why(void **state) {
+  struct scene *scene = *state;
+  client_daemon_stop(scene->daemon);
+  struct mxway_reply *reply;
+  errno = 0;
+  assert_int_equal(mxway_lookup(scene->mxway, &plain, &reply), MXWAY_ERR_CONNECT);
+  assert_int_equal(errno, ENOENT);
+  errno = 0;
+  assert_int_equal(mxway_ask(scene->mxway, &plain, on_seen, NULL), MXWAY_ERR_CONNECT);
+  assert_int_equal(errno, ENOENT);
+  assert_int_equal(mxway_outstanding(scene->mxway), 0);
+}
+
+static void lookup_also_answers_what_was_asked_before(void **state) {
+  struct scene *scene = *state;
+  client_daemon_play(scene->daemon, answer_all);
+  struct seen seen[5] = {0};
+  for (int i = 0; i < 5; i++)
+    ask(scene, &seen[i]);
+  struct mxway_reply *reply;
+  assert_int_equal(mxway_lookup(scene->mxway, &plain, &reply), 0);
+  mxway_reply_free(reply);
+  for (int i = 0; i < 5; i++)
+    assert_int_equal(seen[i].calls, 1);
+  mxway_destroy(scene->mxway);
+  scene->mxway = NULL;
+  client_daemon_join(scene->daemon);
+}
+
+static void lookup_waits_for_a_free_place_in_the_window(void **state) {
+  struct scene *scene = *state;
+  client_daemon_play(scene->daemon, answer_all);
+  static struct seen seen[MXWAY_OUTSTANDING_MAX];
+  for (int i = 0; i < MXWAY_OUTSTANDING_MAX; i++)
+    ask(scene, &seen[i]);
+  struct mxway_reply *reply;
+  assert_int_equal(mxway_lookup(scene->mxway, &plain, &reply), 0);
+  mxway_reply_free(reply);
+  mxway_destroy(scene->mxway);
+  scene->mxway = NULL;
+  client_daemon_join(scene->daemon);
+}
+
+static void full_backlog_is_waited_for_by_lookup_and_told_by_ask(void **state) {
+  struct scene *scene = *state;
+  client_daemon_stop(scene->daemon);
+  client_daemon_listen(scene->daemon, 0);
+  struct mxway *filler[8];
+  size_t count = 0;
+  int error = 0;
+  while (!error && count < 8) {
+    filler[count] = mxway_create(scene->daemon->path);
+    error = mxway_ask(filler[count++], &plain, on_seen, NULL);
+  }
+  assert_int_equal(error, MXWAY_ERR_CONNECT);
+  assert_int_equal(errno, EAGAIN);
+  struct mxway_request request = plain;
+  request.timeout_ms = 1;
+  struct mxway_reply *reply;
+  assert_int_equal(mxway_lookup(scene->mxway, &request, &reply), MXWAY_ERR_TIMEOUT);
+  assert_int_equal(mxway_fd(scene->mxway), -1);
+  while (count > 0)
+    mxway_destroy(filler[--count]);
+}
+
+/* ---- from an event loop ---- */
+
+static void request_carries_what_was_set(void **state) {
+  struct scene *scene = *state;
+  struct mxway_request request = {.domain = "nul\0inside",
+                                  .domain_length = 10,
+                                  .depth = MXWAY_DEPTH_ADDRESSES,
+                                  .timeout_ms = 1234,
+                                  .no_stale = true,
+                                  .refresh = true,
+                                  .cache_only = true};
+  struct seen seen = {0};
+  assert_int_equal(mxway_ask(scene->mxway, &request, on_seen, &seen), 0);
+  assert_int_equal(mxway_wants(scene->mxway), MXWAY_WANT_READ | MXWAY_WANT_WRITE);
+  mxway_process(scene->mxway);
+  assert_int_equal(mxway_wants(scene->mxway), MXWAY_WANT_READ);
+  client_daemon_accept(scene->daemon);
+  Mxway__V1__LookupRequest *message = client_daemon_read(scene->daemon);
+  assert_int_equal(message->domain.len, 10);
+  assert_memory_equal(message->domain.data, "nul\0inside", 10);
+  assert_int_equal(message->depth, MXWAY__V1__DEPTH__DEPTH_ADDRESSES);
+  assert_int_equal(message->timeout_ms, 1234);
+  assert_true(message->no_stale && message->refresh && message->cache_only);
+  client_daemon_forget(message);
+}
+
+static void answers_in_any_order_reach_their_questions(void **state) {
+  struct scene *scene = *state;
+  enum { COUNT = MXWAY_OUTSTANDING_MAX };
+  static struct seen seen[COUNT];
+  static uint64_t ids[COUNT];
+  memset(seen, 0, sizeof seen);
+  ask_and_read(scene, COUNT, seen, ids);
+  for (size_t i = 0; i < COUNT; i++) {
+    client_daemon_answer(scene->daemon, ids[(i * 389 + 7) % COUNT]);
+    if (i % 100 == 0)
+      assert_int_equal(mxway_process(scene->mxway), 0);
+  }
+  assert_int_equal(mxway_process(scene->mxway), 0);
+  for (size_t i = 0; i < COUNT; i++) {
+    assert_int_equal(seen[i].calls, 1);
+    assert_int_equal(seen[i].ttl_s, (uint32_t)ids[i]);
+  }
+  assert_int_equal(mxway_outstanding(scene->mxway), 0);
+}
+
+static void ids_are_never_the_same_twice(void **state) {
+  struct scene *scene = *state;
+  struct seen seen[2] = {0};
+  uint64_t first;
+  ask_and_read(scene, 1, seen, &first);
+  client_daemon_answer(scene->daemon, first);
+  mxway_process(scene->mxway);
+  ask(scene, &seen[1]);
+  client_daemon_answer(scene->daemon, first);
+  assert_int_equal(mxway_process(scene->mxway), MXWAY_ERR_PROTOCOL);
+  assert_int_equal(seen[0].calls, 1);
+  assert_int_equal(seen[1].error, MXWAY_ERR_PROTOCOL);
+}
+
+static void replies_octet_by_octet_are_put_together(void **state) {
+  struct scene *scene = *state;
+  struct seen seen[2] = {0};
+  uint64_t ids[2];
+  ask_and_read(scene, 2, seen, ids);
+  for (int i = 0; i < 2; i++) {
+    Mxway__V1__LookupReply reply = MXWAY__V1__LOOKUP_REPLY__INIT;
+    char detail[301] = "";
+    memset(detail, 'd', 300);
+    reply.id = ids[i];
+    reply.detail = detail;
+    size_t length;
+    uint8_t *octets = client_daemon_pack(&reply, &length);
+    for (size_t at = 0; at < length; at++) {
+      assert_int_equal(seen[i].calls, 0);
+      client_daemon_send_octets(scene->daemon, octets + at, 1);
+      assert_int_equal(mxway_process(scene->mxway), 0);
+    }
+    free(octets);
+    assert_int_equal(seen[i].calls, 1);
+    assert_int_equal(seen[i].error, 0);
+  }
+}
+
+/* Lets the daemon send `octets` with two questions open, and expects the end of the connection. */
+static void expect_protocol_error(struct scene *scene, const void *octets, size_t length) {
+  struct seen seen[2] = {0};
+  uint64_t ids[2];
+  ask_and_read(scene, 2, seen, ids);
+  client_daemon_send_octets(scene->daemon, octets, length);
+  assert_int_equal(mxway_process(scene->mxway), MXWAY_ERR_PROTOCOL);
+  for (int i = 0; i < 2; i++) {
+    assert_int_equal(seen[i].calls, 1);
+    assert_int_equal(seen[i].error, MXWAY_ERR_PROTOCOL);
+  }
+  assert_int_equal(mxway_outstanding(scene->mxway), 0);
+  assert_int_equal(mxway_fd(scene->mxway), -1);
+  assert_int_equal(mxway_wants(scene->mxway), 0);
+}
+
+static void what_is_no_reply_ends_the_connection(void **state) {
+  struct scene *scene = *state;
+  expect_protocol_error(scene, "\x03\xff\xff\xff", 4);
+  expect_protocol_error(scene, "\xff\xff\xff\xff\xff\x01", 6);
+  expect_protocol_error(
+      scene, "HTTP/1.1 400 Bad Request\r\nServer: of something else altogether, with some more words\r\n",
+      85);
+  expect_protocol_error(scene, "\x00", 1);
+  /* 1 MiB and one octet. */
+  expect_protocol_error(scene, "\x81\x80\x40", 3);
+}
+
+static void expect_refused(struct scene *scene, Mxway__V1__LookupReply *reply) {
+  struct seen seen = {0};
+  ask_and_read(scene, 1, &seen, &reply->id);
+  client_daemon_send(scene->daemon, reply);
+  assert_int_equal(mxway_process(scene->mxway), MXWAY_ERR_PROTOCOL);
+  assert_int_equal(seen.error, MXWAY_ERR_PROTOCOL);
+}
+
+static void reply_that_its_struct_cannot_hold_is_refused(void **state) {
+  struct scene *scene = *state;
+  uint8_t octets[17] = {0};
+  static const size_t lengths[] = {0, 3, 5, 15, 17};
+  for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+    ProtobufCBinaryData address = {lengths[i], octets};
+    Mxway__V1__Exchange exchange = MXWAY__V1__EXCHANGE__INIT, *exchanges[] = {&exchange};
+    exchange.n_addresses = 1;
+    exchange.addresses = &address;
+    Mxway__V1__LookupReply reply = MXWAY__V1__LOOKUP_REPLY__INIT;
+    reply.n_exchanges = 1;
+    reply.exchanges = exchanges;
+    expect_refused(scene, &reply);
+  }
+  Mxway__V1__Exchange exchange = MXWAY__V1__EXCHANGE__INIT, *exchanges[] = {&exchange};
+  exchange.preference = 65536;
+  Mxway__V1__LookupReply preference = MXWAY__V1__LOOKUP_REPLY__INIT;
+  preference.n_exchanges = 1;
+  preference.exchanges = exchanges;
+  expect_refused(scene, &preference);
+  Mxway__V1__LookupReply site = MXWAY__V1__LOOKUP_REPLY__INIT;
+  site.site_id = (ProtobufCBinaryData){17, octets};
+  expect_refused(scene, &site);
+  Mxway__V1__LookupReply code = MXWAY__V1__LOOKUP_REPLY__INIT;
+  code.smtp_code = 65536 + 250;
+  expect_refused(scene, &code);
+}
+
+static void send_a_bomb(struct client_daemon *daemon) {
+  client_daemon_accept(daemon);
+  client_daemon_read_id(daemon);
+  uint8_t *body = malloc(FRAME_REPLY_MAX);
+  for (size_t i = 0; i < FRAME_REPLY_MAX; i += 2) {
+    body[i] = 12 << 3 | 2; /* an empty exchange */
+    body[i + 1] = 0;
+  }
+  client_daemon_send_body(daemon, body, FRAME_REPLY_MAX);
+  free(body);
+}
+
+static void reply_that_would_swell_in_memory_is_refused(void **state) {
+  struct scene *scene = *state;
+  client_daemon_play(scene->daemon, send_a_bomb);
+  struct mxway_reply *reply;
+  assert_int_equal(mxway_lookup(scene->mxway, &plain, &reply), MXWAY_ERR_PROTOCOL);
+  client_daemon_join(scene->daemon);
+}
+
+static void loss_tells_everybody_but_answers_that_came_first_count(void **state) {
+  struct scene *scene = *state;
+  struct seen seen[3] = {0};
+  uint64_t ids[3];
+  ask_and_read(scene, 3, seen, ids);
+  client_daemon_answer(scene->daemon, ids[1]);
+  client_daemon_send_octets(scene->daemon, "\x20half", 5);
+  client_daemon_close(scene->daemon);
+  int error = 0;
+  for (int turn = 0; turn < 3 && !error; turn++)
+    error = mxway_process(scene->mxway);
+  assert_int_equal(error, MXWAY_ERR_DISCONNECTED);
+  assert_int_equal(seen[1].error, 0);
+  assert_int_equal(seen[0].error, MXWAY_ERR_DISCONNECTED);
+  assert_int_equal(seen[2].error, MXWAY_ERR_DISCONNECTED);
+  for (int i = 0; i < 3; i++)
+    assert_int_equal(seen[i].calls, 1);
+  assert_int_equal(mxway_process(scene->mxway), 0);
+
+  /* Nothing of the old connection is left in the new one. */
+  struct seen next = {0};
+  uint64_t id;
+  ask_and_read(scene, 1, &next, &id);
+  client_daemon_answer(scene->daemon, id);
+  assert_int_equal(mxway_process(scene->mxway), 0);
+  assert_int_equal(next.calls, 1);
+  assert_int_equal(next.error, 0);
+}
+
+static volatile sig_atomic_t sigpipe_count;
+static void on_sigpipe(int signal_number) {
+  (void)signal_number;
+  sigpipe_count++;
+}
+
+static void sending_to_nobody_raises_no_signal(void **state) {
+  struct scene *scene = *state;
+  void (*before)(int) = signal(SIGPIPE, on_sigpipe);
+  struct seen seen[2] = {0};
+  uint64_t id;
+  ask_and_read(scene, 1, seen, &id);
+  client_daemon_answer(scene->daemon, id);
+  client_daemon_close(scene->daemon);
+  ask(scene, &seen[1]);
+  assert_int_equal(mxway_process(scene->mxway), MXWAY_ERR_DISCONNECTED);
+  assert_int_equal(seen[0].error, 0);
+  assert_int_equal(seen[1].error, MXWAY_ERR_DISCONNECTED);
+  assert_int_equal(sigpipe_count, 0);
+  signal(SIGPIPE, before);
+}
+
+static void window_is_bounded_by_count(void **state) {
+  struct scene *scene = *state;
+  static struct seen seen[MXWAY_OUTSTANDING_MAX + 1];
+  static uint64_t ids[MXWAY_OUTSTANDING_MAX];
+  memset(seen, 0, sizeof seen);
+  ask_and_read(scene, MXWAY_OUTSTANDING_MAX, seen, ids);
+  struct seen *last = &seen[MXWAY_OUTSTANDING_MAX];
+  assert_int_equal(mxway_ask(scene->mxway, &plain, on_seen, last), MXWAY_ERR_FULL);
+  assert_int_equal(mxway_outstanding(scene->mxway), MXWAY_OUTSTANDING_MAX);
+  client_daemon_answer(scene->daemon, ids[500]);
+  assert_int_equal(mxway_process(scene->mxway), 0);
+  assert_int_equal(mxway_ask(scene->mxway, &plain, on_seen, last), 0);
+  assert_int_equal(last->calls, 0);
+}
+
+static void window_is_bounded_by_octets_unsent(void **state) {
+  struct scene *scene = *state;
+  char *domain = malloc(60002);
+  memset(domain, 'x', 60001);
+  domain[60001] = '\0';
+  struct mxway_request request = {.domain = domain};
+  struct seen seen = {0};
+  assert_int_equal(mxway_ask(scene->mxway, &request, on_seen, &seen), MXWAY_ERR_ARGUMENT);
+  request.domain = NULL;
+  assert_int_equal(mxway_ask(scene->mxway, &request, on_seen, &seen), MXWAY_ERR_ARGUMENT);
+  request.domain = domain + 1;
+  int count = 0;
+  while (count < 100 && mxway_ask(scene->mxway, &request, on_seen, &seen) == 0)
+    count++;
+  assert_in_range(count, 17, 19);
+  assert_int_equal(mxway_ask(scene->mxway, &request, on_seen, &seen), MXWAY_ERR_FULL);
+
+  /* What does not fit into the socket is sent as the daemon reads. */
+  client_daemon_accept(scene->daemon);
+  for (int i = 0; i < count; i++) {
+    mxway_process(scene->mxway);
+    Mxway__V1__LookupRequest *message = client_daemon_read(scene->daemon);
+    assert_int_equal(message->domain.len, 60000);
+    client_daemon_forget(message);
+  }
+  assert_int_equal(mxway_wants(scene->mxway), MXWAY_WANT_READ);
+  free(domain);
+}
+
+static void callback_may_ask_again_but_not_wait(void **state) {
+  struct scene *scene = *state;
+  struct seen again = {0};
+  struct seen seen = {.ask_again = scene->mxway, .again = &again};
+  uint64_t id;
+  ask_and_read(scene, 1, &seen, &id);
+  client_daemon_answer(scene->daemon, id);
+  assert_int_equal(mxway_process(scene->mxway), 0);
+  assert_int_equal(seen.lookup_error, MXWAY_ERR_ARGUMENT);
+  assert_int_equal(seen.process_error, MXWAY_ERR_ARGUMENT);
+  client_daemon_answer(scene->daemon, client_daemon_read_id(scene->daemon));
+  assert_int_equal(mxway_process(scene->mxway), 0);
+  assert_int_equal(again.calls, 1);
+  assert_int_equal(again.error, 0);
+}
+
+static void question_put_while_the_connection_ends_goes_to_the_next(void **state) {
+  struct scene *scene = *state;
+  struct seen again = {0};
+  struct seen seen[2] = {{.ask_again = scene->mxway, .again = &again}, {0}};
+  uint64_t ids[2];
+  ask_and_read(scene, 2, seen, ids);
+  client_daemon_close(scene->daemon);
+  assert_int_equal(mxway_process(scene->mxway), MXWAY_ERR_DISCONNECTED);
+  assert_int_equal(seen[0].calls, 1);
+  assert_int_equal(seen[1].calls, 1);
+  assert_int_equal(again.calls, 0);
+  assert_int_equal(mxway_outstanding(scene->mxway), 1);
+  assert_int_equal(mxway_process(scene->mxway), 0);
+  client_daemon_accept(scene->daemon);
+  client_daemon_answer(scene->daemon, client_daemon_read_id(scene->daemon));
+  assert_int_equal(mxway_process(scene->mxway), 0);
+  assert_int_equal(again.calls, 1);
+  assert_int_equal(again.error, 0);
+}
+
+static void destroy_calls_nobody(void **state) {
+  struct scene *scene = *state;
+  struct seen seen[3] = {0};
+  uint64_t ids[2];
+  ask_and_read(scene, 2, seen, ids);
+  ask(scene, &seen[2]);
+  mxway_destroy(scene->mxway);
+  scene->mxway = NULL;
+  for (int i = 0; i < 3; i++)
+    assert_int_equal(seen[i].calls, 0);
+  mxway_destroy(NULL);
+}
+
+/* ---- values ---- */
+
+static void create_refuses_a_path_that_no_socket_has(void **state) {
+  (void)state;
+  char path[200];
+  memset(path, 'x', sizeof path);
+  path[108] = '\0';
+  errno = 0;
+  assert_null(mxway_create(path));
+  assert_int_equal(errno, ENAMETOOLONG);
+  path[107] = '\0';
+  struct mxway *mxway = mxway_create(path);
+  assert_non_null(mxway);
+  mxway_destroy(mxway);
+}
+
+static void known_numbers_have_texts_and_others_are_unknown(void **state) {
+  (void)state;
+  assert_string_equal(mxway_verdict_text(MXWAY_ROUTE), "ROUTE");
+  assert_string_equal(mxway_verdict_text(MXWAY_BAD_REQUEST), "BAD_REQUEST");
+  const ProtobufCEnumDescriptor *verdicts = &mxway__v1__verdict__descriptor;
+  for (unsigned i = 0; i < verdicts->n_values; i++)
+    if (verdicts->values[i].value > 0)
+      assert_string_equal(mxway_verdict_text((enum mxway_verdict)verdicts->values[i].value),
+                          verdicts->values[i].name + strlen("VERDICT_"));
+  const ProtobufCEnumDescriptor *sources = &mxway__v1__source__descriptor;
+  for (unsigned i = 0; i < sources->n_values; i++)
+    if (sources->values[i].value > 0)
+      assert_string_equal(mxway_source_text((enum mxway_source)sources->values[i].value),
+                          sources->values[i].name + strlen("SOURCE_"));
+  const ProtobufCEnumDescriptor *statuses = &mxway__v1__exchange_status__descriptor;
+  for (unsigned i = 0; i < statuses->n_values; i++)
+    assert_string_equal(mxway_status_text((enum mxway_status)statuses->values[i].value),
+                        statuses->values[i].name + strlen("EXCHANGE_STATUS_"));
+  static const int strange[] = {-1, 23, 99, INT32_MAX, INT32_MIN};
+  for (size_t i = 0; i < sizeof strange / sizeof *strange; i++) {
+    assert_string_equal(mxway_verdict_text((enum mxway_verdict)strange[i]), "UNKNOWN");
+    assert_string_equal(mxway_source_text((enum mxway_source)strange[i]), "UNKNOWN");
+    assert_string_equal(mxway_status_text((enum mxway_status)strange[i]), "UNKNOWN");
+    assert_string_equal(mxway_class_text((enum mxway_class)strange[i]), "UNKNOWN");
+  }
+  assert_string_equal(mxway_error_text(-99), "UNKNOWN");
+  for (int error = 0; error >= MXWAY_ERR_ARGUMENT; error--)
+    assert_string_not_equal(mxway_error_text(error), "UNKNOWN");
+}
+
+static void class_follows_the_code_and_then_the_verdict(void **state) {
+  (void)state;
+  static const struct {
+    int verdict;
+    uint16_t smtp_code;
+    enum mxway_class class_;
+  } rows[] = {
+      {MXWAY_ROUTE, 0, MXWAY_CLASS_OK},
+      {MXWAY_NO_MAIL_HOST, 550, MXWAY_CLASS_PERMANENT},
+      {MXWAY_NO_MAIL_HOST, 451, MXWAY_CLASS_TRANSIENT},
+      {MXWAY_DNS_TIMEOUT, 550, MXWAY_CLASS_PERMANENT},
+      {MXWAY_NULL_MX, 0, MXWAY_CLASS_PERMANENT},
+      {MXWAY_DNS_TIMEOUT, 0, MXWAY_CLASS_TRANSIENT},
+      {MXWAY_DEADLINE, 0, MXWAY_CLASS_TRANSIENT},
+      {99, 0, MXWAY_CLASS_TRANSIENT},
+      {99, 550, MXWAY_CLASS_PERMANENT},
+      {-1, 0, MXWAY_CLASS_TRANSIENT},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    struct mxway_reply reply = {.verdict = (enum mxway_verdict)rows[i].verdict,
+                                .smtp_code = rows[i].smtp_code};
+    assert_int_equal(mxway_reply_class(&reply), rows[i].class_);
+  }
+}
+
+#define IN_SCENE(test) cmocka_unit_test_setup_teardown(test, scene_create, scene_destroy)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      IN_SCENE(lookup_returns_the_answer),
+      IN_SCENE(lookup_gives_every_field_of_the_reply),
+      IN_SCENE(lookup_takes_a_reply_of_nearly_a_mebibyte),
+      IN_SCENE(lookup_ends_at_its_bound_and_a_late_answer_harms_nobody),
+      IN_SCENE(lookup_after_a_restart_of_the_daemon_is_answered),
+      IN_SCENE(lookup_lost_on_its_own_connection_says_so),
+      IN_SCENE(lookup_without_a_daemon_says_why),
+      IN_SCENE(lookup_also_answers_what_was_asked_before),
+      IN_SCENE(lookup_waits_for_a_free_place_in_the_window),
+      IN_SCENE(full_backlog_is_waited_for_by_lookup_and_told_by_ask),
+      IN_SCENE(request_carries_what_was_set),
+      IN_SCENE(answers_in_any_order_reach_their_questions),
+      IN_SCENE(ids_are_never_the_same_twice),
+      IN_SCENE(replies_octet_by_octet_are_put_together),
+      IN_SCENE(what_is_no_reply_ends_the_connection),
+      IN_SCENE(reply_that_its_struct_cannot_hold_is_refused),
+      IN_SCENE(reply_that_would_swell_in_memory_is_refused),
+      IN_SCENE(loss_tells_everybody_but_answers_that_came_first_count),
+      IN_SCENE(sending_to_nobody_raises_no_signal),
+      IN_SCENE(window_is_bounded_by_count),
+      IN_SCENE(window_is_bounded_by_octets_unsent),
+      IN_SCENE(callback_may_ask_again_but_not_wait),
+      IN_SCENE(question_put_while_the_connection_ends_goes_to_the_next),
+      IN_SCENE(destroy_calls_nobody),
+      cmocka_unit_test(create_refuses_a_path_that_no_socket_has),
+      cmocka_unit_test(known_numbers_have_texts_and_others_are_unknown),
+      cmocka_unit_test(class_follows_the_code_and_then_the_verdict),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
