@@ -56,39 +56,53 @@ static uint8_t order_exchanges(const struct exchange_set *set, struct random *ra
   return (uint8_t)(set->count < ROUTE_EXCHANGES_MAX ? set->count : ROUTE_EXCHANGES_MAX);
 }
 
-static bool has_state(const struct host_facts *facts, enum family_state state) {
-  return facts->state[FAMILY_V6] == state || facts->state[FAMILY_V4] == state;
+/* The facts of one host as this answer sees them. */
+struct view {
+  enum family_state state[FAMILY_COUNT];
+  uint8_t count[FAMILY_COUNT];
+};
+
+static struct view view_of(const struct host_facts *facts, int64_t since_ms) {
+  struct view view = {{FAMILY_UNKNOWN, FAMILY_UNKNOWN}, {0, 0}};
+  for (enum family family = 0; facts && family < FAMILY_COUNT; family++)
+    if (facts->expires_at_ms[family] >= since_ms) {
+      view.state[family] = facts->state[family];
+      view.count[family] = facts->count[family];
+    }
+  return view;
+}
+
+static bool has_state(const struct view *view, enum family_state state) {
+  return view->state[FAMILY_V6] == state || view->state[FAMILY_V4] == state;
 }
 
 /* What a host is worth. One family that fails softly leaves the other usable. */
-static enum status judge(const struct host_facts *facts, bool reject_alias) {
-  if (!facts)
-    return STATUS_TEMPFAIL;
-  if (reject_alias && facts->expanded_length)
+static enum status judge(const struct view *view, bool is_rejected_alias) {
+  if (is_rejected_alias)
     return STATUS_CNAME_REJECTED;
-  if (has_state(facts, FAMILY_OK))
+  if (has_state(view, FAMILY_OK))
     return STATUS_OK;
-  if (has_state(facts, FAMILY_LOOP))
+  if (has_state(view, FAMILY_LOOP))
     return STATUS_CNAME_LOOP;
-  if (has_state(facts, FAMILY_TEMPFAIL) || has_state(facts, FAMILY_UNKNOWN))
+  if (has_state(view, FAMILY_TEMPFAIL) || has_state(view, FAMILY_UNKNOWN))
     return STATUS_TEMPFAIL;
-  return has_state(facts, FAMILY_NXDOMAIN) ? STATUS_NXDOMAIN : STATUS_NO_ADDRESS;
+  return has_state(view, FAMILY_NXDOMAIN) ? STATUS_NXDOMAIN : STATUS_NO_ADDRESS;
 }
 
 /* Addresses to try: the families alternate, IPv6 first, each shuffled, so that
  * every address of an exchange is first equally often within its family (ROUTING O2). */
-static void choose_addresses(struct route_exchange *out, struct random *random) {
+static void choose_addresses(struct route_exchange *out, const struct view *view, struct random *random) {
   static const uint8_t packed_length[FAMILY_COUNT] = {PACKED_V6_LENGTH, PACKED_V4_LENGTH};
   const struct host_facts *facts = out->facts;
   uint8_t order[FAMILY_COUNT][FACTS_ADDRESSES_MAX], taken[FAMILY_COUNT] = {0};
   for (enum family family = 0; family < FAMILY_COUNT; family++)
-    shuffle(order[family], 0, facts->count[family], ROUTE_ADDRESSES_MAX, random);
-  unsigned total = (unsigned)facts->count[FAMILY_V6] + facts->count[FAMILY_V4];
+    shuffle(order[family], 0, view->count[family], ROUTE_ADDRESSES_MAX, random);
+  unsigned total = (unsigned)view->count[FAMILY_V6] + view->count[FAMILY_V4];
   if (total > ROUTE_ADDRESSES_MAX)
     total = ROUTE_ADDRESSES_MAX;
   enum family family = FAMILY_V6;
   while (out->address_count < total) {
-    if (taken[family] < facts->count[family])
+    if (taken[family] < view->count[family])
       out->addresses[out->address_count++] = host_facts_addresses(facts, family) +
                                              (size_t)order[family][taken[family]++] * packed_length[family];
     family = family == FAMILY_V6 ? FAMILY_V4 : FAMILY_V6;
@@ -96,10 +110,10 @@ static void choose_addresses(struct route_exchange *out, struct random *random) 
 }
 
 /* The life of what an exchange shows: with addresses theirs, else that of the denials. */
-static uint32_t exchange_ttl(const struct route_exchange *exchange, int64_t now_ms) {
+static uint32_t exchange_ttl(const struct route_exchange *exchange, const struct view *view, int64_t now_ms) {
   uint32_t ttl_s = UINT32_MAX;
   for (enum family family = 0; family < FAMILY_COUNT; family++)
-    if (exchange->status != STATUS_OK || exchange->facts->count[family] > 0)
+    if (exchange->status != STATUS_OK || view->count[family] > 0)
       ttl_s = lesser(ttl_s, seconds_left(exchange->facts->expires_at_ms[family], now_ms));
   return ttl_s;
 }
@@ -108,17 +122,19 @@ static bool is_soft(enum status status) { return status == STATUS_TEMPFAIL || st
 
 /* Resolves one exchange from its host's facts of this moment. */
 static void fill_exchange(struct route_exchange *out, const struct route_policy *policy, struct route *route,
-                          int64_t now_ms, struct random *random) {
+                          int64_t since_ms, int64_t now_ms, struct random *random) {
   out->facts = atomic_load_explicit(&out->exchange->host->facts, memory_order_acquire);
-  out->status = judge(out->facts, policy->reject_mx_cname && !route->implicit);
-  if (out->facts && out->facts->expanded_length && !route->implicit)
+  struct view view = view_of(out->facts, since_ms);
+  /* The implicit exchange is the end of the domain's own alias chain, which is allowed. */
+  bool is_alias = out->facts && out->facts->expanded_length && !route->implicit;
+  if (is_alias)
     route->warnings |= WARNING_MX_IS_CNAME;
+  out->status = judge(&view, is_alias && policy->reject_mx_cname);
   out->ttl_s = 0;
-  if (!out->facts)
-    return;
   if (out->status == STATUS_OK)
-    choose_addresses(out, random);
-  out->ttl_s = exchange_ttl(out, now_ms);
+    choose_addresses(out, &view, random);
+  if (out->facts)
+    out->ttl_s = exchange_ttl(out, &view, now_ms);
 }
 
 /* The verdict where every exchange has been looked at (ROUTING V4, V6, V7). */
@@ -168,7 +184,7 @@ static enum verdict verdict_of(const struct domain_facts *facts) {
 }
 
 void route_build(const struct domain_facts *facts, enum depth depth, const struct route_policy *policy,
-                 int64_t now_ms, struct random *random, struct route *route) {
+                 int64_t since_ms, int64_t now_ms, struct random *random, struct route *route) {
   route->facts = facts;
   route->verdict = verdict_of(facts);
   route->transient = false;
@@ -190,7 +206,7 @@ void route_build(const struct domain_facts *facts, enum depth depth, const struc
     out->status = STATUS_NOT_RESOLVED;
     out->address_count = 0;
     if (depth != DEPTH_EXCHANGES)
-      fill_exchange(out, policy, route, now_ms, random);
+      fill_exchange(out, policy, route, since_ms, now_ms, random);
   }
   if (depth == DEPTH_EXCHANGES)
     return;

@@ -69,10 +69,11 @@ struct route {
 /* Whether `facts` can be answered from at `now_ms` without asking anybody. */
 bool route_is_fresh(const struct domain_facts *facts, enum depth depth, int64_t now_ms);
 
-/* Composes the answer. Facts that have expired are used as they are, with a TTL
- * of 0: the caller has decided to. Fills `route`. Cost: one step an exchange,
+/* Composes the answer. Host facts count if they held at `since_ms`, when the question was
+ * asked, even if they have expired by `now_ms`: so facts with a TTL of 0 serve those who waited for
+ * them (ROUTING T3). `facts` itself always counts. Fills `route`. Cost: one step an exchange,
  * with DEPTH_ADDRESSES one an address. */
 void route_build(const struct domain_facts *facts, enum depth depth, const struct route_policy *policy,
-                 int64_t now_ms, struct random *random, struct route *route);
+                 int64_t since_ms, int64_t now_ms, struct random *random, struct route *route);
 
 #endif

@@ -1,0 +1,63 @@
+/*
+ * api: requests to answers, one struct api a frontend thread.
+ *
+ * The hit path: the frames of one read are decoded and hashed and their slots prefetched, then
+ * looked up and answered one after the other into the connection's output. A
+ * hit makes no allocation, takes no lock and no system call of its own. What the
+ * cache cannot answer becomes a struct miss, is mailed to the resolver thread, comes back with
+ * its reply as bytes, and is written.
+ *
+ * The thread's reading of the cache is announced here: online from the loop's waking
+ * (ev_check) to its sleeping (ev_prepare).
+ */
+#ifndef MXWAY_DAEMON_API_H
+#define MXWAY_DAEMON_API_H
+
+#include <ev.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cache.h"
+#include "mailbox.h"
+#include "name.h"
+#include "resolver.h"
+#include "route.h"
+#include "stats.h"
+
+/* What all frontends share; constant while they run. */
+struct api_shared {
+  struct cache *cache;
+  struct mailbox *resolver; /* takes the mail of misses: see api_ask */
+  struct name_policy name_policy;
+  struct route_policy route_policy;
+  int listen_fd;
+  uint32_t max_connections;
+  _Atomic uint32_t connection_count;
+};
+
+struct api;
+
+/* `shared`, `loop` and `stats` are lent. Not for the running loop's thread
+ * alone: adds a reader to the cache, so before any thread starts. Returns NULL without memory. */
+struct api *api_create(struct api_shared *shared, struct ev_loop *loop, struct stats *stats);
+
+/* After its loop has ended and no miss of its is under way. */
+void api_destroy(struct api *api);
+
+/* In the frontend's thread: stops reading; true from api_is_drained when
+ * every client has what it is owed. */
+void api_stop(struct api *api);
+bool api_is_drained(const struct api *api);
+
+/* In the resolver's thread: one delivered mail of a miss is asked; the answer that comes
+ * (now or through api_on_answer) goes back to its frontend. */
+void api_ask(struct resolver *resolver, struct mail *mail, int64_t now_ms);
+
+/* The resolver's resolver_answer_fn; the context is unused. */
+resolver_answer_fn api_on_answer;
+
+/* Frees the mail of a miss that nobody will answer. */
+void api_drop(void *context, struct mail *mail);
+
+#endif

@@ -1,0 +1,55 @@
+#include "chase.h"
+
+#include <string.h>
+
+static void on_reply(void *context, enum dns_result result, const struct dnsmsg *message, int64_t now_ms);
+
+static int ask(struct chase *chase) {
+  return dns_ask(chase->dns, chase->name, chase->qtype, on_reply, chase, &chase->query);
+}
+
+/* Goes on at the alias where the reply ends; false where there is no way on. */
+static bool follow(struct chase *chase, const struct dnsmsg *message) {
+  memcpy(chase->name, message->canonical, sizeof(chase->name));
+  return ask(chase) == 0;
+}
+
+static void on_reply(void *context, enum dns_result result, const struct dnsmsg *message, int64_t now_ms) {
+  struct chase *chase = context;
+  chase->query = NULL;
+  struct chase_end end = {.result = result, .alias_ttl_s = chase->ttl_s, .canonical = chase->name};
+  if (result == DNS_REPLIED) {
+    chase->hops += message->hops;
+    if (message->ttl_s < chase->ttl_s)
+      chase->ttl_s = message->ttl_s;
+    bool too_far = chase->hops > chase->max_hops || message->outcome == DNSMSG_LOOP;
+    if (message->outcome == DNSMSG_FOLLOW && !too_far) {
+      if (follow(chase, message))
+        return;
+      end.result = DNS_UNREACHABLE;
+    }
+    end.outcome = too_far ? DNSMSG_LOOP : message->outcome;
+    end.alias_ttl_s = chase->ttl_s;
+    end.canonical = message->canonical;
+    end.message = message;
+  }
+  end.is_alias = chase->hops > 0;
+  chase->done(chase, &end, now_ms);
+}
+
+int chase_start(struct chase *chase, struct dns *dns, const char *name, uint16_t qtype, uint32_t max_hops,
+                chase_done_fn *done) {
+  *chase =
+      (struct chase){.dns = dns, .done = done, .max_hops = max_hops, .ttl_s = UINT32_MAX, .qtype = qtype};
+  strncat(chase->name, name, sizeof(chase->name) - 1);
+  int error = ask(chase);
+  if (error != 0)
+    chase->query = NULL;
+  return error;
+}
+
+void chase_cancel(struct chase *chase) {
+  if (chase->query)
+    dns_cancel(chase->query);
+  chase->query = NULL;
+}

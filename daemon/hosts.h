@@ -1,0 +1,50 @@
+/*
+ * hosts: the addresses of exchanges.
+ *
+ * Asks A and AAAA of a host in parallel, only the family whose facts have expired, and
+ * publishes what it learns in the cache. A host that several domains share is asked for once at a time
+ * (ROUTING T8). What fails softly becomes a fact of its own for a short while and never replaces
+ * addresses that still hold (T5). Names that are addresses are never asked (V12).
+ *
+ * One thread: the cache's writer. Time is an argument.
+ */
+#ifndef MXWAY_DAEMON_HOSTS_H
+#define MXWAY_DAEMON_HOSTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cache.h"
+#include "dns.h"
+#include "ttl.h"
+
+struct hosts;
+struct host_flight;
+
+/* Tells one waiter that its host's facts are as good as they get. */
+typedef void hosts_done_fn(void *context, int64_t now_ms);
+
+/* One waiter's interest in one host, inside an object of the waiter's. */
+struct hosts_wait {
+  hosts_done_fn *done;
+  void *context;
+  struct host_flight *flight; /* NULL: not waiting */
+  struct hosts_wait *previous, *next;
+};
+
+/* `cache` and `dns` are lent, `policy` too. Returns NULL without memory. */
+struct hosts *hosts_create(struct cache *cache, struct dns *dns, const struct ttl_policy *policy,
+                           uint32_t max_cname_hops, bool notimp_as_nodata);
+
+/* Forgets every flight without a call. Before dns_destroy. */
+void hosts_destroy(struct hosts *hosts);
+
+/* Sees to it that `host` has fresh facts. False: nothing is to be waited for. True: `wait`
+ * (its done and context set) is called once, never before this returns. `refresh` asks although
+ * the facts hold. */
+bool hosts_ask(struct hosts *hosts, struct host *host, bool refresh, int64_t now_ms, struct hosts_wait *wait);
+
+/* Waits no longer; the flight goes on. One that does not wait is left alone. */
+void hosts_leave(struct hosts_wait *wait);
+
+#endif

@@ -1,0 +1,327 @@
+#include "node.h"
+
+#include <errno.h>
+#include <ev.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "api.h"
+#include "cache.h"
+#include "clock.h"
+#include "dns.h"
+#include "error.h"
+#include "listen.h"
+#include "log.h"
+#include "mailbox.h"
+#include "name.h"
+#include "resolver.h"
+#include "stats.h"
+
+enum {
+  SWEEP_COUNT = 8192, /* entries looked at each second for expiry */
+  FINISH_MS = 2000,   /* how long lookups under way may finish after a stop */
+  FLUSH_MS = 1500,    /* and then how long clients may take to read their answers */
+  STOP_POLL_MS = 5,
+};
+
+enum stage { STAGE_RUNNING, STAGE_STOPPING, STAGE_ENDING };
+
+/* One thread with its loop. */
+struct worker {
+  pthread_t thread;
+  bool is_started;
+  struct ev_loop *loop;
+  ev_async nudge;    /* look at `stage` */
+  _Atomic int stage; /* set by node_stop */
+  struct stats stats;
+};
+
+struct frontend {
+  struct worker worker;
+  struct api *api;
+  ev_prepare prepare;
+  _Atomic bool is_drained;
+};
+
+struct node {
+  const struct config *config;
+  struct cache *cache;
+  struct api_shared shared;
+  /* the resolver thread */
+  struct worker worker;
+  struct mailbox mailbox;
+  struct dns *dns;
+  struct resolver *resolver;
+  ev_timer due, sweep;
+  ev_prepare prepare;
+  /* the others */
+  size_t frontend_count;
+  struct frontend *frontends;
+};
+
+/* ---- the resolver thread ---- */
+
+static void on_mail(void *context, struct mail *mail) {
+  struct node *node = context;
+  api_ask(node->resolver, mail, clock_now_ms());
+}
+
+static void on_due(struct ev_loop *loop, ev_timer *timer, int events) {
+  (void)loop, (void)events;
+  struct node *node = timer->data;
+  resolver_run(node->resolver, clock_now_ms());
+}
+
+static void on_sweep(struct ev_loop *loop, ev_timer *timer, int events) {
+  (void)loop, (void)events;
+  struct node *node = timer->data;
+  cache_sweep(node->cache, clock_now_ms(), SWEEP_COUNT);
+}
+
+/* Before the loop sleeps: until the next deadline at most. */
+static void on_resolver_prepare(struct ev_loop *loop, ev_prepare *prepare, int events) {
+  (void)events;
+  struct node *node = prepare->data;
+  int64_t next_ms = resolver_next_ms(node->resolver);
+  ev_timer_stop(loop, &node->due);
+  if (next_ms == INT64_MAX)
+    return;
+  int64_t left_ms = next_ms - clock_now_ms();
+  ev_now_update(loop);
+  ev_timer_set(&node->due, left_ms > 0 ? (double)left_ms / 1000 : 0., 0.);
+  ev_timer_start(loop, &node->due);
+}
+
+static void on_resolver_nudge(struct ev_loop *loop, ev_async *nudge, int events) {
+  (void)events;
+  struct node *node = nudge->data;
+  if (atomic_load(&node->worker.stage) == STAGE_ENDING)
+    ev_break(loop, EVBREAK_ALL);
+  else
+    resolver_stop(node->resolver, clock_now_ms());
+}
+
+/* ---- a frontend's thread ---- */
+
+static void on_frontend_nudge(struct ev_loop *loop, ev_async *nudge, int events) {
+  (void)events;
+  struct frontend *frontend = nudge->data;
+  if (atomic_load(&frontend->worker.stage) == STAGE_ENDING)
+    ev_break(loop, EVBREAK_ALL);
+  else
+    api_stop(frontend->api);
+}
+
+static void on_frontend_prepare(struct ev_loop *loop, ev_prepare *prepare, int events) {
+  (void)loop, (void)events;
+  struct frontend *frontend = prepare->data;
+  if (atomic_load_explicit(&frontend->worker.stage, memory_order_relaxed) != STAGE_RUNNING)
+    atomic_store(&frontend->is_drained, api_is_drained(frontend->api));
+}
+
+/* ---- workers ---- */
+
+static int create_worker(struct worker *worker, void (*on_nudge)(struct ev_loop *, ev_async *, int),
+                         void *context) {
+  worker->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
+  if (!worker->loop)
+    return ERR_SYSTEM;
+  ev_async_init(&worker->nudge, on_nudge);
+  worker->nudge.data = context;
+  ev_async_start(worker->loop, &worker->nudge);
+  stats_register(&worker->stats);
+  return 0;
+}
+
+static void *run_worker(void *context) {
+  struct worker *worker = context;
+  ev_run(worker->loop, 0);
+  return NULL;
+}
+
+static int start_worker(struct worker *worker, const char *name) {
+  int error = pthread_create(&worker->thread, NULL, run_worker, worker);
+  if (error != 0) {
+    log_error("cannot start a thread: %s", strerror(error));
+    return ERR_SYSTEM;
+  }
+  pthread_setname_np(worker->thread, name);
+  worker->is_started = true;
+  return 0;
+}
+
+static void nudge_worker(struct worker *worker, enum stage stage) {
+  atomic_store(&worker->stage, stage);
+  ev_async_send(worker->loop, &worker->nudge);
+}
+
+static void end_worker(struct worker *worker) {
+  if (!worker->is_started)
+    return;
+  nudge_worker(worker, STAGE_ENDING);
+  pthread_join(worker->thread, NULL);
+  worker->is_started = false;
+}
+
+/* ---- create, in order ---- */
+
+static int create_resolver(struct node *node) {
+  const struct config *config = node->config;
+  struct dns_options dns = {.server_count = config->upstream_count,
+                            .timeout_ms = config->query_timeout_ms,
+                            .tries = config->query_tries,
+                            .max_queries = config->max_queries,
+                            .max_queue = config->max_queue};
+  for (size_t i = 0; i < config->upstream_count; i++)
+    dns.servers[i] = &config->upstreams[i].address;
+  struct resolver_options options = {.ttl = {.min_s = config->min_ttl_s,
+                                             .max_s = config->max_ttl_s,
+                                             .max_negative_s = config->max_negative_ttl_s,
+                                             .failure_s = config->failure_ttl_s},
+                                     .lookup_deadline_ms = config->lookup_deadline_ms,
+                                     .max_cname_hops = config->max_cname_hops,
+                                     .notimp_as_nodata = config->notimp_as_nodata};
+  int error = create_worker(&node->worker, on_resolver_nudge, node);
+  if (error != 0)
+    return error;
+  mailbox_init(&node->mailbox, node->worker.loop, on_mail, node);
+  node->shared.resolver = &node->mailbox;
+  node->cache = node->shared.cache = cache_create(config->cache_size_bytes, &node->worker.stats);
+  if (!node->cache || dns_create(node->worker.loop, &dns, &node->worker.stats, &node->dns) != 0)
+    return ERR_NOMEM;
+  node->resolver =
+      resolver_create(node->cache, node->dns, &options, &node->worker.stats, api_on_answer, NULL);
+  if (!node->resolver)
+    return ERR_NOMEM;
+  ev_timer_init(&node->due, on_due, 0., 0.);
+  ev_timer_init(&node->sweep, on_sweep, 1., 1.);
+  ev_prepare_init(&node->prepare, on_resolver_prepare);
+  node->due.data = node->sweep.data = node->prepare.data = node;
+  ev_timer_start(node->worker.loop, &node->sweep);
+  ev_prepare_start(node->worker.loop, &node->prepare);
+  return 0;
+}
+
+static int create_frontend(struct node *node, struct frontend *frontend) {
+  int error = create_worker(&frontend->worker, on_frontend_nudge, frontend);
+  if (error != 0)
+    return error;
+  frontend->api = api_create(&node->shared, frontend->worker.loop, &frontend->worker.stats);
+  if (!frontend->api)
+    return ERR_NOMEM;
+  ev_prepare_init(&frontend->prepare, on_frontend_prepare);
+  frontend->prepare.data = frontend;
+  ev_prepare_start(frontend->worker.loop, &frontend->prepare);
+  return 0;
+}
+
+static int create_rooms(struct node *node) {
+  const struct config *config = node->config;
+  name_hash_init();
+  node->shared.name_policy = (struct name_policy){.accept_bare_ip = config->accept_bare_ip,
+                                                  .allow_single_label = config->allow_single_label};
+  node->shared.route_policy = (struct route_policy){.defer_no_address = config->defer_no_address,
+                                                    .reject_mx_cname = config->reject_mx_cname};
+  node->shared.max_connections = config->max_connections;
+  int error = listen_start(config->listen, config->listen_mode, &node->shared.listen_fd);
+  if (error == 0)
+    error = create_resolver(node);
+  node->frontends = aligned_alloc(64, config->frontends * sizeof(struct frontend));
+  if (!node->frontends)
+    return ERR_NOMEM;
+  memset(node->frontends, 0, config->frontends * sizeof(struct frontend));
+  while (error == 0 && node->frontend_count < config->frontends)
+    error = create_frontend(node, &node->frontends[node->frontend_count++]);
+  return error;
+}
+
+int node_create(const struct config *config, struct node **result) {
+  struct node *node = aligned_alloc(64, sizeof(*node));
+  if (!node)
+    return ERR_NOMEM;
+  memset(node, 0, sizeof(*node));
+  node->config = config;
+  node->shared.listen_fd = -1;
+  int error = create_rooms(node);
+  if (error != 0) {
+    if (error == ERR_NOMEM)
+      log_error("cannot start: %s", error_text(error));
+    node_destroy(node);
+    return error;
+  }
+  *result = node;
+  return 0;
+}
+
+int node_start(struct node *node) {
+  int error = start_worker(&node->worker, "resolver");
+  for (size_t i = 0; error == 0 && i < node->frontend_count; i++)
+    error = start_worker(&node->frontends[i].worker, "frontend");
+  if (error != 0)
+    node_stop(node);
+  return error;
+}
+
+/* ---- stop, in reverse ---- */
+
+static bool all_are_drained(struct node *node) {
+  for (size_t i = 0; i < node->frontend_count; i++)
+    if (node->frontends[i].worker.is_started && !atomic_load(&node->frontends[i].is_drained))
+      return false;
+  return true;
+}
+
+static void nudge_frontends(struct node *node, enum stage stage) {
+  for (size_t i = 0; i < node->frontend_count; i++)
+    if (node->frontends[i].worker.is_started)
+      nudge_worker(&node->frontends[i].worker, stage);
+}
+
+static void await_drain(struct node *node, int64_t most_ms) {
+  const struct timespec pause = {.tv_nsec = STOP_POLL_MS * 1000000};
+  int64_t end_ms = clock_now_ms() + most_ms;
+  while (!all_are_drained(node) && clock_now_ms() < end_ms)
+    nanosleep(&pause, NULL);
+}
+
+void node_stop(struct node *node) {
+  nudge_frontends(node, STAGE_STOPPING);
+  await_drain(node, FINISH_MS);
+  if (node->worker.is_started)
+    nudge_worker(&node->worker, STAGE_STOPPING);
+  await_drain(node, FLUSH_MS);
+  for (size_t i = 0; i < node->frontend_count; i++)
+    end_worker(&node->frontends[i].worker);
+  end_worker(&node->worker);
+}
+
+static void destroy_resolver(struct node *node) {
+  if (!node->worker.loop)
+    return;
+  /* What was answered too late for its frontend, or not taken up any more. */
+  mailbox_fini(&node->mailbox, api_drop, NULL);
+  resolver_destroy(node->resolver);
+  dns_destroy(node->dns);
+  cache_destroy(node->cache);
+  ev_loop_destroy(node->worker.loop);
+}
+
+void node_destroy(struct node *node) {
+  if (!node)
+    return;
+  for (size_t i = 0; i < node->frontend_count; i++) {
+    api_destroy(node->frontends[i].api);
+    if (node->frontends[i].worker.loop)
+      ev_loop_destroy(node->frontends[i].worker.loop);
+  }
+  destroy_resolver(node);
+  if (node->shared.listen_fd >= 0)
+    listen_stop(node->config->listen, node->shared.listen_fd);
+  stats_forget_all();
+  free(node->frontends);
+  free(node);
+}

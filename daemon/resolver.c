@@ -1,0 +1,429 @@
+#include "resolver.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "chase.h"
+#include "error.h"
+#include "table.h"
+
+/* One domain that is being looked up, in two stages: the MX query, then the
+ * addresses of the exchanges for those who want them. */
+struct flight {
+  struct table_node node; /* by name */
+  struct resolver *resolver;
+  struct name name;
+  uint64_t hash;
+  struct question *first, *last;
+  struct heap_node due;
+  int64_t started_ms;
+  bool refresh;
+  struct chase mx;
+  const struct domain_facts *facts; /* held; NULL in the first stage */
+  struct hosts_wait *waits;         /* the second stage: one an exchange */
+  unsigned pending;                 /* waits not done yet */
+};
+
+struct resolver {
+  struct cache *cache;
+  struct dns *dns;
+  struct hosts *hosts;
+  struct resolver_options options;
+  struct stats *stats;
+  resolver_answer_fn *on_answer;
+  void *context;
+  struct table flights;
+  struct heap flights_due, questions_due;
+  bool is_stopped;
+  struct domain_value value; /* what the flight that lands has learned */
+};
+
+/* ---- questions ---- */
+
+static void join(struct flight *flight, struct question *question) {
+  question->flight = flight;
+  question->next = NULL;
+  question->previous = flight->last;
+  *(flight->last ? &flight->last->next : &flight->first) = question;
+  flight->last = question;
+}
+
+static void leave(struct question *question) {
+  struct flight *flight = question->flight;
+  *(question->previous ? &question->previous->next : &flight->first) = question->next;
+  *(question->next ? &question->next->previous : &flight->last) = question->previous;
+  heap_remove(&flight->resolver->questions_due, &question->due);
+  question->flight = NULL;
+}
+
+static void answer_question(struct question *question, const struct answer *answer, int64_t now_ms) {
+  struct resolver *resolver = question->flight->resolver;
+  leave(question);
+  resolver->on_answer(resolver->context, question, answer, now_ms);
+}
+
+/* Answers everyone in the flight, or only those for whom the exchanges are enough. */
+static void answer_all(struct flight *flight, bool only_exchanges, const struct answer *answer,
+                       int64_t now_ms) {
+  for (struct question *question = flight->first, *next; question; question = next) {
+    next = question->next;
+    if (!only_exchanges || question->depth == DEPTH_EXCHANGES)
+      answer_question(question, answer, now_ms);
+  }
+}
+
+/* ---- flights ---- */
+
+static bool is_for_name(const struct table_node *node, const void *key) {
+  const struct name *name = &((const struct flight *)node)->name, *wanted = key;
+  return name->length == wanted->length && memcmp(name->text, wanted->text, name->length) == 0;
+}
+
+static void leave_hosts(struct flight *flight) {
+  for (uint16_t i = 0; flight->waits && i < flight->facts->set->count; i++)
+    hosts_leave(&flight->waits[i]);
+  free(flight->waits);
+  flight->waits = NULL;
+}
+
+static void end_flight(struct flight *flight) {
+  struct resolver *resolver = flight->resolver;
+  assert(!flight->first);
+  chase_cancel(&flight->mx);
+  leave_hosts(flight);
+  if (flight->facts)
+    cache_release(resolver->cache, flight->facts);
+  table_remove(&resolver->flights, &flight->node);
+  heap_remove(&resolver->flights_due, &flight->due);
+  free(flight);
+}
+
+/* Answers everyone who is left and ends the flight. */
+static void land(struct flight *flight, const struct answer *answer, int64_t now_ms) {
+  answer_all(flight, false, answer, now_ms);
+  end_flight(flight);
+}
+
+static void land_with_verdict(struct flight *flight, enum verdict verdict, int64_t now_ms) {
+  struct answer answer = {.verdict = verdict};
+  land(flight, &answer, now_ms);
+}
+
+static void land_with_facts(struct flight *flight, int64_t now_ms) {
+  struct answer answer = {.facts = flight->facts, .since_ms = flight->started_ms};
+  land(flight, &answer, now_ms);
+}
+
+/* ---- the second stage: addresses ---- */
+
+static void on_host(void *context, int64_t now_ms) {
+  struct flight *flight = context;
+  if (--flight->pending == 0)
+    land_with_facts(flight, now_ms);
+}
+
+/* Asks for every exchange's addresses at once; false where nothing is to be waited for. */
+static bool ask_hosts(struct flight *flight, int64_t now_ms) {
+  const struct exchange_set *set = flight->facts->set;
+  flight->waits = calloc(set->count, sizeof(flight->waits[0]));
+  for (uint16_t i = 0; flight->waits && i < set->count; i++) {
+    flight->waits[i].done = on_host;
+    flight->waits[i].context = flight;
+    flight->pending += hosts_ask(flight->resolver->hosts, set->exchanges[i].host, flight->refresh, now_ms,
+                                 &flight->waits[i]);
+  }
+  return flight->pending > 0;
+}
+
+/* The domain's facts are there: some are answered, some want more. */
+static void on_facts(struct flight *flight, const struct domain_facts *facts, int64_t now_ms) {
+  flight->facts = facts;
+  struct answer answer = {.facts = facts, .since_ms = flight->started_ms};
+  answer_all(flight, facts->set != NULL, &answer, now_ms);
+  if (!flight->first)
+    end_flight(flight);
+  else if (!ask_hosts(flight, now_ms))
+    land_with_facts(flight, now_ms);
+}
+
+/* ---- the first stage: what the MX query said ---- */
+
+/* The verdict for a query that failed (ROUTING V10); 0 where it did not. */
+static enum verdict failure_of(const struct resolver *resolver, const struct chase_end *end) {
+  if (end->result == DNS_TIMED_OUT)
+    return VERDICT_DNS_TIMEOUT;
+  if (end->result == DNS_UNREACHABLE)
+    return VERDICT_DNS_NETWORK;
+  switch (end->outcome) {
+  case DNSMSG_ANSWER:
+  case DNSMSG_NODATA:
+  case DNSMSG_NXDOMAIN:
+    return 0;
+  case DNSMSG_NOTIMP:
+    return resolver->options.notimp_as_nodata ? 0 : VERDICT_DNS_REFUSED;
+  case DNSMSG_REFUSED:
+    return VERDICT_DNS_REFUSED;
+  case DNSMSG_SERVFAIL:
+  case DNSMSG_OTHER_RCODE:
+    return VERDICT_DNS_SERVFAIL;
+  case DNSMSG_LOOP:
+    return VERDICT_CNAME_LOOP;
+  case DNSMSG_FOLLOW:
+  case DNSMSG_FORMERR:
+  case DNSMSG_MALFORMED:
+    return VERDICT_DNS_MALFORMED;
+  }
+  return VERDICT_DNS_MALFORMED;
+}
+
+/* Copies the records with a possible host name; returns how many have none. */
+static unsigned take_exchanges(struct domain_value *value, const struct dnsmsg *message) {
+  unsigned unusable = 0;
+  for (uint8_t i = 0; i < message->mx_count; i++) {
+    const struct dnsmsg_mx *mx = &message->mx[i];
+    if (!mx->usable) {
+      unusable++;
+      continue;
+    }
+    struct exchange_value *exchange = &value->exchanges[value->count++];
+    exchange->preference = mx->preference;
+    memcpy(exchange->host, mx->host, sizeof(exchange->host));
+  }
+  if (message->cut)
+    value->warnings |= WARNING_TOO_MANY_MX;
+  return unusable;
+}
+
+/* A domain without MX is its own exchange at preference 0 (RFC 5321 section 5.1). */
+static void take_implicit(struct domain_value *value, const struct flight *flight) {
+  const char *canonical = value->canonical[0] ? value->canonical : flight->name.text;
+  value->kind = DOMAIN_NODATA;
+  value->count = 1;
+  value->exchanges[0].preference = 0;
+  memcpy(value->exchanges[0].host, canonical, strlen(canonical) + 1);
+}
+
+/* Turns a reply that says something into a value; returns its life. */
+static int64_t take_reply(struct domain_value *value, const struct flight *flight,
+                          const struct chase_end *end) {
+  const struct ttl_policy *policy = &flight->resolver->options.ttl;
+  if (end->is_alias)
+    memcpy(value->canonical, end->canonical, strlen(end->canonical) + 1);
+  if (end->outcome == DNSMSG_ANSWER) {
+    domain_value_normalise(value, take_exchanges(value, end->message));
+    return ttl_positive_ms(policy, end->alias_ttl_s);
+  }
+  if (end->outcome == DNSMSG_NXDOMAIN)
+    value->kind = DOMAIN_NXDOMAIN;
+  else
+    take_implicit(value, flight);
+  return ttl_negative_ms(policy, end->message->has_soa, end->message->negative_ttl_s, end->alias_ttl_s);
+}
+
+static int64_t take_failure(struct domain_value *value, const struct flight *flight, enum verdict failure) {
+  value->kind = DOMAIN_FAILED;
+  value->cause = (uint8_t)failure;
+  return failure == VERDICT_DNS_NETWORK ? ttl_own_failure_ms()
+                                        : ttl_failure_ms(&flight->resolver->options.ttl);
+}
+
+/* Whether the cache holds what a failure must not replace (ROUTING T5). */
+static bool has_good_facts(const struct flight *flight, int64_t now_ms) {
+  const struct domain_facts *facts =
+      cache_peek(flight->resolver->cache, flight->name.text, flight->name.length, flight->hash);
+  return facts && facts->kind != DOMAIN_FAILED && facts->expires_at_ms > now_ms;
+}
+
+static void on_mx(struct chase *chase, const struct chase_end *end, int64_t now_ms) {
+  struct flight *flight = (struct flight *)((char *)chase - offsetof(struct flight, mx));
+  struct resolver *resolver = flight->resolver;
+  struct domain_value *value = &resolver->value;
+  value->count = value->warnings = value->cause = 0;
+  value->canonical[0] = '\0';
+  enum verdict failure = failure_of(resolver, end);
+  if (failure && has_good_facts(flight, now_ms)) {
+    land_with_verdict(flight, failure, now_ms);
+    return;
+  }
+  int64_t life_ms = failure ? take_failure(value, flight, failure) : take_reply(value, flight, end);
+  value->stored_at_ms = now_ms;
+  value->expires_at_ms = now_ms + life_ms;
+  const struct domain_facts *facts =
+      cache_put(resolver->cache, flight->name.text, flight->name.length, flight->hash, value);
+  if (facts)
+    on_facts(flight, facts, now_ms);
+  else
+    land_with_verdict(flight, VERDICT_OVERLOAD, now_ms);
+}
+
+/* ---- asking ---- */
+
+static struct flight *start_flight(struct resolver *resolver, const struct question *question,
+                                   int64_t now_ms) {
+  struct flight *flight = calloc(1, sizeof(*flight));
+  if (!flight)
+    return NULL;
+  flight->resolver = resolver;
+  flight->name = question->name;
+  flight->hash = question->hash;
+  flight->refresh = question->refresh;
+  flight->started_ms = now_ms;
+  if (heap_put(&resolver->flights_due, &flight->due, now_ms + resolver->options.lookup_deadline_ms) != 0) {
+    free(flight);
+    return NULL;
+  }
+  table_put(&resolver->flights, &flight->node, flight->hash);
+  return flight;
+}
+
+/* Where a new flight begins: with the MX query, or with the addresses where the
+ * MX facts still hold (ROUTING T1). Returns 0, or ERR_OVERLOAD or ERR_NOMEM where nothing
+ * could be asked. */
+static int begin(struct flight *flight, const struct domain_facts *facts, int64_t now_ms) {
+  struct resolver *resolver = flight->resolver;
+  if (facts && facts->expires_at_ms > now_ms && !flight->refresh) {
+    cache_hold(facts);
+    flight->facts = facts;
+    return ask_hosts(flight, now_ms) ? 0 : ERR_OVERLOAD;
+  }
+  return chase_start(&flight->mx, resolver->dns, flight->name.text, DNSMSG_MX,
+                     resolver->options.max_cname_hops, on_mx);
+}
+
+static bool overload(struct resolver *resolver, struct answer *answer) {
+  stats_add(resolver->stats, STATS_LOOKUPS_OVERLOAD);
+  *answer = (struct answer){.verdict = VERDICT_OVERLOAD};
+  return true;
+}
+
+/* Only a deadline before the flight's needs a place of its own. */
+static int set_deadline(struct resolver *resolver, struct question *question, int64_t now_ms) {
+  if (question->timeout_ms == 0 || question->timeout_ms >= resolver->options.lookup_deadline_ms)
+    return 0;
+  return heap_put(&resolver->questions_due, &question->due, now_ms + question->timeout_ms);
+}
+
+/* Answers without asking anybody, where that is possible or wanted. */
+static bool answer_at_once(struct resolver *resolver, const struct question *question,
+                           const struct domain_facts *facts, int64_t now_ms, struct answer *answer) {
+  *answer = (struct answer){.facts = facts, .from_memory = true, .since_ms = now_ms};
+  if (resolver->is_stopped)
+    *answer = (struct answer){.verdict = VERDICT_SHUTDOWN};
+  else if (facts && !question->refresh && route_is_fresh(facts, question->depth, now_ms))
+    return true;
+  else if (question->cache_only)
+    *answer = (struct answer){.verdict = VERDICT_NOT_CACHED};
+  else
+    return false;
+  return true;
+}
+
+bool resolver_ask(struct resolver *resolver, struct question *question, int64_t now_ms,
+                  struct answer *answer) {
+  const struct name *name = &question->name;
+  const struct domain_facts *facts = cache_peek(resolver->cache, name->text, name->length, question->hash);
+  question->due.place = 0;
+  if (answer_at_once(resolver, question, facts, now_ms, answer))
+    return true;
+  struct flight *flight = (struct flight *)table_get(&resolver->flights, question->hash, is_for_name, name);
+  bool is_new = !flight;
+  if (!is_new)
+    stats_add(resolver->stats, STATS_LOOKUPS_COALESCED);
+  else if (!(flight = start_flight(resolver, question, now_ms)))
+    return overload(resolver, answer);
+  if (set_deadline(resolver, question, now_ms) != 0) {
+    if (is_new)
+      end_flight(flight);
+    return overload(resolver, answer);
+  }
+  join(flight, question);
+  if (is_new && begin(flight, facts, now_ms) != 0) {
+    leave(question);
+    end_flight(flight);
+    return overload(resolver, answer);
+  }
+  return false;
+}
+
+/* ---- time ---- */
+
+static void end_question(struct question *question, int64_t now_ms) {
+  struct answer answer = {.verdict = VERDICT_DEADLINE};
+  stats_add(question->flight->resolver->stats, STATS_LOOKUPS_DEADLINE);
+  answer_question(question, &answer, now_ms);
+}
+
+void resolver_run(struct resolver *resolver, int64_t now_ms) {
+  struct heap_node *node;
+  while ((node = heap_first(&resolver->questions_due)) && node->at_ms <= now_ms)
+    end_question((struct question *)((char *)node - offsetof(struct question, due)), now_ms);
+  while ((node = heap_first(&resolver->flights_due)) && node->at_ms <= now_ms) {
+    struct flight *flight = (struct flight *)((char *)node - offsetof(struct flight, due));
+    /* What some exchanges said is a route (ROUTING V6); without the MX there is none. */
+    if (flight->facts)
+      land_with_facts(flight, now_ms);
+    else
+      land_with_verdict(flight, VERDICT_DNS_TIMEOUT, now_ms);
+  }
+}
+
+int64_t resolver_next_ms(const struct resolver *resolver) {
+  const struct heap_node *question = heap_first(&resolver->questions_due);
+  const struct heap_node *flight = heap_first(&resolver->flights_due);
+  int64_t next_ms = flight ? flight->at_ms : INT64_MAX;
+  return question && question->at_ms < next_ms ? question->at_ms : next_ms;
+}
+
+/* ---- the room ---- */
+
+struct resolver *resolver_create(struct cache *cache, struct dns *dns, const struct resolver_options *options,
+                                 struct stats *stats, resolver_answer_fn *on_answer, void *context) {
+  struct resolver *resolver = calloc(1, sizeof(*resolver));
+  if (!resolver)
+    return NULL;
+  resolver->cache = cache;
+  resolver->dns = dns;
+  resolver->options = *options;
+  resolver->stats = stats;
+  resolver->on_answer = on_answer;
+  resolver->context = context;
+  heap_init(&resolver->flights_due);
+  heap_init(&resolver->questions_due);
+  if (table_init(&resolver->flights) != 0) {
+    free(resolver);
+    return NULL;
+  }
+  resolver->hosts =
+      hosts_create(cache, dns, &resolver->options.ttl, options->max_cname_hops, options->notimp_as_nodata);
+  if (!resolver->hosts) {
+    resolver_destroy(resolver);
+    return NULL;
+  }
+  return resolver;
+}
+
+void resolver_stop(struct resolver *resolver, int64_t now_ms) {
+  resolver->is_stopped = true;
+  struct heap_node *node;
+  while ((node = heap_first(&resolver->flights_due)))
+    land_with_verdict((struct flight *)((char *)node - offsetof(struct flight, due)), VERDICT_SHUTDOWN,
+                      now_ms);
+}
+
+void resolver_destroy(struct resolver *resolver) {
+  if (!resolver)
+    return;
+  struct heap_node *node;
+  while ((node = heap_first(&resolver->flights_due))) {
+    struct flight *flight = (struct flight *)((char *)node - offsetof(struct flight, due));
+    while (flight->first)
+      leave(flight->first);
+    end_flight(flight);
+  }
+  hosts_destroy(resolver->hosts);
+  heap_fini(&resolver->flights_due);
+  heap_fini(&resolver->questions_due);
+  table_fini(&resolver->flights);
+  free(resolver);
+}

@@ -1,0 +1,88 @@
+/*
+ * resolver: all policy of a miss.
+ *
+ * Looks in the cache again, asks the DNS for what is missing, publishes what it learns, and tells
+ * everyone who waits. Any number of questions for one name are one flight (ROUTING T8); exchanges that
+ * several domains share are asked for once. A flight ends by itself at the lookup deadline; a
+ * question may end earlier, at its own, and the flight goes on and fills the cache
+ * (ROUTING L1). Knows no socket, no protobuf, no loop: whoever runs it calls
+ * resolver_run when resolver_next_ms says so.
+ *
+ * One thread: the cache's writer. Time is an argument.
+ *
+ * Invariants: a question is in exactly one flight's list from PENDING to its answer; a flight is
+ * in the table from its first question to its end; a name has at most one flight.
+ */
+#ifndef MXWAY_DAEMON_RESOLVER_H
+#define MXWAY_DAEMON_RESOLVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cache.h"
+#include "dns.h"
+#include "heap.h"
+#include "hosts.h"
+#include "name.h"
+#include "route.h"
+#include "ttl.h"
+#include "verdict.h"
+
+struct resolver_options {
+  struct ttl_policy ttl;
+  uint32_t lookup_deadline_ms;
+  uint32_t max_cname_hops;
+  bool notimp_as_nodata;
+};
+
+/* One caller's question, inside an object of the caller's. */
+struct question {
+  /* The caller's, constant while pending. */
+  struct name name; /* NAME_DOMAIN */
+  uint64_t hash;    /* name_hash of it */
+  enum depth depth;
+  bool refresh;        /* ask although the cache has an answer */
+  bool cache_only;     /* ask nobody */
+  uint32_t timeout_ms; /* 0: the lookup deadline */
+  /* The resolver's. */
+  struct heap_node due;
+  struct flight *flight;
+  struct question *previous, *next;
+};
+
+struct answer {
+  const struct domain_facts *facts; /* lent for the call; NULL: `verdict` alone */
+  enum verdict verdict;             /* where there are no facts */
+  bool from_memory;                 /* nobody was asked for this answer */
+  int64_t since_ms;                 /* facts that had expired before this do not count */
+};
+
+/* Answers a pending question: exactly once, never before resolver_ask has
+ * returned. The question is the caller's again. Must not call the resolver. */
+typedef void resolver_answer_fn(void *context, struct question *question, const struct answer *answer,
+                                int64_t now_ms);
+
+struct resolver;
+
+/* `cache`, `dns`, `stats` are lent. Returns NULL without memory. */
+struct resolver *resolver_create(struct cache *cache, struct dns *dns, const struct resolver_options *options,
+                                 struct stats *stats, resolver_answer_fn *on_answer, void *context);
+
+/* Forgets every flight; nobody is answered (see resolver_stop). Before dns_destroy. */
+void resolver_destroy(struct resolver *resolver);
+
+/* Asks. True: `answer` is filled, its facts lent until the next call. False: the
+ * question is pending and belongs to the resolver until it is answered. */
+bool resolver_ask(struct resolver *resolver, struct question *question, int64_t now_ms,
+                  struct answer *answer);
+
+/* Ends what is due. */
+void resolver_run(struct resolver *resolver, int64_t now_ms);
+
+/* When resolver_run is due next; INT64_MAX: never. */
+int64_t resolver_next_ms(const struct resolver *resolver);
+
+/* Answers every pending question with VERDICT_SHUTDOWN, and every later one. */
+void resolver_stop(struct resolver *resolver, int64_t now_ms);
+
+#endif
