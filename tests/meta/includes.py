@@ -1,0 +1,81 @@
+#!/usr/bin/env python3
+# A room includes only rooms of lower levels, and only the third parties that are its own. Usage: includes.py SOURCE
+import pathlib
+import re
+import sys
+
+# Lower rows first; rooms of the first row may include each other.
+LEVELS = (
+    ("error", "log", "stats", "config", "clock", "random", "mailbox", "qsbr", "heap", "table", "listen", "frame", "wire"),
+    ("name", "verdict", "ttl"),
+    ("facts",),
+    ("dnsmsg", "cache", "route"),
+    ("reply", "dns", "server"),
+    ("chase",),
+    ("hosts",),
+    ("resolver",),
+    ("api",),
+    ("node",),
+    ("main",),
+)
+
+THIRD_PARTIES = {
+    "confuse.h": {"config"},
+    "idn2.h": {"name"},
+    "xxhash.h": {"name"},
+    "ares.h": {"dns"},
+    "protobuf-c/protobuf-c.h": {"api"},
+    "mxway.pb-c.h": {"api"},
+    "ev.h": {"mailbox", "dns", "server", "api", "node"},
+    "hiredis/hiredis.h": set(),
+    "hiredis/async.h": set(),
+    "jansson.h": set(),
+}
+
+INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]')
+
+
+def level_of(room):
+    for level, rooms in enumerate(LEVELS):
+        if room in rooms:
+            return level
+    return None
+
+
+def judge(room, header):
+    """What is wrong with an include of `header` in `room`, or None."""
+    if header in THIRD_PARTIES:
+        allowed = ", ".join(sorted(THIRD_PARTIES[header])) or "no room"
+        return None if room in THIRD_PARTIES[header] else f"{header} is for {allowed}"
+    if "/" in header or not header.endswith(".h"):
+        return None
+    other = header[: -len(".h")]
+    own, its = level_of(room), level_of(other)
+    if own is None:
+        return f"room {room} has no level: give it one in this script"
+    if its is None or other == room or its < own or own == its == 0:
+        return None
+    return f"{room} (level {own}) includes {other} (level {its})"
+
+
+def main(source):
+    daemon = pathlib.Path(source) / "daemon"
+    rooms = {path.stem for path in daemon.glob("*.h")}
+    wrong = []
+    for path in sorted(daemon.glob("*.[ch]")):
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            match = INCLUDE.match(line)
+            if not match:
+                continue
+            header = match.group(1)
+            problem = judge(path.stem, header)
+            if problem is None and header[:-2] in rooms and level_of(header[:-2]) is None:
+                problem = f"room {header[:-2]} has no level: give it one in this script"
+            if problem:
+                wrong.append(f"{path}:{number}: {problem}")
+    for line in wrong:
+        print(line)
+    return 1 if wrong else 0
+
+
+sys.exit(main(sys.argv[1]))
