@@ -130,7 +130,7 @@ static void learn(struct host_flight *flight, enum family family, const struct c
   value->expires_at_ms = now_ms + life_of(flight->hosts, state, end);
   value->count = 0;
   value->expanded[0] = '\0';
-  if (end->is_alias && state != FAMILY_TEMPFAIL)
+  if (end->is_alias && state != FAMILY_TEMPFAIL && state != FAMILY_LOOP)
     strncat(value->expanded, end->canonical, sizeof(value->expanded) - 1);
   if (state == FAMILY_OK)
     take_addresses(value, end->message);

@@ -126,7 +126,8 @@ static void fill_exchange(struct route_exchange *out, const struct route_policy 
   out->facts = atomic_load_explicit(&out->exchange->host->facts, memory_order_acquire);
   struct view view = view_of(out->facts, since_ms);
   /* The implicit exchange is the end of the domain's own alias chain, which is allowed. */
-  bool is_alias = out->facts && out->facts->expanded_length && !route->implicit;
+  bool is_alias =
+      !route->implicit && ((out->facts && out->facts->expanded_length) || has_state(&view, FAMILY_LOOP));
   if (is_alias)
     route->warnings |= WARNING_MX_IS_CNAME;
   out->status = judge(&view, is_alias && policy->reject_mx_cname);

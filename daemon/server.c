@@ -288,9 +288,10 @@ int server_answer(struct server *server, struct connection_ref ref, const uint8_
     return 0;
   connection->outstanding--;
   put_output(connection, bytes, length);
+  int is_there = !connection->is_broken;
   resume(connection);
   update(connection);
-  return 1;
+  return is_there;
 }
 
 void server_break(struct connection *connection) {
