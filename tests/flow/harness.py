@@ -141,8 +141,8 @@ class Daemon(Process):
         def answers():
             if not self.is_running():
                 raise AssertionError(f"mxwayd ended with {self.child.returncode}:\n{self.output()}")
-            with contextlib.suppress(OSError):
-                Client(self.socket_path).close()
+            with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
+                probe.connect(self.socket_path)
                 return True
 
         wait_until(answers, "mxwayd listens")

@@ -163,10 +163,12 @@ class SocketFile(FlowTest):
         self.assertIn("socket", daemon.output())
         self.assertEqual(path.read_text(), "data")
 
-    def test_a_folder_that_does_not_exist_is_named(self):
-        daemon = self.launch_daemon(listen=self.folder / "absent" / "l.sock")
+    def test_the_folder_of_the_socket_is_made_but_not_its_parents(self):
+        daemon = self.start_daemon(listen=self.folder / "new" / "l.sock")
+        self.assertEqual(self.connect(daemon).ask("[192.0.2.1]").verdict, "ROUTE")
+        daemon = self.launch_daemon(listen=self.folder / "no" / "such" / "l.sock", log="no.log")
         self.assertEqual(daemon.wait(), EX_OSERR)
-        self.assertIn(str(self.folder / "absent"), daemon.output())
+        self.assertIn(str(self.folder / "no" / "such"), daemon.output())
 
     def test_two_frontends_both_serve(self):
         daemon = self.start_daemon(self.start_upstream(ZONE), frontends=2)

@@ -92,6 +92,8 @@ class Domain:
         best = {}  # V15: a host named twice counts at its lowest preference.
         for preference, host in self.records:
             host = host.lower().rstrip(".")
+            if "\\" in host:
+                continue  # V11: an octet that is in no host name.
             best[host] = min(preference, best.get(host, preference))
         return "ROUTE", False, levels(sorted((preference, host) for host, preference in best.items()))
 

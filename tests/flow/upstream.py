@@ -127,6 +127,9 @@ class Upstream:
                 raise AssertionError(f"no {count} queries for {name} {type_} in {timeout_s} s: {self._log}")
 
     def stop(self):
+        """Ends it: nothing listens on its port any more. A second call does nothing."""
+        if self._stopping:
+            return
         self._stopping = True
         self._wake()
         self._thread.join(10)
