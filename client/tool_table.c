@@ -245,10 +245,12 @@ void tool_table_print(FILE *out, const char *domain, size_t domain_length, const
   if (reply->verdict == MXWAY_ROUTE) {
     print_lifetime(out, reply);
   } else {
-    if (reply->smtp_code)
+    if (reply->smtp_code) {
       fprintf(out, "%u ", reply->smtp_code);
-    print_text(out, reply->enhanced_status, strlen(reply->enhanced_status));
-    fprintf(out, "%s%s", *reply->enhanced_status ? "  " : " ", tool_table_sentence(reply->verdict));
+      print_text(out, reply->enhanced_status, strlen(reply->enhanced_status));
+      fputs("  ", out);
+    }
+    fputs(tool_table_sentence(reply->verdict), out);
     if (*reply->detail) {
       fputs(": ", out);
       print_text(out, reply->detail, strlen(reply->detail));

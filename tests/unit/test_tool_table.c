@@ -1,0 +1,148 @@
+#include "cmocka_compat.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "tool_table.h"
+
+static const struct mxway_reply bare = {
+    .verdict = MXWAY_ROUTE,
+    .ttl_s = 300,
+    .source = MXWAY_SOURCE_DNS,
+    .canonical = "d.test",
+    .enhanced_status = "",
+    .site_name = "",
+    .detail = "",
+};
+
+static void expect(const char *domain, const struct mxway_reply *reply, bool is_bold, const char *expected) {
+  char *text;
+  size_t length;
+  FILE *out = open_memstream(&text, &length);
+  tool_table_print(out, domain, strlen(domain), reply, is_bold);
+  fclose(out);
+  assert_string_equal(text, expected);
+  free(text);
+}
+
+static void columns_are_aligned(void **state) {
+  (void)state;
+  static const struct mxway_address addresses[] = {{16, {0x20, 1, 0xd, 0xb8, [15] = 1}}, {4, {192, 0, 2, 1}}};
+  static const struct mxway_exchange exchanges[] = {
+      {5, "mx.test", "", MXWAY_STATUS_OK, 300, 2, addresses},
+      {100, "long.mx.test", "h.test", MXWAY_STATUS_OK, 300, 1, addresses + 1},
+      {100, "gone.test", "", MXWAY_STATUS_NXDOMAIN, 300, 0, NULL}};
+  struct mxway_reply reply = bare;
+  reply.exchange_count = 3;
+  reply.exchanges = exchanges;
+  expect("D.test.", &reply, false,
+         "D.test.  ROUTE  ttl 300  from DNS\n"
+         "    5  mx.test                 2001:db8::1 192.0.2.1\n"
+         "  100  long.mx.test -> h.test  192.0.2.1\n"
+         "  100  gone.test               does not exist\n");
+}
+
+static void addresses_go_on_below_when_a_line_is_full(void **state) {
+  (void)state;
+  struct mxway_address addresses[8];
+  for (size_t i = 0; i < 8; i++) {
+    addresses[i].length = 4;
+    memcpy(addresses[i].octets, (uint8_t[]){198, 51, 100, (uint8_t)(200 + i)}, 4);
+  }
+  const struct mxway_exchange exchange = {10, "mx.test", "", MXWAY_STATUS_OK, 300, 8, addresses};
+  struct mxway_reply reply = bare;
+  reply.exchange_count = 1;
+  reply.exchanges = &exchange;
+  expect("d.test", &reply, false,
+         "d.test  ROUTE  ttl 300  from DNS\n"
+         "  10  mx.test  198.51.100.200 198.51.100.201 198.51.100.202 198.51.100.203 198.51.100.204\n"
+         "               198.51.100.205 198.51.100.206 198.51.100.207\n");
+}
+
+static void what_is_odd_is_said_in_words(void **state) {
+  (void)state;
+  static const struct mxway_exchange exchange = {0, "c.test", "", MXWAY_STATUS_NOT_RESOLVED, 0, 0, NULL};
+  static const char *const warnings[] = {"mx_is_cname", "UNKNOWN"};
+  struct mxway_reply reply = bare;
+  reply.canonical = "c.test";
+  reply.source = MXWAY_SOURCE_MEMORY;
+  reply.age_s = 12;
+  reply.stale = reply.implicit = reply.truncated = true;
+  reply.warning_count = 2;
+  reply.warnings = warnings;
+  reply.site_name = "(a|b).test";
+  reply.exchange_count = 1;
+  reply.exchanges = &exchange;
+  expect("d.test", &reply, false,
+         "d.test  ROUTE  ttl 300  from memory, 12 s old, stale\n"
+         "   0  c.test  not looked up\n"
+         "  canonical name: c.test\n"
+         "  no MX: mail goes to the domain itself\n"
+         "  there are more exchanges than are shown\n"
+         "  warning: an MX record names an alias (mx_is_cname)\n"
+         "  warning: something this tool is too old to know (UNKNOWN)\n"
+         "  site: (a|b).test\n");
+}
+
+static void answer_without_a_route_is_one_line(void **state) {
+  (void)state;
+  struct mxway_reply reply = bare;
+  reply.verdict = MXWAY_NULL_MX;
+  reply.smtp_code = 556;
+  reply.enhanced_status = "5.1.10";
+  expect("d.test", &reply, true,
+         "\x1b[1md.test\x1b[0m  NULL_MX  556 5.1.10  this domain accepts no mail  (ttl 300  from DNS)\n");
+  reply.verdict = MXWAY_INVALID_NAME;
+  reply.smtp_code = 501;
+  reply.enhanced_status = "5.1.2";
+  reply.source = MXWAY_SOURCE_POLICY;
+  reply.ttl_s = 0;
+  reply.canonical = "";
+  reply.detail = "an empty label";
+  expect("d..test", &reply, false,
+         "d..test  INVALID_NAME  501 5.1.2  this is not a domain name: an empty label"
+         "  (ttl 0  without asking the DNS)\n");
+}
+
+static void names_cannot_drive_the_terminal(void **state) {
+  (void)state;
+  const struct mxway_exchange exchange = {10, "\x1b[2Jmx", "\x9b", MXWAY_STATUS_OK, 0, 0, NULL};
+  struct mxway_reply reply = bare;
+  reply.canonical = "\x1b]0;x\x07";
+  reply.site_name = "\n";
+  reply.exchange_count = 1;
+  reply.exchanges = &exchange;
+  expect("\x1b[1A\xff", &reply, false,
+         "\xef\xbf\xbd[1A\xef\xbf\xbd  ROUTE  ttl 300  from DNS\n"
+         "  10  \xef\xbf\xbd[2Jmx -> \xef\xbf\xbd  no address given\n"
+         "  canonical name: \xef\xbf\xbd]0;x\xef\xbf\xbd\n"
+         "  site: \xef\xbf\xbd\n");
+}
+
+static void every_verdict_and_status_has_words(void **state) {
+  (void)state;
+  const char *unknown = tool_table_sentence((enum mxway_verdict)99);
+  for (int verdict = MXWAY_ROUTE; verdict <= MXWAY_BAD_REQUEST; verdict++)
+    assert_string_not_equal(tool_table_sentence((enum mxway_verdict)verdict), unknown);
+  struct mxway_exchange exchange = {1, "mx.test", "", (enum mxway_status)99, 0, 0, NULL};
+  struct mxway_reply reply = bare;
+  reply.verdict = (enum mxway_verdict)99;
+  reply.source = (enum mxway_source)99;
+  reply.exchange_count = 1;
+  reply.exchanges = &exchange;
+  expect("d.test", &reply, false,
+         "d.test  UNKNOWN  the daemon says what this tool is too old to know  (ttl 300  from elsewhere)\n"
+         "   1  mx.test  in a state this tool is too old to know\n");
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(columns_are_aligned),
+      cmocka_unit_test(addresses_go_on_below_when_a_line_is_full),
+      cmocka_unit_test(what_is_odd_is_said_in_words),
+      cmocka_unit_test(answer_without_a_route_is_one_line),
+      cmocka_unit_test(names_cannot_drive_the_terminal),
+      cmocka_unit_test(every_verdict_and_status_has_words),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
