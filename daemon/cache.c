@@ -252,7 +252,7 @@ static uint64_t set_hash(const struct domain_value *value) {
 
 /* Builds a set that is not there yet; takes over a hold on each host. */
 static struct exchange_set *build_set(struct cache *cache, const struct domain_value *value, uint64_t hash) {
-  struct host *hosts[FACTS_EXCHANGES_MAX];
+  struct host *hosts[FACTS_EXCHANGES_MAX] = {NULL};
   struct exchange_set *set = NULL;
   uint16_t held = 0;
   while (held < value->count && (hosts[held] = intern_host(cache, value->exchanges[held].host)))
