@@ -750,7 +750,7 @@ static void without_an_upstream_resolv_conf_decides(void **state) {
       "# a comment\n; another\nsearch example.test\noptions ndots:5 edns0\n"
       "nameserver 192.0.2.1\n#nameserver 192.0.2.2\nnameserver\t2001:db8::1\n"
       "nameserver   192.0.2.3   # with a comment\n nameserver 192.0.2.4\n"
-      "nameservers 192.0.2.5\nnameserver 192.0.2.6\r\nnameserver 192.0.2.7");
+      "nameserver192.0.2.5\nnameserver 192.0.2.6\r\nnameserver 192.0.2.7");
   assert_int_equal(config.upstream_count, 5);
   assert_upstream(&config, 0, "192.0.2.1:53");
   assert_upstream(&config, 1, "[2001:db8::1]:53");
