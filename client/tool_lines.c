@@ -31,10 +31,8 @@ static bool is_blank(const char *line, size_t length) {
 
 /* Where there is no whole line inside. */
 static enum tool_lines_result take_part(struct tool_lines *lines) {
-  if (lines->is_skipping) {
+  if (lines->is_skipping)
     lines->start = lines->end;
-    lines->is_skipping = !lines->is_at_end;
-  }
   if (lines->is_at_end)
     return TOOL_LINES_END;
   /* With the CR of a CR LF. */

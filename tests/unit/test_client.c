@@ -1,7 +1,6 @@
 #include "cmocka_compat.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -482,14 +481,15 @@ static void reply_that_its_struct_cannot_hold_is_refused(void **state) {
 
 static void send_a_bomb(struct client_daemon *daemon) {
   client_daemon_accept(daemon);
-  client_daemon_read_id(daemon);
-  uint8_t *body = malloc(FRAME_REPLY_MAX);
-  for (size_t i = 0; i < FRAME_REPLY_MAX; i += 2) {
-    body[i] = 12 << 3 | 2; /* an empty exchange */
-    body[i + 1] = 0;
+  Mxway__V1__LookupReply reply = MXWAY__V1__LOOKUP_REPLY__INIT;
+  reply.id = client_daemon_read_id(daemon);
+  static uint8_t body[FRAME_REPLY_MAX];
+  size_t length = mxway__v1__lookup_reply__pack(&reply, body);
+  for (; length + 2 <= sizeof body; length += 2) {
+    body[length] = 12 << 3 | 2; /* an empty exchange */
+    body[length + 1] = 0;
   }
-  client_daemon_send_body(daemon, body, FRAME_REPLY_MAX);
-  free(body);
+  client_daemon_send_body(daemon, body, length);
 }
 
 static void reply_that_would_swell_in_memory_is_refused(void **state) {
@@ -549,6 +549,19 @@ static void sending_to_nobody_raises_no_signal(void **state) {
   assert_int_equal(seen[1].error, MXWAY_ERR_DISCONNECTED);
   assert_int_equal(sigpipe_count, 0);
   signal(SIGPIPE, before);
+}
+
+static void daemon_that_reads_no_more_is_lost_after_its_last_answer(void **state) {
+  struct scene *scene = *state;
+  struct seen seen[2] = {0};
+  uint64_t id;
+  ask_and_read(scene, 1, seen, &id);
+  client_daemon_answer(scene->daemon, id);
+  shutdown(scene->daemon->fd, SHUT_RD);
+  ask(scene, &seen[1]);
+  assert_int_equal(mxway_process(scene->mxway), MXWAY_ERR_DISCONNECTED);
+  assert_int_equal(seen[0].error, 0);
+  assert_int_equal(seen[1].error, MXWAY_ERR_DISCONNECTED);
 }
 
 static void window_is_bounded_by_count(void **state) {
@@ -738,6 +751,7 @@ int main(void) {
       IN_SCENE(reply_that_would_swell_in_memory_is_refused),
       IN_SCENE(loss_tells_everybody_but_answers_that_came_first_count),
       IN_SCENE(sending_to_nobody_raises_no_signal),
+      IN_SCENE(daemon_that_reads_no_more_is_lost_after_its_last_answer),
       IN_SCENE(window_is_bounded_by_count),
       IN_SCENE(window_is_bounded_by_octets_unsent),
       IN_SCENE(callback_may_ask_again_but_not_wait),
