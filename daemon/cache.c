@@ -15,8 +15,7 @@ enum { ENTRY_BYTES_LEAST = 80, ADDRESS_BITS = 48 };
 struct entry {
   struct entry *newer, *older; /* the eviction list */
   uint32_t hash_low;           /* gives the entry's place; the tag has the top bits */
-  uint16_t holds;              /* of the writer */
-  bool is_linked;              /* in the table and the list */
+  uint16_t refs;               /* the writer's: one for the table, one a hold */
   _Atomic uint8_t used;        /* the one thing a hit writes */
   struct domain_facts facts;   /* ends in the text */
 };
@@ -309,8 +308,8 @@ static void list_remove(struct cache *cache, struct entry *entry) {
   *(entry->older ? &entry->older->newer : &cache->oldest) = entry->newer;
 }
 
-static void dispose(struct cache *cache, struct entry *entry) {
-  if (entry->is_linked || entry->holds > 0)
+static void unref_entry(struct cache *cache, struct entry *entry) {
+  if (--entry->refs > 0)
     return;
   release_set(cache, entry->facts.set);
   retire(cache, entry);
@@ -321,8 +320,7 @@ static void unlink_entry(struct cache *cache, struct entry *entry, uint64_t at) 
   vacate(cache, at);
   list_remove(cache, entry);
   cache->count--;
-  entry->is_linked = false;
-  dispose(cache, entry);
+  unref_entry(cache, entry);
 }
 
 /* The entry's slot, found by its address. */
@@ -363,8 +361,7 @@ static struct entry *build_entry(struct cache *cache, const char *name, size_t l
     return NULL;
   entry->newer = entry->older = NULL;
   entry->hash_low = (uint32_t)hash;
-  entry->holds = 1;
-  entry->is_linked = true;
+  entry->refs = 2; /* the table's and the caller's */
   atomic_init(&entry->used, 0);
   entry->facts = (struct domain_facts){.stored_at_ms = value->stored_at_ms,
                                        .expires_at_ms = value->expires_at_ms,
@@ -395,8 +392,7 @@ static void replace(struct cache *cache, struct entry *old, struct entry *entry,
   if (cache->cursor == old)
     cache->cursor = entry;
   atomic_store_explicit(&cache->slots[at], word, memory_order_release);
-  old->is_linked = false;
-  dispose(cache, old);
+  unref_entry(cache, old);
 }
 
 const struct domain_facts *cache_put(struct cache *cache, const char *name, size_t length, uint64_t hash,
@@ -437,12 +433,10 @@ bool cache_remove(struct cache *cache, const char *name, size_t length, uint64_t
   return entry != NULL;
 }
 
-void cache_hold(const struct domain_facts *facts) { entry_of(facts)->holds++; }
+void cache_hold(const struct domain_facts *facts) { entry_of(facts)->refs++; }
 
 void cache_release(struct cache *cache, const struct domain_facts *facts) {
-  struct entry *entry = entry_of(facts);
-  entry->holds--;
-  dispose(cache, entry);
+  unref_entry(cache, entry_of(facts));
 }
 
 void cache_sweep(struct cache *cache, int64_t now_ms, size_t count) {
