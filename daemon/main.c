@@ -206,13 +206,13 @@ static int run(struct config *config) {
   int status = node_create(config, &node);
   if (status != 0)
     return status == ERR_IN_USE ? EX_UNAVAILABLE : EX_OSERR;
+  log_start(config); /* before a client can have its first answer */
   status = node_start(node);
   if (status != 0) {
     log_error("cannot start: %s", error_text(status));
     node_destroy(node);
     return EX_OSERR;
   }
-  log_start(config);
   wait_for_stop(&set);
   log_notice("stopping");
   limit_stop(&set);
