@@ -209,6 +209,11 @@ static bool is_same_name(const char *domain, size_t length, const char *canonica
   return strlen(canonical) == length && strncasecmp(domain, canonical, length) == 0;
 }
 
+/* A verdict that is about this one question (a deadline, a bad name) comes with no ttl and no source. */
+static bool has_lifetime(const struct mxway_reply *reply) {
+  return reply->ttl_s > 0 || reply->source != MXWAY_SOURCE_POLICY;
+}
+
 static void print_lifetime(FILE *out, const struct mxway_reply *reply) {
   fprintf(out, "ttl %u  %s", reply->ttl_s, source_words(reply->source));
   if (reply->age_s > 0)
@@ -219,7 +224,8 @@ static void print_lifetime(FILE *out, const struct mxway_reply *reply) {
 
 static void print_notes(FILE *out, const char *domain, size_t domain_length,
                         const struct mxway_reply *reply) {
-  if (*reply->canonical && !is_same_name(domain, domain_length, reply->canonical)) {
+  if (*reply->canonical && reply->source != MXWAY_SOURCE_LITERAL &&
+      !is_same_name(domain, domain_length, reply->canonical)) {
     fputs("  canonical name: ", out);
     print_text(out, reply->canonical, strlen(reply->canonical));
     fputc('\n', out);
@@ -255,9 +261,11 @@ void tool_table_print(FILE *out, const char *domain, size_t domain_length, const
       fputs(": ", out);
       print_text(out, reply->detail, strlen(reply->detail));
     }
-    fputs("  (", out);
-    print_lifetime(out, reply);
-    fputc(')', out);
+    if (has_lifetime(reply)) {
+      fputs("  (", out);
+      print_lifetime(out, reply);
+      fputc(')', out);
+    }
   }
   fputc('\n', out);
   print_exchanges(out, reply);

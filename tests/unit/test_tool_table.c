@@ -100,8 +100,28 @@ static void answer_without_a_route_is_one_line(void **state) {
   reply.canonical = "";
   reply.detail = "an empty label";
   expect("d..test", &reply, false,
-         "d..test  INVALID_NAME  501 5.1.2  this is not a domain name: an empty label"
-         "  (ttl 0  without asking the DNS)\n");
+         "d..test  INVALID_NAME  501 5.1.2  this is not a domain name: an empty label\n");
+  reply.verdict = MXWAY_DEADLINE;
+  reply.smtp_code = 451;
+  reply.enhanced_status = "4.3.2";
+  reply.detail = "";
+  expect("d.test", &reply, false,
+         "d.test  DEADLINE  451 4.3.2  there was no answer within the time asked for\n");
+}
+
+static void literal_has_no_other_name(void **state) {
+  (void)state;
+  static const struct mxway_address address = {4, {192, 0, 2, 1}};
+  static const struct mxway_exchange exchange = {0, "192.0.2.1", "", MXWAY_STATUS_OK, 0, 1, &address};
+  struct mxway_reply reply = bare;
+  reply.source = MXWAY_SOURCE_LITERAL;
+  reply.ttl_s = 0;
+  reply.canonical = "192.0.2.1";
+  reply.exchange_count = 1;
+  reply.exchanges = &exchange;
+  expect("[192.0.2.1]", &reply, false,
+         "[192.0.2.1]  ROUTE  ttl 0  an address literal\n"
+         "   0  192.0.2.1  192.0.2.1\n");
 }
 
 static void names_cannot_drive_the_terminal(void **state) {
@@ -141,6 +161,7 @@ int main(void) {
       cmocka_unit_test(addresses_go_on_below_when_a_line_is_full),
       cmocka_unit_test(what_is_odd_is_said_in_words),
       cmocka_unit_test(answer_without_a_route_is_one_line),
+      cmocka_unit_test(literal_has_no_other_name),
       cmocka_unit_test(names_cannot_drive_the_terminal),
       cmocka_unit_test(every_verdict_and_status_has_words),
   };
