@@ -209,7 +209,7 @@ static bool is_same_name(const char *domain, size_t length, const char *canonica
   return strlen(canonical) == length && strncasecmp(domain, canonical, length) == 0;
 }
 
-/* A verdict that is about this one question (a deadline, a bad name) comes with no ttl and no source. */
+/* A verdict about this one question (a deadline, a bad name) has ttl 0 and source POLICY: nothing to say. */
 static bool has_lifetime(const struct mxway_reply *reply) {
   return reply->ttl_s > 0 || reply->source != MXWAY_SOURCE_POLICY;
 }
