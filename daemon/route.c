@@ -76,6 +76,11 @@ static bool has_state(const struct view *view, enum family_state state) {
   return view->state[FAMILY_V6] == state || view->state[FAMILY_V4] == state;
 }
 
+/* Whether the facts count at all: what has expired is not even an alias any more. */
+static bool is_known(const struct view *view) {
+  return view->state[FAMILY_V6] != FAMILY_UNKNOWN || view->state[FAMILY_V4] != FAMILY_UNKNOWN;
+}
+
 /* What a host is worth. One family that fails softly leaves the other usable. */
 static enum status judge(const struct view *view, bool is_rejected_alias) {
   if (is_rejected_alias)
@@ -123,8 +128,9 @@ static bool is_soft(enum status status) { return status == STATUS_TEMPFAIL || st
 /* Resolves one exchange from its host's facts of this moment. */
 static void fill_exchange(struct route_exchange *out, const struct route_policy *policy, struct route *route,
                           int64_t since_ms, int64_t now_ms, struct random *random) {
-  out->facts = atomic_load_explicit(&out->exchange->host->facts, memory_order_acquire);
-  struct view view = view_of(out->facts, since_ms);
+  const struct host_facts *facts = atomic_load_explicit(&out->exchange->host->facts, memory_order_acquire);
+  struct view view = view_of(facts, since_ms);
+  out->facts = is_known(&view) ? facts : NULL;
   /* The implicit exchange is the end of the domain's own alias chain, which is allowed. */
   bool is_alias =
       !route->implicit && ((out->facts && out->facts->expanded_length) || has_state(&view, FAMILY_LOOP));
