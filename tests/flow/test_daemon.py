@@ -1,4 +1,5 @@
 """mxwayd as a process: its arguments, its socket file, its signals, and the tool's exit codes."""
+import contextlib
 import os
 import signal
 import socket
@@ -118,9 +119,13 @@ class SocketFile(FlowTest):
         listen = self.folder / "l.sock"
         daemon = self.start_daemon(listen=listen, config=False)
         self.assertEqual(self.connect(daemon).ask("[192.0.2.1]").source, "LITERAL")
-        # No upstream given: those of the machine's resolv.conf, which nobody asks here.
-        self.assertEqual(self.connect(daemon).ask("no name").verdict, "INVALID_NAME")
         self.assertIn(str(listen), daemon.output())
+        # No upstream given: those of the machine's resolv.conf, which nobody asks here.
+        servers = ["127.0.0.1"]
+        with contextlib.suppress(FileNotFoundError):
+            words = [line.split() for line in Path("/etc/resolv.conf").read_text().splitlines()]
+            servers = [line[1] for line in words if len(line) > 1 and line[0] == "nameserver"] or servers
+        self.assertIn(servers[0].split("%")[0], daemon.output())
 
     def test_its_mode_is_listen_mode_whatever_the_umask(self):
         before = os.umask(0o077)
