@@ -1,19 +1,14 @@
 #include "config.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
-#include <confuse.h>
 #include <ctype.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <net/if.h>
-#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "address.h"
+#include "conffile.h"
 #include "error.h"
 
 enum type { TYPE_PATH, TYPE_MODE, TYPE_NUMBER, TYPE_SIZE, TYPE_CHOICE, TYPE_LEVEL, TYPE_SERVERS };
@@ -87,7 +82,7 @@ _Static_assert(SETTING_COUNT <= 64, "config_parse_assignment remembers a bit of 
 
 enum outcome { GOOD, BAD, OUT_OF_RANGE, TOO_MANY };
 
-enum { REASON_SIZE = 256, EXPECTED_SIZE = 128 };
+enum { REASON_SIZE = CONFFILE_REASON_SIZE, EXPECTED_SIZE = 128 };
 
 static int fail(char error[CONFIG_ERROR_SIZE], const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -172,78 +167,20 @@ static enum outcome parse_size(const char *text, uint64_t *bytes) {
   return BAD;
 }
 
-/* An index, or the interface's name, behind the % of a link-local address. */
-static bool parse_scope(const char *scope, uint32_t *index) {
-  uint64_t number;
-  if (parse_digits(scope, scope + strlen(scope), 10, &number) == GOOD && number <= UINT32_MAX)
-    *index = (uint32_t)number;
-  else
-    *index = if_nametoindex(scope);
-  return *index != 0;
-}
-
-static bool parse_address(char *text, uint16_t port, struct sockaddr_storage *address) {
-  memset(address, 0, sizeof(*address));
-  struct sockaddr_in *v4 = (struct sockaddr_in *)address;
-  if (inet_pton(AF_INET, text, &v4->sin_addr) == 1) {
-    v4->sin_family = AF_INET;
-    v4->sin_port = htons(port);
-    return true;
-  }
-  struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)address;
-  char *percent = strchr(text, '%');
-  if (percent) {
-    *percent = '\0';
-    if (!parse_scope(percent + 1, &v6->sin6_scope_id))
-      return false;
-  }
-  v6->sin6_family = AF_INET6;
-  v6->sin6_port = htons(port);
-  return inet_pton(AF_INET6, text, &v6->sin6_addr) == 1;
-}
-
-enum { DNS_PORT = 53, SERVER_SIZE = 64 };
-
-/* ADDRESS, IPV4:PORT, [IPV6] or [IPV6]:PORT. */
-static bool parse_server(const char *text, struct config_upstream *upstream) {
-  char host[SERVER_SIZE];
-  if (strlen(text) >= sizeof(host))
-    return false;
-  bool bracketed = text[0] == '[';
-  memcpy(host, text + bracketed, strlen(text + bracketed) + 1);
-  char *colon = strchr(host, ':');
-  if (bracketed) {
-    char *bracket = strchr(host, ']');
-    if (!bracket || (bracket[1] && bracket[1] != ':'))
-      return false;
-    *bracket = '\0';
-    colon = bracket[1] ? bracket + 1 : NULL;
-    if (!strchr(host, ':')) /* brackets are for IPv6 */
-      return false;
-  } else if (colon && strchr(colon + 1, ':')) {
-    colon = NULL; /* bare IPv6 */
-  }
-  uint64_t port = DNS_PORT;
-  if (colon) {
-    *colon = '\0';
-    if (parse_digits(colon + 1, colon + 1 + strlen(colon + 1), 10, &port) != GOOD)
-      return false;
-  }
-  return port >= 1 && port <= UINT16_MAX && parse_address(host, (uint16_t)port, &upstream->address);
-}
+enum { DNS_PORT = 53 };
 
 /* Appends the servers of `text`, separated by commas. */
 static enum outcome append_servers(struct config *config, const char *text) {
   for (;;) {
     text += strspn(text, " ");
     size_t length = strcspn(text, ", ");
-    char piece[SERVER_SIZE];
+    char piece[ADDRESS_TEXT_SIZE];
     struct config_upstream upstream;
     if (length >= sizeof(piece))
       return BAD;
     memcpy(piece, text, length);
     piece[length] = '\0';
-    if (!parse_server(piece, &upstream))
+    if (!address_parse(piece, DNS_PORT, &upstream.address))
       return BAD;
     if (config->upstream_count == CONFIG_UPSTREAM_MAX)
       return TOO_MANY;
@@ -399,188 +336,31 @@ void config_init(struct config *config) {
     }
 }
 
-/* The file under way: libconfuse hands no context to its callbacks, and its
- * scanner is global too, so that files are read one at a time. */
-static struct {
-  const char *path;
-  struct config draft;
-  char *error;
-} reading;
-
-/* libconfuse calls this after each value, and once more at the end of a list. */
-static int on_value(cfg_t *cfg, cfg_opt_t *opt) {
-  const struct setting *setting = find(cfg_opt_name(opt));
-  const char *value = "";
-  enum outcome outcome = GOOD;
-  if (setting->type == TYPE_SERVERS)
-    reading.draft.upstream_count = 0; /* `opt` holds the whole list */
-  for (unsigned i = 0; i < cfg_opt_size(opt) && outcome == GOOD; i++) {
-    value = cfg_opt_getnstr(opt, i);
-    outcome = set_value(&reading.draft, setting, value);
-  }
+/* The handler of conffile; `context` is the draft of a config. */
+static int set_from_file(void *context, const char *name, size_t position, const char *value,
+                         char reason[CONFFILE_REASON_SIZE]) {
+  struct config *draft = context;
+  const struct setting *setting = find(name);
+  if (setting->type == TYPE_SERVERS && position == 0)
+    draft->upstream_count = 0;
+  enum outcome outcome = value ? set_value(draft, setting, value) : GOOD;
   if (outcome == GOOD)
     return 0;
-  char reason[REASON_SIZE];
   explain(setting, outcome, value, reason);
-  return fail(reading.error, "%s:%d: %s: %s", reading.path, cfg->line, setting->name, reason);
-}
-
-static void on_error(cfg_t *cfg, const char *format, va_list arguments) {
-  static const char unknown[] = "no such option '";
-  char reason[REASON_SIZE];
-  if (vsnprintf(reason, sizeof(reason), format, arguments) < 0)
-    reason[0] = '\0';
-  if (strncmp(reason, unknown, sizeof(unknown) - 1) == 0) {
-    char name[REASON_SIZE];
-    snprintf(name, sizeof(name), "%s", reason + sizeof(unknown) - 1);
-    name[strcspn(name, "'")] = '\0';
-    explain_unknown(name, reason);
-  }
-  fail(reading.error, "%s:%d: %s", reading.path, cfg->line, reason);
-}
-
-static int fail_at(const char *text, const char *at, const char *reason) {
-  int line = 1;
-  for (; text < at; text++)
-    line += *text == '\n';
-  return fail(reading.error, "%s:%d: %s", reading.path, line, reason);
-}
-
-static void blank(char *from, const char *end) {
-  for (; from < end; from++)
-    if (*from != '\n')
-      *from = ' ';
-}
-
-/* The end of the string that begins at `at`; NULL with a reason if libconfuse could lose its way in it. */
-static char *skip_string(char *at, const char **reason) {
-  const char quote = *at++;
-  for (; *at != quote; at++) {
-    *reason = "a string is not closed";
-    if (!*at)
-      return NULL;
-    if (*at == '\\' && quote == '"') {
-      *reason = "a string has an escape by number";
-      if (isdigit((unsigned char)at[1]) || at[1] == 'x')
-        return NULL;
-    }
-    if (*at == '\\' && at[1]) {
-      at++;
-    } else if (strncmp(at, "${", 2) == 0 && quote == '"') {
-      *reason = "a ${ is not closed";
-      at += strcspn(at, "}\"\n");
-      if (*at != '}')
-        return NULL;
-    }
-  }
-  return at + 1;
-}
-
-static char *skip_word(char *at, const char **reason) {
-  size_t length = strcspn(at, " #\"'\t\n\r={}()+,*");
-  if (length > 0 && strncmp(at + length - 1, "${", 2) == 0) {
-    *reason = "a ${ outside of double quotes";
-    return NULL;
-  }
-  return at + (length ? length : 1);
-}
-
-/* libconfuse counts a comment as several lines, stops at one inside a list,
- * takes an open one for the end of the file, and after an error inside a string
- * begins the next file there. So comments are blanked and strings checked
- * before it reads. */
-static int prepare(char *text) {
-  const char *reason = "a comment is not closed";
-  for (char *at = text; *at;) {
-    char *end = at;
-    if (*at == '"' || *at == '\'') {
-      end = skip_string(at, &reason);
-    } else if (*at == '#' || strncmp(at, "//", 2) == 0) {
-      end = at + strcspn(at, "\n");
-      blank(at, end);
-    } else if (strncmp(at, "/*", 2) == 0) {
-      end = strstr(at + 2, "*/");
-      if (end)
-        blank(at, end += 2);
-    } else {
-      end = skip_word(at, &reason);
-    }
-    if (!end)
-      return fail_at(text, at, reason);
-    at = end;
-  }
-  return 0;
-}
-
-enum { FILE_MAX = 1 << 20 };
-
-/* The file as a string that is free()d by the caller; NULL with `reading.error`. */
-static char *read_file(void) {
-  size_t length = 0;
-  ssize_t got = -1;
-  char *text = malloc(FILE_MAX + 1);
-  int file = open(reading.path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-  while (text && file >= 0 && length <= FILE_MAX &&
-         (got = read(file, text + length, FILE_MAX + 1 - length)) > 0)
-    length += (size_t)got;
-  if (got < 0)
-    fail(reading.error, "%s: %s", reading.path, strerror(errno));
-  else if (length > FILE_MAX)
-    fail(reading.error, "%s: longer than %d octets", reading.path, FILE_MAX);
-  else
-    text[length] = '\0';
-  if (file >= 0)
-    close(file);
-  for (size_t i = 0; !*reading.error && i < length; i++)
-    if (iscntrl((unsigned char)text[i]) && !isspace((unsigned char)text[i])) {
-      text[i] = '\0';
-      fail_at(text, text + i, "a control character: this is not text");
-    }
-  if (*reading.error) {
-    free(text);
-    return NULL;
-  }
-  return text;
-}
-
-static int parse_text(const char *text) {
-  cfg_opt_t options[SETTING_COUNT + 1];
-  for (size_t i = 0; i < SETTING_COUNT; i++) {
-    const cfg_opt_t one = CFG_STR(settings[i].name, NULL, CFGF_NODEFAULT);
-    options[i] = one;
-    if (settings[i].type == TYPE_SERVERS)
-      options[i].flags |= CFGF_LIST;
-    options[i].validcb = on_value;
-  }
-  const cfg_opt_t end = CFG_END();
-  options[SETTING_COUNT] = end;
-  cfg_t *cfg = cfg_init(options, CFGF_NONE);
-  if (!cfg)
-    return fail(reading.error, "%s: %s", reading.path, error_text(ERR_NOMEM));
-  cfg_set_error_function(cfg, on_error);
-  int status = cfg_parse_buf(cfg, text) == CFG_SUCCESS ? 0 : ERR_CONFIG;
-  if (status && !*reading.error)
-    fail(reading.error, "%s: %s", reading.path, error_text(ERR_NOMEM));
-  cfg_opt_t *upstream = cfg_getopt(cfg, "upstream");
-  /* An empty list brings no value that on_value would see. */
-  if (cfg_opt_size(upstream) == 0 && upstream->flags & CFGF_MODIFIED)
-    reading.draft.upstream_count = 0;
-  cfg_free(cfg);
-  return status;
+  return ERR_CONFIG;
 }
 
 int config_parse_file(struct config *config, const char *path, char error[CONFIG_ERROR_SIZE]) {
-  reading.path = path;
-  reading.draft = *config;
-  reading.error = error;
-  error[0] = '\0';
-  char *text = read_file();
-  int status = text ? prepare(text) : ERR_CONFIG;
+  struct conffile_option options[SETTING_COUNT];
+  struct config draft = *config;
+  const struct conffile_handlers handlers = {set_from_file, explain_unknown, &draft};
+  for (size_t i = 0; i < SETTING_COUNT; i++) {
+    options[i].name = settings[i].name;
+    options[i].is_list = settings[i].type == TYPE_SERVERS;
+  }
+  int status = conffile_parse(path, options, SETTING_COUNT, &handlers, error, CONFIG_ERROR_SIZE);
   if (status == 0)
-    status = parse_text(text);
-  if (status == 0)
-    *config = reading.draft;
-  free(text);
+    *config = draft;
   return status;
 }
 
@@ -631,7 +411,7 @@ static void read_resolv_line(struct config *config, char *line) {
   char *host = line + length + strspn(line + length, " \t");
   host[strcspn(host, " \t\r\n")] = '\0';
   struct config_upstream upstream;
-  if (!parse_address(host, DNS_PORT, &upstream.address))
+  if (!address_parse(host, DNS_PORT, &upstream.address))
     log_warning("resolv.conf: nameserver \"%s\" is not an address", host);
   else if (config->upstream_count < CONFIG_UPSTREAM_MAX)
     config->upstreams[config->upstream_count++] = upstream;
@@ -652,21 +432,8 @@ void config_resolve_upstreams(struct config *config, const char *resolv_conf) {
     append_servers(config, "127.0.0.1,::1");
 }
 
-const char *config_upstream_text(const struct config_upstream *upstream, char text[SERVER_SIZE]) {
-  char host[40]; /* the longest IPv6 address and its terminator */
-  if (upstream->address.ss_family == AF_INET) {
-    const struct sockaddr_in *v4 = (const struct sockaddr_in *)&upstream->address;
-    inet_ntop(AF_INET, &v4->sin_addr, host, sizeof(host));
-    snprintf(text, SERVER_SIZE, "%s:%u", host, ntohs(v4->sin_port));
-    return text;
-  }
-  const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&upstream->address;
-  inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof(host));
-  if (v6->sin6_scope_id)
-    snprintf(text, SERVER_SIZE, "[%s%%%" PRIu32 "]:%u", host, v6->sin6_scope_id, ntohs(v6->sin6_port));
-  else
-    snprintf(text, SERVER_SIZE, "[%s]:%u", host, ntohs(v6->sin6_port));
-  return text;
+const char *config_upstream_text(const struct config_upstream *upstream, char text[ADDRESS_TEXT_SIZE]) {
+  return address_text(&upstream->address, text);
 }
 
 /* A double-quoted string of libconfuse. */
@@ -681,7 +448,7 @@ static void print_quoted(const char *text, FILE *out) {
 }
 
 static void print_servers(const struct config *config, FILE *out) {
-  char text[SERVER_SIZE];
+  char text[ADDRESS_TEXT_SIZE];
   fputc('{', out);
   for (size_t i = 0; i < config->upstream_count; i++)
     fprintf(out, "%s\"%s\"", i ? ", " : "", config_upstream_text(&config->upstreams[i], text));

@@ -2,7 +2,7 @@
  * config: the options of mxwayd, from one table.
  *
  * The table in config.c (name, type, default, range, sentence) gives the
- * parser of the file (libconfuse syntax), of `-o name=value`, the checks,
+ * parser of the file (conffile), of `-o name=value`, the checks,
  * `--print-config`, `--help` and the manual page. A struct config is immutable
  * once parsed. An error names the file and line (or "-o"), the option, the value
  * and what was expected.
@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include "address.h"
 #include "log.h"
 
 enum { CONFIG_UPSTREAM_MAX = 8, CONFIG_PATH_SIZE = 108, CONFIG_ERROR_SIZE = 512 };
@@ -50,7 +51,7 @@ void config_init(struct config *config);
 
 /* Reads `path` over `*config`. Of two settings of one option the last wins. Returns 0;
  * or ERR_CONFIG with `*config` untouched and a message without newline in `error`.
- * One file at a time in a process: libconfuse's scanner is global. */
+ * One file at a time in a process, as conffile says. */
 int config_parse_file(struct config *config, const char *path, char error[CONFIG_ERROR_SIZE]);
 
 /* Sets one option from "name=value" (the command line's -o). A list option
@@ -65,9 +66,9 @@ int config_parse_assignment(struct config *config, const char *assignment, uint6
  * lookup-deadline). Returns 0 or ERR_CONFIG. */
 int config_check(const struct config *config, char error[CONFIG_ERROR_SIZE]);
 
-/* Without an upstream takes the `nameserver` lines of `resolv_conf` (port 53, at most
- * CONFIG_UPSTREAM_MAX), or 127.0.0.1 and ::1 as resolv.conf(5) says where there
- * are none or no file. */
+/* Without an upstream takes the `nameserver` lines of `resolv_conf` (port 53 unless one
+ * names another, at most CONFIG_UPSTREAM_MAX), or 127.0.0.1 and ::1 as resolv.conf(5)
+ * says where there are none or no file. */
 void config_resolve_upstreams(struct config *config, const char *resolv_conf);
 
 /* Prints every option with its value in effect, each behind its sentence, default and
@@ -78,6 +79,6 @@ void config_print(const struct config *config, FILE *out);
 void config_print_help(FILE *out);
 
 /* "127.0.0.1:53", "[2001:db8::1]:53" of `upstream`; into `text`, returned. */
-const char *config_upstream_text(const struct config_upstream *upstream, char text[64]);
+const char *config_upstream_text(const struct config_upstream *upstream, char text[ADDRESS_TEXT_SIZE]);
 
 #endif

@@ -160,10 +160,10 @@ static void log_counters(void (*log_line)(const char *format, ...)) {
 }
 
 static void log_start(const struct config *config) {
-  char servers[CONFIG_UPSTREAM_MAX * 66] = "";
+  char servers[CONFIG_UPSTREAM_MAX * (ADDRESS_TEXT_SIZE + 2)] = "";
   size_t length = 0;
   for (size_t i = 0; i < config->upstream_count; i++) {
-    char text[64];
+    char text[ADDRESS_TEXT_SIZE];
     int put = snprintf(servers + length, sizeof(servers) - length, "%s%s", i ? ", " : "",
                        config_upstream_text(&config->upstreams[i], text));
     length += (size_t)put;

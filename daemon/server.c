@@ -109,7 +109,7 @@ static void write_pending(struct connection *connection) {
 
 /* Writes `bytes`, or keeps what the socket does not take. */
 static void put_output(struct connection *connection, const uint8_t *bytes, size_t length) {
-  if (connection->is_broken)
+  if (connection->is_broken || length == 0)
     return;
   if (unwritten(connection) == 0) {
     size_t sent = send_some(connection, bytes, length);
@@ -161,7 +161,8 @@ static size_t hand_on(struct connection *connection, const uint8_t *bytes, size_
   struct server *server = connection->server;
   size_t at = 0;
   enum frame_state state = FRAME_COMPLETE;
-  while (state == FRAME_COMPLETE && !connection->is_broken && !must_pause(connection)) {
+  while (state == FRAME_COMPLETE && !connection->is_broken && !connection->at_end &&
+         !must_pause(connection)) {
     struct frame frames[SERVER_BATCH_MAX];
     size_t count = 0, most = batch_size(connection);
     while (count < most && (state = frame_parse(bytes + at, length - at, FRAME_REQUEST_MAX,
@@ -180,12 +181,21 @@ static size_t hand_on(struct connection *connection, const uint8_t *bytes, size_
   return at;
 }
 
+static void drop_partial(struct connection *connection) {
+  free(connection->partial);
+  connection->partial = NULL;
+  connection->partial_length = 0;
+}
+
 /* Keeps what was not used up; true unless there is no memory. */
 static bool keep_partial(struct connection *connection, const uint8_t *bytes, size_t length) {
-  if (length > 0 && !connection->partial && !(connection->partial = malloc(PARTIAL_BYTES)))
+  if (length == 0) {
+    drop_partial(connection);
+    return true;
+  }
+  if (!connection->partial && !(connection->partial = malloc(PARTIAL_BYTES)))
     return false;
-  if (length > 0)
-    memmove(connection->partial, bytes, length);
+  memmove(connection->partial, bytes, length);
   connection->partial_length = length;
   return true;
 }
@@ -194,7 +204,9 @@ static void consume(struct connection *connection, const uint8_t *bytes, size_t 
   connection->server->current = connection;
   size_t used = hand_on(connection, bytes, length);
   connection->server->current = NULL;
-  if (!connection->is_broken && !keep_partial(connection, bytes + used, length - used))
+  if (connection->at_end)
+    drop_partial(connection);
+  else if (!connection->is_broken && !keep_partial(connection, bytes + used, length - used))
     connection->is_broken = true;
 }
 
@@ -295,9 +307,9 @@ int server_answer(struct server *server, struct connection_ref ref, const uint8_
 }
 
 void server_break(struct connection *connection) {
-  if (!connection->is_broken)
+  if (!connection->at_end)
     stats_add(connection->server->stats, STATS_CONNECTIONS_BROKEN);
-  connection->is_broken = true;
+  connection->at_end = true; /* as if the client had closed its side */
 }
 
 /* A connection object, used before or new; NULL without memory. */

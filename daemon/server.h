@@ -5,7 +5,8 @@
  * frames and handed on, many at a time; what is answered at once is gathered and written
  * with one send. A client that does not read is not read: input stops while more than
  * OUTPUT_PAUSE octets wait for it or OUTSTANDING_MAX of its requests are unanswered, so that
- * neither memory nor another client suffers. Where framing is lost the connection is closed.
+ * neither memory nor another client suffers. Where framing is lost nothing more is read, and the
+ * connection is closed behind the answers to what came before.
  *
  * Buffers belong to the thread; a connection owns memory only while a frame is
  * half read or an answer half written. One thread, no clock.
@@ -66,7 +67,7 @@ struct connection_ref server_defer(struct connection *connection);
 /* Gives a promised answer and writes it. Returns 0 when the client is gone. */
 int server_answer(struct server *server, struct connection_ref ref, const uint8_t *bytes, size_t length);
 
-/* Closes the connection once the call of on_frames has returned. */
+/* Takes no more from the connection, and closes it once it has the answers it is owed. */
 void server_break(struct connection *connection);
 
 #endif

@@ -6,7 +6,8 @@ import sys
 
 # Lower rows first; rooms of the first row may include each other.
 LEVELS = (
-    ("error", "log", "stats", "config", "clock", "random", "mailbox", "qsbr", "heap", "table", "listen", "frame", "wire"),
+    ("error", "log", "stats", "address", "conffile", "config", "clock", "random", "mailbox", "qsbr", "heap", "table",
+     "listen", "frame", "wire"),
     ("name", "verdict", "ttl"),
     ("facts",),
     ("dnsmsg", "cache", "route"),
@@ -20,7 +21,7 @@ LEVELS = (
 )
 
 THIRD_PARTIES = {
-    "confuse.h": {"config"},
+    "confuse.h": {"conffile"},
     "idn2.h": {"name"},
     "xxhash.h": {"name"},
     "ares.h": {"dns"},
