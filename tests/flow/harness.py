@@ -242,6 +242,7 @@ server:
   username: ""
   chroot: ""
   zonesdir: "{home}"
+  database: ""
   zonelistfile: "{home}/zone.list"
   xfrdfile: "{home}/xfrd.state"
   xfrdir: "{home}"
