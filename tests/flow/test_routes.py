@@ -778,6 +778,19 @@ class Waiting(FlowTest):
         quick = client.send("quick.test")
         self.assertEqual(client.receive().id, quick)
 
+    def test_no_more_queries_are_under_way_than_allowed(self):
+        upstream = self.start_upstream(many(50, "d{i}.test 300 MX 10 a.test\n"), default=Reply(held=True))
+        daemon = self.start_daemon(upstream, max_queries=5, lookup_deadline=60000, query_timeout=60000)
+        client = self.connect(daemon)
+        for number in range(50):
+            client.send(f"d{number}.test")
+        daemon.wait_counter("misses", 50)
+        wait_until(lambda: upstream.count() >= 5, "five queries")
+        self.assertEqual(daemon.counters()["dns-queries"], 5)
+        upstream.release()
+        self.assertEqual({reply.verdict for reply in client.receive_many(50).values()}, {"ROUTE"})
+        self.assertEqual(upstream.count(), 50)
+
     def test_over_the_queue_bound_a_lookup_is_refused_at_once(self):
         upstream = self.start_upstream(default=SILENT)
         daemon = self.start_daemon(upstream, max_queries=2, max_queue=2, lookup_deadline=2000)
@@ -787,6 +800,44 @@ class Waiting(FlowTest):
         refused = client.receive()
         self.assertEqual((refused.verdict, refused.smtp_code), ("OVERLOAD", 451))
         self.assertLessEqual(upstream.count(), 4)
+
+
+class Memory(FlowTest):
+    def test_a_small_cache_evicts_and_stays_right(self):
+        count = 8000
+        zone = many(count, "domain-{i}.test 3600 MX 10 exchange-{i}.a-rather-long-name-for-an-exchange.test\n")
+        upstream = self.start_upstream(zone)
+        daemon = self.start_daemon(upstream, cache_size="1MiB")
+        client = self.connect(daemon)
+        wrong = []
+        for start in range(0, count, 500):
+            asked = {client.send(f"domain-{i}.test"): i for i in range(start, start + 500)}
+            for identity, reply in client.receive_many(len(asked)).items():
+                host = f"exchange-{asked[identity]}.a-rather-long-name-for-an-exchange.test"
+                if (reply.verdict, reply.hosts) != ("ROUTE", [host]):
+                    wrong.append(reply)
+        self.assertEqual(wrong, [])
+        counters = daemon.counters()
+        self.assertEqual(counters["dns-queries"], count)
+        self.assertGreater(counters["cache-evictions"], count // 4)
+        self.assertLess(counters["cache-evictions"], count)
+        # What came last is still there.
+        self.assertEqual(client.ask(f"domain-{count - 1}.test").source, "MEMORY")
+
+    def test_what_is_asked_for_often_outlives_what_is_asked_for_once(self):
+        upstream = self.start_upstream(
+            "often.test 3600 MX 10 a.test\n" + many(8000, "once-{i}.test 3600 MX 10 exchange-{i}.example.test\n")
+        )
+        daemon = self.start_daemon(upstream, cache_size="1MiB")
+        client = self.connect(daemon)
+        client.ask("often.test")
+        for start in range(0, 8000, 100):
+            for number in range(start, start + 100):
+                client.send(f"once-{number}.test")
+            client.send("often.test")
+            client.receive_many(101)
+        self.assertGreater(daemon.counters()["cache-evictions"], 1000)
+        self.assertEqual(upstream.count("often.test"), 1)
 
 
 class Upstreams(FlowTest):
