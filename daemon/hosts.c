@@ -115,6 +115,16 @@ static void take_addresses(struct family_value *value, const struct dnsmsg *mess
   memcpy(value->addresses, message->addresses, value->count * sizeof(value->addresses[0]));
 }
 
+/* A name is an alias for both families or for none: the latest reply says so for the family, too,
+ * that was not asked for and still has what it had. */
+static void take_alias(struct host_flight *flight, const char *expanded) {
+  for (enum family family = 0; family < FAMILY_COUNT; family++) {
+    char *kept = flight->values[family].expanded;
+    kept[0] = '\0';
+    strncat(kept, expanded, FACTS_NAME_SIZE - 1);
+  }
+}
+
 /* Whether what was known may stay although it was asked for again and failed. */
 static bool still_holds(const struct family_value *value, int64_t now_ms) {
   return value->state == FAMILY_OK && value->expires_at_ms > now_ms;
@@ -130,8 +140,8 @@ static void learn(struct host_flight *flight, enum family family, const struct c
   value->expires_at_ms = now_ms + life_of(flight->hosts, state, end);
   value->count = 0;
   value->expanded[0] = '\0';
-  if (end->is_alias && state != FAMILY_TEMPFAIL && state != FAMILY_LOOP)
-    strncat(value->expanded, end->canonical, sizeof(value->expanded) - 1);
+  if (state != FAMILY_TEMPFAIL && state != FAMILY_LOOP)
+    take_alias(flight, end->is_alias ? end->canonical : "");
   if (state == FAMILY_OK)
     take_addresses(value, end->message);
 }
@@ -181,8 +191,9 @@ static void start_family(struct host_flight *flight, enum family family, int64_t
     flight->running++;
     return;
   }
-  /* Too much to do is ours, not the host's: nothing is remembered. */
-  flight->values[family] = (struct family_value){.state = FAMILY_TEMPFAIL, .expires_at_ms = now_ms};
+  /* Too much to do is ours, not the host's: nothing is remembered, and nothing good forgotten. */
+  if (!still_holds(&flight->values[family], now_ms))
+    flight->values[family] = (struct family_value){.state = FAMILY_TEMPFAIL, .expires_at_ms = now_ms};
 }
 
 static struct host_flight *start_flight(struct hosts *hosts, struct host *host, bool refresh,

@@ -1,0 +1,703 @@
+#include "cmocka_compat.h"
+
+#include "cache.h"
+#include "fake_dns.h"
+#include "hosts.h"
+#include "name.h"
+
+enum {
+  NOW_MS = 1000000,
+  FAILURE_S = 7,
+  MAX_S = 86400,
+  MAX_NEGATIVE_S = 3600,
+  HOPS = 8,
+};
+
+static const struct ttl_policy policy = {
+    .min_s = 0, .max_s = MAX_S, .max_negative_s = MAX_NEGATIVE_S, .failure_s = FAILURE_S};
+
+static struct stats stats;
+
+/* A cache with the facts of one domain, d.test, whose exchanges are a.test and b.test. */
+struct trial {
+  struct dns *dns;
+  struct cache *cache;
+  struct hosts *hosts;
+  const struct domain_facts *facts;
+  struct host *a, *b;
+};
+
+struct waiter {
+  struct hosts_wait wait;
+  struct waiter *leaves; /* leaves the flight when this one is called */
+  struct host *host;
+  const struct host_facts *seen; /* at the call */
+  unsigned calls;
+  int64_t now_ms;
+};
+
+static void on_done(void *context, int64_t now_ms) {
+  struct waiter *waiter = context;
+  waiter->calls++;
+  waiter->now_ms = now_ms;
+  waiter->seen = atomic_load(&waiter->host->facts);
+  assert_null(waiter->wait.flight);
+  if (waiter->leaves)
+    hosts_leave(&waiter->leaves->wait);
+}
+
+static const struct domain_facts *put_domain(struct cache *cache, const char *name, const char *first,
+                                             const char *second) {
+  static struct domain_value value;
+  memset(&value, 0, sizeof(value));
+  value.expires_at_ms = INT64_MAX;
+  value.count = second ? 2 : 1;
+  snprintf(value.exchanges[0].host, sizeof(value.exchanges[0].host), "%s", first);
+  snprintf(value.exchanges[1].host, sizeof(value.exchanges[1].host), "%s", second ? second : "");
+  domain_value_normalise(&value, 0);
+  const struct domain_facts *facts =
+      cache_put(cache, name, strlen(name), name_hash(name, strlen(name)), &value);
+  assert_non_null(facts);
+  return facts;
+}
+
+static void open_with(struct trial *trial, bool notimp_as_nodata) {
+  trial->dns = fake_dns_create();
+  trial->cache = cache_create(1 << 20, &stats);
+  assert_non_null(trial->cache);
+  trial->hosts = hosts_create(trial->cache, trial->dns, &policy, HOPS, notimp_as_nodata);
+  assert_non_null(trial->hosts);
+  trial->facts = put_domain(trial->cache, "d.test", "a.test", "b.test");
+  trial->a = trial->facts->set->exchanges[0].host;
+  trial->b = trial->facts->set->exchanges[1].host;
+}
+
+static void close_it(struct trial *trial) {
+  hosts_destroy(trial->hosts);
+  assert_int_equal(trial->dns->open_count, 0); /* every query is taken back */
+  cache_release(trial->cache, trial->facts);
+  cache_destroy(trial->cache);
+  dns_destroy(trial->dns);
+}
+
+static int open_trial(void **state) {
+  struct trial *trial = calloc(1, sizeof(*trial));
+  assert_non_null(trial);
+  open_with(trial, false);
+  *state = trial;
+  return 0;
+}
+
+static int close_trial(void **state) {
+  close_it(*state);
+  free(*state);
+  return 0;
+}
+
+static bool ask_at(struct trial *trial, struct waiter *waiter, struct host *host, bool refresh,
+                   int64_t now_ms) {
+  memset(waiter, 0, sizeof(*waiter));
+  waiter->wait.done = on_done;
+  waiter->wait.context = waiter;
+  waiter->host = host;
+  bool is_waiting = hosts_ask(trial->hosts, host, refresh, now_ms, &waiter->wait);
+  assert_int_equal(waiter->calls, 0);
+  return is_waiting;
+}
+
+static bool ask(struct trial *trial, struct waiter *waiter, struct host *host) {
+  return ask_at(trial, waiter, host, false, NOW_MS);
+}
+
+static void deliver_at(struct trial *trial, const char *name, uint16_t qtype, struct dnsmsg message,
+                       int64_t now_ms) {
+  fake_dns_deliver(trial->dns, name, qtype, &message, now_ms);
+}
+
+static void deliver(struct trial *trial, const char *name, uint16_t qtype, struct dnsmsg message) {
+  deliver_at(trial, name, qtype, message, NOW_MS);
+}
+
+static const struct host_facts *facts_of(const struct host *host) {
+  const struct host_facts *facts = atomic_load(&host->facts);
+  assert_non_null(facts);
+  return facts;
+}
+
+static void check_family(const struct host *host, enum family family, enum family_state state, unsigned count,
+                         int64_t expires_at_ms) {
+  const struct host_facts *facts = facts_of(host);
+  assert_int_equal(facts->state[family], state);
+  assert_int_equal(facts->count[family], count);
+  assert_true(facts->expires_at_ms[family] == expires_at_ms);
+}
+
+static void check_expanded(const struct host *host, const char *expanded) {
+  struct family_value value;
+  host_facts_unpack(facts_of(host), FAMILY_V4, &value);
+  assert_string_equal(value.expanded, expanded);
+}
+
+/* Gives a.test addresses of both families that live so long from NOW_MS on. */
+static void resolve(struct trial *trial, uint32_t v6_ttl_s, uint32_t v4_ttl_s) {
+  struct waiter waiter;
+  assert_true(ask(trial, &waiter, trial->a));
+  deliver(trial, "a.test", DNSMSG_AAAA, fake_aaaa(v6_ttl_s, 1, 2));
+  deliver(trial, "a.test", DNSMSG_A, fake_a(v4_ttl_s, 1, 3));
+  assert_int_equal(waiter.calls, 1);
+}
+
+/* ---- asking ---- */
+
+static void a_host_is_asked_for_in_both_families_at_once(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  assert_true(ask(trial, &waiter, trial->a));
+  assert_int_equal(trial->dns->asked_count, 2);
+  assert_true(fake_dns_is_asked(trial->dns, "a.test", DNSMSG_A));
+  assert_true(fake_dns_is_asked(trial->dns, "a.test", DNSMSG_AAAA));
+  deliver(trial, "a.test", DNSMSG_A, fake_a(300, 1, 3));
+  assert_int_equal(waiter.calls, 0);
+  deliver_at(trial, "a.test", DNSMSG_AAAA, fake_aaaa(600, 1, 2), NOW_MS + 50);
+  assert_int_equal(waiter.calls, 1);
+  assert_int_equal(waiter.now_ms, NOW_MS + 50);
+  check_family(trial->a, FAMILY_V4, FAMILY_OK, 3, NOW_MS + 300000);
+  check_family(trial->a, FAMILY_V6, FAMILY_OK, 2, NOW_MS + 50 + 600000);
+  check_expanded(trial->a, "");
+  assert_ptr_equal(waiter.seen, facts_of(trial->a)); /* published before anyone was told */
+}
+
+static void the_addresses_are_those_of_the_reply(void **state) {
+  struct trial *trial = *state;
+  resolve(trial, 300, 300);
+  struct family_value value;
+  struct dnsmsg v6 = fake_aaaa(300, 1, 2), v4 = fake_a(300, 1, 3);
+  host_facts_unpack(facts_of(trial->a), FAMILY_V6, &value);
+  for (unsigned i = 0; i < 2; i++)
+    assert_memory_equal(value.addresses[i], v6.addresses[i], 16);
+  host_facts_unpack(facts_of(trial->a), FAMILY_V4, &value);
+  for (unsigned i = 0; i < 3; i++)
+    assert_memory_equal(value.addresses[i], v4.addresses[i], 4);
+}
+
+static void the_order_of_the_replies_does_not_matter(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  assert_true(ask(trial, &waiter, trial->a));
+  deliver(trial, "a.test", DNSMSG_AAAA, fake_aaaa(600, 1, 2));
+  assert_int_equal(waiter.calls, 0);
+  deliver(trial, "a.test", DNSMSG_A, fake_a(300, 1, 3));
+  assert_int_equal(waiter.calls, 1);
+  check_family(trial->a, FAMILY_V6, FAMILY_OK, 2, NOW_MS + 600000);
+  check_family(trial->a, FAMILY_V4, FAMILY_OK, 3, NOW_MS + 300000);
+}
+
+static void any_number_of_waiters_is_one_pair_of_queries(void **state) {
+  struct trial *trial = *state;
+  enum { COUNT = 100 };
+  struct waiter waiters[COUNT];
+  for (unsigned i = 0; i < COUNT; i++)
+    assert_true(ask_at(trial, &waiters[i], trial->a, i % 3 == 0, NOW_MS + i));
+  assert_int_equal(trial->dns->asked_count, 2);
+  deliver(trial, "a.test", DNSMSG_A, fake_a(300, 1, 1));
+  deliver(trial, "a.test", DNSMSG_AAAA, fake_denial(DNSMSG_NODATA, 300));
+  for (unsigned i = 0; i < COUNT; i++)
+    assert_int_equal(waiters[i].calls, 1);
+  assert_int_equal(trial->dns->asked_count, 2);
+}
+
+static void two_hosts_are_two_pairs_of_queries(void **state) {
+  struct trial *trial = *state;
+  struct waiter a, b;
+  assert_true(ask(trial, &a, trial->a));
+  assert_true(ask(trial, &b, trial->b));
+  assert_int_equal(trial->dns->asked_count, 4);
+  deliver(trial, "b.test", DNSMSG_A, fake_a(300, 9, 1));
+  deliver(trial, "b.test", DNSMSG_AAAA, fake_denial(DNSMSG_NODATA, 300));
+  assert_int_equal(a.calls, 0);
+  assert_int_equal(b.calls, 1);
+  assert_null(atomic_load(&trial->a->facts));
+  check_family(trial->b, FAMILY_V4, FAMILY_OK, 1, NOW_MS + 300000);
+}
+
+static void domains_that_share_a_host_share_its_queries(void **state) {
+  struct trial *trial = *state;
+  const struct domain_facts *other = put_domain(trial->cache, "e.test", "a.test", NULL);
+  struct waiter first, second;
+  assert_true(ask(trial, &first, trial->a));
+  assert_true(ask(trial, &second, other->set->exchanges[0].host));
+  assert_int_equal(trial->dns->asked_count, 2);
+  cache_release(trial->cache, other);
+  hosts_leave(&first.wait);
+  hosts_leave(&second.wait);
+}
+
+static void facts_that_hold_are_not_asked_for(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  resolve(trial, 300, 300);
+  assert_false(ask_at(trial, &waiter, trial->a, false, NOW_MS + 299999));
+  assert_int_equal(trial->dns->asked_count, 2);
+  assert_true(ask_at(trial, &waiter, trial->a, false, NOW_MS + 300000));
+  assert_int_equal(trial->dns->asked_count, 4);
+  hosts_leave(&waiter.wait);
+}
+
+static void only_the_family_that_has_expired_is_asked_for(void **state) {
+  (void)state;
+  for (enum family expired = 0; expired < FAMILY_COUNT; expired++) {
+    bool is_v4 = expired == FAMILY_V4;
+    int64_t later_ms = NOW_MS + 100000;
+    struct trial trial;
+    struct waiter waiter;
+    open_with(&trial, false);
+    resolve(&trial, is_v4 ? 300 : 100, is_v4 ? 100 : 300);
+    assert_true(ask_at(&trial, &waiter, trial.a, false, later_ms));
+    assert_int_equal(trial.dns->open_count, 1);
+    deliver_at(&trial, "a.test", is_v4 ? DNSMSG_A : DNSMSG_AAAA,
+               is_v4 ? fake_a(500, 1, 1) : fake_aaaa(500, 1, 1), later_ms);
+    assert_int_equal(waiter.calls, 1);
+    check_family(trial.a, expired, FAMILY_OK, 1, later_ms + 500000);
+    check_family(trial.a, is_v4 ? FAMILY_V6 : FAMILY_V4, FAMILY_OK, is_v4 ? 2 : 3, NOW_MS + 300000);
+    close_it(&trial);
+  }
+}
+
+static void refresh_asks_although_the_facts_hold(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  resolve(trial, 300, 300);
+  assert_true(ask_at(trial, &waiter, trial->a, true, NOW_MS + 1000));
+  assert_int_equal(trial->dns->open_count, 2);
+  deliver_at(trial, "a.test", DNSMSG_A, fake_a(60, 1, 1), NOW_MS + 1000);
+  deliver_at(trial, "a.test", DNSMSG_AAAA, fake_denial(DNSMSG_NODATA, 60), NOW_MS + 1000);
+  assert_int_equal(waiter.calls, 1);
+  check_family(trial->a, FAMILY_V4, FAMILY_OK, 1, NOW_MS + 61000);
+  check_family(trial->a, FAMILY_V6, FAMILY_NODATA, 0, NOW_MS + 61000);
+}
+
+static void a_ttl_of_0_is_delivered_and_then_asked_for_again(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  resolve(trial, 0, 0);
+  check_family(trial->a, FAMILY_V4, FAMILY_OK, 3, NOW_MS);
+  assert_true(ask(trial, &waiter, trial->a));
+  assert_int_equal(trial->dns->asked_count, 4);
+}
+
+static void an_address_in_text_is_never_asked_for(void **state) {
+  struct trial *trial = *state;
+  static const char *const names[] = {"192.0.2.7", "2001:db8::7"};
+  for (size_t i = 0; i < 2; i++) {
+    struct waiter waiter;
+    const struct domain_facts *facts = put_domain(trial->cache, "e.test", names[i], NULL);
+    struct host *host = facts->set->exchanges[0].host;
+    assert_false(ask(trial, &waiter, host));
+    assert_false(ask_at(trial, &waiter, host, true, NOW_MS));
+    assert_int_equal(trial->dns->asked_count, 0);
+    assert_int_equal(facts_of(host)->count[i ? FAMILY_V6 : FAMILY_V4], 1);
+    cache_release(trial->cache, facts);
+  }
+}
+
+/* ---- what is learned ---- */
+
+static void every_outcome_becomes_a_state_with_a_life(void **state) {
+  (void)state;
+  struct dnsmsg no_soa = fake_reply(DNSMSG_NODATA), short_alias = fake_denial(DNSMSG_NXDOMAIN, 900);
+  short_alias.hops = 1;
+  short_alias.ttl_s = 30;
+  struct {
+    struct dnsmsg message;
+    enum family_state state;
+    unsigned life_s;
+  } rows[] = {
+      {fake_a(300, 1, 3), FAMILY_OK, 300},
+      {fake_a(MAX_S + 1, 1, 3), FAMILY_OK, MAX_S},
+      {fake_a(0x80000005, 1, 3), FAMILY_OK, MAX_S},
+      {fake_denial(DNSMSG_NODATA, 600), FAMILY_NODATA, 600},
+      {fake_denial(DNSMSG_NODATA, 86400), FAMILY_NODATA, MAX_NEGATIVE_S},
+      {fake_denial(DNSMSG_NODATA, 0), FAMILY_NODATA, 0},
+      {no_soa, FAMILY_NODATA, 5},
+      {fake_denial(DNSMSG_NXDOMAIN, 600), FAMILY_NXDOMAIN, 600},
+      {short_alias, FAMILY_NXDOMAIN, 30},
+      {fake_alias(DNSMSG_LOOP, 2, 60, "c.test"), FAMILY_LOOP, FAILURE_S},
+      {fake_reply(DNSMSG_FORMERR), FAMILY_TEMPFAIL, FAILURE_S},
+      {fake_reply(DNSMSG_SERVFAIL), FAMILY_TEMPFAIL, FAILURE_S},
+      {fake_reply(DNSMSG_NOTIMP), FAMILY_TEMPFAIL, FAILURE_S},
+      {fake_reply(DNSMSG_REFUSED), FAMILY_TEMPFAIL, FAILURE_S},
+      {fake_reply(DNSMSG_OTHER_RCODE), FAMILY_TEMPFAIL, FAILURE_S},
+      {fake_reply(DNSMSG_MALFORMED), FAMILY_TEMPFAIL, FAILURE_S},
+  };
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    struct trial trial;
+    struct waiter waiter;
+    open_with(&trial, false);
+    assert_true(ask(&trial, &waiter, trial.a));
+    deliver(&trial, "a.test", DNSMSG_A, rows[i].message);
+    deliver(&trial, "a.test", DNSMSG_AAAA, fake_denial(DNSMSG_NODATA, 1234));
+    check_family(trial.a, FAMILY_V4, rows[i].state, rows[i].message.address_count,
+                 NOW_MS + rows[i].life_s * 1000);
+    check_family(trial.a, FAMILY_V6, FAMILY_NODATA, 0, NOW_MS + 1234000);
+    close_it(&trial);
+  }
+}
+
+static void silence_is_a_soft_failure_and_ours_is_short(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  assert_true(ask(trial, &waiter, trial->a));
+  fake_dns_fail(trial->dns, "a.test", DNSMSG_A, DNS_TIMED_OUT, NOW_MS);
+  fake_dns_fail(trial->dns, "a.test", DNSMSG_AAAA, DNS_UNREACHABLE, NOW_MS);
+  assert_int_equal(waiter.calls, 1);
+  check_family(trial->a, FAMILY_V4, FAMILY_TEMPFAIL, 0, NOW_MS + FAILURE_S * 1000);
+  check_family(trial->a, FAMILY_V6, FAMILY_TEMPFAIL, 0, NOW_MS + 1000);
+}
+
+static void notimp_is_a_denial_where_that_is_wanted(void **state) {
+  (void)state;
+  struct trial trial;
+  struct waiter waiter;
+  open_with(&trial, true);
+  assert_true(ask(&trial, &waiter, trial.a));
+  deliver(&trial, "a.test", DNSMSG_AAAA, fake_reply(DNSMSG_NOTIMP));
+  deliver(&trial, "a.test", DNSMSG_A, fake_a(300, 1, 1));
+  check_family(trial.a, FAMILY_V6, FAMILY_NODATA, 0, NOW_MS + 5000);
+  check_family(trial.a, FAMILY_V4, FAMILY_OK, 1, NOW_MS + 300000);
+  close_it(&trial);
+}
+
+static void a_failure_is_remembered_for_a_while(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  assert_true(ask(trial, &waiter, trial->a));
+  deliver(trial, "a.test", DNSMSG_A, fake_reply(DNSMSG_SERVFAIL));
+  deliver(trial, "a.test", DNSMSG_AAAA, fake_reply(DNSMSG_SERVFAIL));
+  assert_false(ask_at(trial, &waiter, trial->a, false, NOW_MS + FAILURE_S * 1000 - 1));
+  assert_int_equal(trial->dns->asked_count, 2);
+  assert_true(ask_at(trial, &waiter, trial->a, false, NOW_MS + FAILURE_S * 1000));
+}
+
+static void a_soft_failure_leaves_addresses_that_hold(void **state) {
+  struct trial *trial = *state;
+  static const enum dnsmsg_outcome outcomes[] = {DNSMSG_SERVFAIL, DNSMSG_REFUSED,   DNSMSG_FORMERR,
+                                                 DNSMSG_NOTIMP,   DNSMSG_MALFORMED, DNSMSG_OTHER_RCODE,
+                                                 DNSMSG_LOOP};
+  static const enum dns_result results[] = {DNS_TIMED_OUT, DNS_UNREACHABLE};
+  resolve(trial, 300, 300);
+  for (size_t i = 0; i < 9; i++) {
+    struct waiter waiter;
+    assert_true(ask_at(trial, &waiter, trial->a, true, NOW_MS + 1000));
+    for (int round = 0; round < 2; round++) {
+      uint16_t qtype = round ? DNSMSG_A : DNSMSG_AAAA;
+      if (i < 7)
+        deliver_at(trial, "a.test", qtype, fake_reply(outcomes[i]), NOW_MS + 1000);
+      else
+        fake_dns_fail(trial->dns, "a.test", qtype, results[i - 7], NOW_MS + 1000);
+    }
+    assert_int_equal(waiter.calls, 1);
+    check_family(trial->a, FAMILY_V6, FAMILY_OK, 2, NOW_MS + 300000);
+    check_family(trial->a, FAMILY_V4, FAMILY_OK, 3, NOW_MS + 300000);
+  }
+}
+
+static void a_soft_failure_replaces_addresses_that_have_expired(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  int64_t later_ms = NOW_MS + 300000;
+  resolve(trial, 300, 300);
+  assert_true(ask_at(trial, &waiter, trial->a, false, later_ms));
+  deliver_at(trial, "a.test", DNSMSG_A, fake_reply(DNSMSG_SERVFAIL), later_ms);
+  deliver_at(trial, "a.test", DNSMSG_AAAA, fake_reply(DNSMSG_SERVFAIL), later_ms);
+  check_family(trial->a, FAMILY_V6, FAMILY_TEMPFAIL, 0, later_ms + FAILURE_S * 1000);
+  check_family(trial->a, FAMILY_V4, FAMILY_TEMPFAIL, 0, later_ms + FAILURE_S * 1000);
+}
+
+static void addresses_that_expire_while_they_are_refreshed_do_not_stay(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  resolve(trial, 300, 300);
+  assert_true(ask_at(trial, &waiter, trial->a, true, NOW_MS + 299000));
+  deliver_at(trial, "a.test", DNSMSG_A, fake_reply(DNSMSG_SERVFAIL), NOW_MS + 299999);
+  deliver_at(trial, "a.test", DNSMSG_AAAA, fake_reply(DNSMSG_SERVFAIL), NOW_MS + 300000);
+  check_family(trial->a, FAMILY_V4, FAMILY_OK, 3, NOW_MS + 300000);
+  check_family(trial->a, FAMILY_V6, FAMILY_TEMPFAIL, 0, NOW_MS + 300000 + FAILURE_S * 1000);
+}
+
+static void a_denial_replaces_addresses_that_hold(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  resolve(trial, 300, 300);
+  assert_true(ask_at(trial, &waiter, trial->a, true, NOW_MS));
+  deliver(trial, "a.test", DNSMSG_A, fake_denial(DNSMSG_NXDOMAIN, 60));
+  deliver(trial, "a.test", DNSMSG_AAAA, fake_denial(DNSMSG_NXDOMAIN, 60));
+  check_family(trial->a, FAMILY_V6, FAMILY_NXDOMAIN, 0, NOW_MS + 60000);
+  check_family(trial->a, FAMILY_V4, FAMILY_NXDOMAIN, 0, NOW_MS + 60000);
+}
+
+/* ---- aliases ---- */
+
+static struct dnsmsg with_alias(struct dnsmsg message, unsigned hops, const char *canonical) {
+  message.hops = (uint8_t)hops;
+  snprintf(message.canonical, sizeof(message.canonical), "%s", canonical);
+  return message;
+}
+
+static void an_alias_is_followed_and_its_end_kept(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  assert_true(ask(trial, &waiter, trial->a));
+  deliver(trial, "a.test", DNSMSG_A, fake_alias(DNSMSG_FOLLOW, 1, 60, "real.test"));
+  deliver(trial, "a.test", DNSMSG_AAAA, with_alias(fake_denial(DNSMSG_NODATA, 900), 1, "real.test"));
+  assert_int_equal(waiter.calls, 0);
+  deliver(trial, "real.test", DNSMSG_A, fake_a(300, 1, 1));
+  assert_int_equal(waiter.calls, 1);
+  check_family(trial->a, FAMILY_V4, FAMILY_OK, 1, NOW_MS + 60000); /* the least of the chain */
+  check_expanded(trial->a, "real.test");
+}
+
+static void a_loop_of_aliases_keeps_no_expanded_name(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  assert_true(ask(trial, &waiter, trial->a));
+  deliver(trial, "a.test", DNSMSG_A, fake_alias(DNSMSG_LOOP, 2, 60, "c.test"));
+  deliver(trial, "a.test", DNSMSG_AAAA, fake_alias(DNSMSG_LOOP, 2, 60, "c.test"));
+  assert_int_equal(waiter.calls, 1);
+  check_family(trial->a, FAMILY_V6, FAMILY_LOOP, 0, NOW_MS + FAILURE_S * 1000);
+  check_family(trial->a, FAMILY_V4, FAMILY_LOOP, 0, NOW_MS + FAILURE_S * 1000);
+  check_expanded(trial->a, "");
+}
+
+static void eight_hops_are_addresses_and_nine_a_loop(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  assert_true(ask(trial, &waiter, trial->a));
+  deliver(trial, "a.test", DNSMSG_A, with_alias(fake_a(300, 1, 1), HOPS, "real.test"));
+  deliver(trial, "a.test", DNSMSG_AAAA, with_alias(fake_aaaa(300, 1, 1), HOPS + 1, "real.test"));
+  check_family(trial->a, FAMILY_V4, FAMILY_OK, 1, NOW_MS + 300000);
+  check_family(trial->a, FAMILY_V6, FAMILY_LOOP, 0, NOW_MS + FAILURE_S * 1000);
+  check_expanded(trial->a, "real.test");
+}
+
+static void a_failure_behind_an_alias_keeps_no_expanded_name(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  assert_true(ask(trial, &waiter, trial->a));
+  for (int round = 0; round < 2; round++) {
+    uint16_t qtype = round ? DNSMSG_A : DNSMSG_AAAA;
+    deliver(trial, "a.test", qtype, fake_alias(DNSMSG_FOLLOW, 1, 60, "real.test"));
+    deliver(trial, "real.test", qtype, fake_reply(DNSMSG_SERVFAIL));
+  }
+  assert_int_equal(waiter.calls, 1);
+  check_expanded(trial->a, "");
+}
+
+/* Makes a.test an alias of old.test with addresses of these lives. */
+static void resolve_alias(struct trial *trial, uint32_t v6_ttl_s, uint32_t v4_ttl_s) {
+  struct waiter waiter;
+  assert_true(ask(trial, &waiter, trial->a));
+  deliver(trial, "a.test", DNSMSG_AAAA, with_alias(fake_aaaa(v6_ttl_s, 1, 1), 1, "old.test"));
+  deliver(trial, "a.test", DNSMSG_A, with_alias(fake_a(v4_ttl_s, 1, 1), 1, "old.test"));
+  check_expanded(trial->a, "old.test");
+}
+
+static void one_family_alone_can_say_that_the_alias_is_gone_or_another(void **state) {
+  (void)state;
+  for (int family = 0; family < 2; family++)
+    for (int is_other = 0; is_other < 2; is_other++) {
+      struct trial trial;
+      struct waiter waiter;
+      int64_t later_ms = NOW_MS + 100000;
+      open_with(&trial, false);
+      resolve_alias(&trial, family == FAMILY_V6 ? 100 : 300, family == FAMILY_V4 ? 100 : 300);
+      assert_true(ask_at(&trial, &waiter, trial.a, false, later_ms));
+      struct dnsmsg message = family == FAMILY_V4 ? fake_a(100, 1, 1) : fake_aaaa(100, 1, 1);
+      deliver_at(&trial, "a.test", family == FAMILY_V4 ? DNSMSG_A : DNSMSG_AAAA,
+                 is_other ? with_alias(message, 1, "new.test") : message, later_ms);
+      check_expanded(trial.a, is_other ? "new.test" : "");
+      close_it(&trial);
+    }
+}
+
+static void a_family_that_fails_softly_leaves_the_alias_of_the_other(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  int64_t later_ms = NOW_MS + 100000;
+  resolve_alias(trial, 300, 100);
+  assert_true(ask_at(trial, &waiter, trial->a, false, later_ms));
+  deliver_at(trial, "a.test", DNSMSG_A, fake_reply(DNSMSG_SERVFAIL), later_ms);
+  check_family(trial->a, FAMILY_V4, FAMILY_TEMPFAIL, 0, later_ms + FAILURE_S * 1000);
+  check_expanded(trial->a, "old.test");
+}
+
+/* ---- leaving, ending, too much to do ---- */
+
+static void who_has_left_is_not_called_and_the_flight_goes_on(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiters[3];
+  for (unsigned left = 0; left < 3; left++) {
+    for (unsigned i = 0; i < 3; i++)
+      assert_true(ask_at(trial, &waiters[i], trial->a, true, NOW_MS));
+    hosts_leave(&waiters[left].wait);
+    hosts_leave(&waiters[left].wait); /* once more is no harm */
+    deliver(trial, "a.test", DNSMSG_A, fake_a(300 + left, 1, 1));
+    deliver(trial, "a.test", DNSMSG_AAAA, fake_denial(DNSMSG_NODATA, 300));
+    for (unsigned i = 0; i < 3; i++)
+      assert_int_equal(waiters[i].calls, i != left);
+    check_family(trial->a, FAMILY_V4, FAMILY_OK, 1, NOW_MS + (300 + left) * 1000);
+  }
+}
+
+static void a_flight_without_waiters_still_publishes(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter, later;
+  assert_true(ask(trial, &waiter, trial->a));
+  hosts_leave(&waiter.wait);
+  assert_int_equal(trial->dns->cancelled_count, 0);
+  deliver(trial, "a.test", DNSMSG_A, fake_a(300, 1, 1));
+  assert_true(ask(trial, &later, trial->a)); /* joins what is under way */
+  assert_int_equal(trial->dns->asked_count, 2);
+  deliver(trial, "a.test", DNSMSG_AAAA, fake_denial(DNSMSG_NODATA, 300));
+  assert_int_equal(waiter.calls, 0);
+  assert_int_equal(later.calls, 1);
+  check_family(trial->a, FAMILY_V4, FAMILY_OK, 1, NOW_MS + 300000);
+}
+
+static void one_waiter_may_take_another_away_when_it_is_called(void **state) {
+  struct trial *trial = *state;
+  struct waiter first, second;
+  assert_true(ask(trial, &first, trial->a));
+  assert_true(ask(trial, &second, trial->a));
+  first.leaves = &second;
+  second.leaves = &first;
+  deliver(trial, "a.test", DNSMSG_A, fake_a(300, 1, 1));
+  deliver(trial, "a.test", DNSMSG_AAAA, fake_denial(DNSMSG_NODATA, 300));
+  assert_int_equal(first.calls + second.calls, 1);
+}
+
+static void destroying_takes_back_every_query_and_calls_nobody(void **state) {
+  (void)state;
+  struct trial trial;
+  struct waiter a, b;
+  open_with(&trial, false);
+  assert_true(ask(&trial, &a, trial.a));
+  assert_true(ask(&trial, &b, trial.b));
+  deliver(&trial, "a.test", DNSMSG_A, fake_a(300, 1, 1));
+  deliver(&trial, "b.test", DNSMSG_A, fake_alias(DNSMSG_FOLLOW, 1, 60, "real.test"));
+  close_it(&trial);
+  assert_int_equal(a.calls + b.calls, 0);
+}
+
+static void a_host_whose_domains_are_gone_is_kept_for_its_flight(void **state) {
+  (void)state;
+  struct trial trial;
+  struct waiter waiter;
+  open_with(&trial, false);
+  const struct domain_facts *other = put_domain(trial.cache, "e.test", "lonely.test", NULL);
+  struct host *host = other->set->exchanges[0].host;
+  assert_true(ask(&trial, &waiter, host));
+  hosts_leave(&waiter.wait);
+  assert_true(cache_remove(trial.cache, "e.test", 6, name_hash("e.test", 6)));
+  cache_release(trial.cache, other);
+  assert_int_equal(cache_host_count(trial.cache), 3);
+  deliver(&trial, "lonely.test", DNSMSG_A, fake_a(300, 1, 1));
+  deliver(&trial, "lonely.test", DNSMSG_AAAA, fake_denial(DNSMSG_NODATA, 300));
+  assert_int_equal(cache_host_count(trial.cache), 2);
+  close_it(&trial);
+}
+
+static void where_neither_query_is_accepted_there_is_nothing_to_wait_for(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  fake_dns_refuse_after(trial->dns, 0, ERR_OVERLOAD);
+  assert_false(ask(trial, &waiter, trial->a));
+  assert_null(waiter.wait.flight);
+  /* A soft failure for who asked now, and nothing that would be remembered. */
+  check_family(trial->a, FAMILY_V6, FAMILY_TEMPFAIL, 0, NOW_MS);
+  check_family(trial->a, FAMILY_V4, FAMILY_TEMPFAIL, 0, NOW_MS);
+  fake_dns_accept(trial->dns);
+  assert_true(ask(trial, &waiter, trial->a));
+  assert_int_equal(trial->dns->open_count, 2);
+}
+
+static void one_query_that_is_accepted_is_waited_for(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  fake_dns_refuse_after(trial->dns, 1, ERR_OVERLOAD);
+  assert_true(ask(trial, &waiter, trial->a));
+  assert_int_equal(trial->dns->open_count, 1);
+  bool is_v6 = fake_dns_is_asked(trial->dns, "a.test", DNSMSG_AAAA);
+  deliver(trial, "a.test", is_v6 ? DNSMSG_AAAA : DNSMSG_A, is_v6 ? fake_aaaa(300, 1, 1) : fake_a(300, 1, 1));
+  assert_int_equal(waiter.calls, 1);
+  check_family(trial->a, is_v6 ? FAMILY_V6 : FAMILY_V4, FAMILY_OK, 1, NOW_MS + 300000);
+  check_family(trial->a, is_v6 ? FAMILY_V4 : FAMILY_V6, FAMILY_TEMPFAIL, 0, NOW_MS);
+}
+
+static void a_refresh_that_is_refused_leaves_addresses_that_hold(void **state) {
+  struct trial *trial = *state;
+  resolve(trial, 300, 300);
+  for (size_t accepted = 0; accepted < 2; accepted++) {
+    struct waiter waiter;
+    fake_dns_refuse_after(trial->dns, accepted, ERR_OVERLOAD);
+    assert_int_equal(ask_at(trial, &waiter, trial->a, true, NOW_MS + 1000), accepted);
+    if (accepted) {
+      bool is_v6 = fake_dns_is_asked(trial->dns, "a.test", DNSMSG_AAAA);
+      deliver(trial, "a.test", is_v6 ? DNSMSG_AAAA : DNSMSG_A, fake_reply(DNSMSG_SERVFAIL));
+    }
+    check_family(trial->a, FAMILY_V6, FAMILY_OK, 2, NOW_MS + 300000);
+    check_family(trial->a, FAMILY_V4, FAMILY_OK, 3, NOW_MS + 300000);
+  }
+}
+
+static void a_chain_that_is_refused_midway_is_a_failure_of_ours(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  assert_true(ask(trial, &waiter, trial->a));
+  fake_dns_refuse_after(trial->dns, 0, ERR_OVERLOAD);
+  deliver(trial, "a.test", DNSMSG_A, fake_alias(DNSMSG_FOLLOW, 1, 60, "real.test"));
+  deliver(trial, "a.test", DNSMSG_AAAA, fake_denial(DNSMSG_NODATA, 300));
+  assert_int_equal(waiter.calls, 1);
+  check_family(trial->a, FAMILY_V4, FAMILY_TEMPFAIL, 0, NOW_MS + 1000);
+}
+
+int main(void) {
+  name_hash_init();
+#define TRIAL(test) cmocka_unit_test_setup_teardown(test, open_trial, close_trial)
+  const struct CMUnitTest tests[] = {
+      TRIAL(a_host_is_asked_for_in_both_families_at_once),
+      TRIAL(the_addresses_are_those_of_the_reply),
+      TRIAL(the_order_of_the_replies_does_not_matter),
+      TRIAL(any_number_of_waiters_is_one_pair_of_queries),
+      TRIAL(two_hosts_are_two_pairs_of_queries),
+      TRIAL(domains_that_share_a_host_share_its_queries),
+      TRIAL(facts_that_hold_are_not_asked_for),
+      TRIAL(only_the_family_that_has_expired_is_asked_for),
+      TRIAL(refresh_asks_although_the_facts_hold),
+      TRIAL(a_ttl_of_0_is_delivered_and_then_asked_for_again),
+      TRIAL(an_address_in_text_is_never_asked_for),
+      cmocka_unit_test(every_outcome_becomes_a_state_with_a_life),
+      TRIAL(silence_is_a_soft_failure_and_ours_is_short),
+      cmocka_unit_test(notimp_is_a_denial_where_that_is_wanted),
+      TRIAL(a_failure_is_remembered_for_a_while),
+      TRIAL(a_soft_failure_leaves_addresses_that_hold),
+      TRIAL(a_soft_failure_replaces_addresses_that_have_expired),
+      TRIAL(addresses_that_expire_while_they_are_refreshed_do_not_stay),
+      TRIAL(a_denial_replaces_addresses_that_hold),
+      TRIAL(an_alias_is_followed_and_its_end_kept),
+      TRIAL(a_loop_of_aliases_keeps_no_expanded_name),
+      TRIAL(eight_hops_are_addresses_and_nine_a_loop),
+      TRIAL(a_failure_behind_an_alias_keeps_no_expanded_name),
+      cmocka_unit_test(one_family_alone_can_say_that_the_alias_is_gone_or_another),
+      TRIAL(a_family_that_fails_softly_leaves_the_alias_of_the_other),
+      TRIAL(who_has_left_is_not_called_and_the_flight_goes_on),
+      TRIAL(a_flight_without_waiters_still_publishes),
+      TRIAL(one_waiter_may_take_another_away_when_it_is_called),
+      cmocka_unit_test(destroying_takes_back_every_query_and_calls_nobody),
+      cmocka_unit_test(a_host_whose_domains_are_gone_is_kept_for_its_flight),
+      TRIAL(where_neither_query_is_accepted_there_is_nothing_to_wait_for),
+      TRIAL(one_query_that_is_accepted_is_waited_for),
+      TRIAL(a_refresh_that_is_refused_leaves_addresses_that_hold),
+      TRIAL(a_chain_that_is_refused_midway_is_a_failure_of_ours),
+  };
+  return cmocka_run_group_tests_name("hosts", tests, NULL, NULL);
+}
