@@ -24,8 +24,9 @@ enum {
 
 struct server {
   struct ares_addr_port_node node;
-  struct channel *channel; /* for new queries; NULL: none yet */
-  int64_t silent_until_ms; /* asked last until then */
+  struct channel *channels[2]; /* for new queries, without and with EDNS; NULL: none yet */
+  int64_t silent_until_ms;     /* asked last until then */
+  int64_t plain_until_ms;      /* asked without EDNS until then */
 };
 
 /* One c-ares channel to one server. Replaced after CHANNEL_QUERIES_MAX queries, because
@@ -39,8 +40,8 @@ struct channel {
   struct watcher *watchers;
   unsigned under_way, sent;
   bool is_retired;
-  bool has_edns; /* mirrors c-ares, which drops EDNS for a whole channel at a FORMERR */
-  int64_t created_ms;
+  bool is_edns;   /* its queries carry OPT; only from those may c-ares cut it off */
+  bool lost_edns; /* c-ares has dropped EDNS for good, at a FORMERR without OPT */
 };
 
 struct watcher {
@@ -57,10 +58,11 @@ struct dns_query {
   enum query_state state;
   dns_done_fn *done; /* NULL: cancelled */
   void *context;
-  struct channel *channel;            /* of this try */
+  struct server *server;              /* of this try */
+  struct channel *channel;            /* of this try, while c-ares has it */
   unsigned tries_left, servers_tried; /* a bit a server */
-  bool with_edns, refuse_edns;
-  enum dns_result failure; /* with QUERY_FAILED_AT_ONCE */
+  bool refuse_edns;                   /* of the server of this try */
+  enum dns_result failure;            /* with QUERY_FAILED_AT_ONCE */
   uint16_t qtype;
   char name[];
 };
@@ -146,7 +148,8 @@ static void on_socket_state(void *data, ares_socket_t fd, int readable, int writ
 
 static int init_ares(struct channel *channel) {
   struct ares_options options = {
-      .flags = ARES_FLAG_NOCHECKRESP | ARES_FLAG_EDNS | ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES,
+      .flags = ARES_FLAG_NOCHECKRESP | ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES |
+               (channel->is_edns ? ARES_FLAG_EDNS : 0),
       .timeout = (int)channel->dns->timeout_ms,
       .tries = 1, /* retries are ours: see on_reply */
       .ednspsz = EDNS_SIZE,
@@ -169,14 +172,13 @@ static int init_ares(struct channel *channel) {
   return ERR_NOMEM;
 }
 
-static struct channel *open_channel(struct dns *dns, struct server *server, int64_t now_ms) {
+static struct channel *open_channel(struct dns *dns, struct server *server, bool is_edns) {
   struct channel *channel = calloc(1, sizeof(*channel));
   if (!channel)
     return NULL;
   channel->dns = dns;
   channel->server = server;
-  channel->has_edns = true;
-  channel->created_ms = now_ms;
+  channel->is_edns = is_edns;
   if (init_ares(channel) != 0) {
     free(channel);
     return NULL;
@@ -184,7 +186,7 @@ static struct channel *open_channel(struct dns *dns, struct server *server, int6
   stats_add(dns->stats, STATS_DNS_CHANNELS);
   channel->next = dns->channels;
   dns->channels = channel;
-  server->channel = channel;
+  server->channels[is_edns] = channel;
   return channel;
 }
 
@@ -200,30 +202,36 @@ static void close_channel(struct channel *channel) {
 }
 
 static void retire_channel(struct channel *channel) {
+  if (!channel->is_retired)
+    channel->server->channels[channel->is_edns] = NULL;
   channel->is_retired = true;
-  channel->server->channel = NULL;
 }
 
 /* The channel for the next query to `server`; NULL without memory or descriptors. */
-static struct channel *get_channel(struct dns *dns, struct server *server, int64_t now_ms) {
-  struct channel *channel = server->channel;
-  if (channel && (channel->sent >= CHANNEL_QUERIES_MAX ||
-                  (!channel->has_edns && now_ms - channel->created_ms > NO_EDNS_MS))) {
+static struct channel *get_channel(struct dns *dns, struct server *server, bool is_edns) {
+  struct channel *channel = server->channels[is_edns];
+  if (channel && channel->sent >= CHANNEL_QUERIES_MAX) {
     retire_channel(channel);
     channel = NULL;
   }
-  return channel ? channel : open_channel(dns, server, now_ms);
+  return channel ? channel : open_channel(dns, server, is_edns);
 }
 
-/* Whether c-ares has dropped EDNS for good on this channel. */
-static bool ares_lost_edns(struct channel *channel) {
+/* Notices that c-ares has dropped EDNS on this channel, having asked the query that
+ * got the FORMERR again without OPT. True once, when that is first seen. */
+static bool notice_lost_edns(struct channel *channel, int64_t now_ms) {
   struct ares_options options;
   int set = 0;
-  if (ares_save_options(channel->ares, &options, &set) != ARES_SUCCESS)
+  if (!channel->is_edns || channel->lost_edns ||
+      ares_save_options(channel->ares, &options, &set) != ARES_SUCCESS)
     return false;
-  bool lost = !(options.flags & ARES_FLAG_EDNS);
+  channel->lost_edns = !(options.flags & ARES_FLAG_EDNS);
   ares_destroy_options(&options);
-  return lost;
+  if (channel->lost_edns) {
+    channel->server->plain_until_ms = now_ms + NO_EDNS_MS;
+    retire_channel(channel);
+  }
+  return channel->lost_edns;
 }
 
 /* ---- the query as bytes ---- */
@@ -262,11 +270,11 @@ static size_t build_query(const struct dns_query *query, uint8_t bytes[QUERY_BYT
   at = put16(at, 1);
   at = put16(at, 0);
   at = put16(at, 0);
-  at = put16(at, query->with_edns ? 1 : 0);
+  at = put16(at, query->channel->is_edns ? 1 : 0);
   at = put_name(at, query->name);
   at = put16(at, query->qtype);
   at = put16(at, 1);
-  if (query->with_edns) {
+  if (query->channel->is_edns) {
     *at++ = 0;
     at = put16(at, DNSMSG_OPT);
     at = put16(at, EDNS_SIZE);
@@ -279,6 +287,7 @@ static size_t build_query(const struct dns_query *query, uint8_t bytes[QUERY_BYT
 /* ---- tries ---- */
 
 static void send_query(struct dns_query *query);
+static void send_to(struct dns_query *query, struct server *server, int64_t now_ms);
 static void start_waiting(struct dns *dns);
 
 /* The query is over: calls back and lets the next one start. */
@@ -326,8 +335,7 @@ static void retry(struct dns_query *query) {
 static void on_failure(struct dns_query *query, enum dns_result result, int64_t now_ms) {
   if (result == DNS_TIMED_OUT)
     stats_add(query->dns->stats, STATS_DNS_TIMEOUTS);
-  if (query->channel)
-    query->channel->server->silent_until_ms = now_ms + SILENT_MS;
+  query->server->silent_until_ms = now_ms + SILENT_MS;
   if (query->done && query->tries_left > 0)
     retry(query);
   else
@@ -360,14 +368,13 @@ static void on_message(struct dns_query *query, const uint8_t *bytes, size_t len
   struct dnsmsg *message = &dns->message;
   dnsmsg_parse(bytes, length, query->name, query->qtype, message);
   stats_add(dns->stats, message->outcome == DNSMSG_MALFORMED ? STATS_DNS_MALFORMED : STATS_DNS_ANSWERS);
-  channel->server->silent_until_ms = 0;
-  if (query->with_edns && !message->has_opt && channel->has_edns && ares_lost_edns(channel))
-    channel->has_edns = false;
-  if (message->outcome == DNSMSG_FORMERR && query->with_edns && query->done) {
-    query->refuse_edns = true; /* RFC 6891 section 7; the server gets its try back */
-    query->tries_left++;
-    query->servers_tried &= ~(1u << (channel->server - dns->servers));
-    send_query(query);
+  query->server->silent_until_ms = 0;
+  bool lost_now = !message->has_opt && notice_lost_edns(channel, now_ms);
+  /* Alone on the channel, this query was the one that c-ares has asked again. */
+  bool was_plain = !channel->is_edns || (lost_now && channel->under_way == 0);
+  if (message->outcome == DNSMSG_FORMERR && !was_plain && query->done) {
+    query->refuse_edns = true; /* RFC 6891 section 7; no try is used up */
+    send_to(query, query->server, now_ms);
   } else if (is_unhelpful(message->outcome) && query->done && query->tries_left > 0 &&
              has_untried_server(query)) {
     retry(query);
@@ -394,27 +401,35 @@ static void on_ares(void *context, int status, int timeouts, unsigned char *byte
     return;
   }
   enum dns_result failure = status == ARES_ETIMEOUT ? DNS_TIMED_OUT : DNS_UNREACHABLE;
-  if (dns->is_sending)
+  if (dns->is_sending) {
     fail_soon(query, failure);
-  else if (status == ARES_SUCCESS && bytes)
+  } else if (status == ARES_SUCCESS && bytes) {
     on_message(query, bytes, (size_t)length, clock_now_ms());
-  else
+  } else {
+    notice_lost_edns(query->channel, clock_now_ms());
     on_failure(query, failure, clock_now_ms());
+  }
 }
 
+/* Asks the server that is best now. Uses up a try. */
 static void send_query(struct dns_query *query) {
-  struct dns *dns = query->dns;
   int64_t now_ms = clock_now_ms();
   size_t index = choose_server(query, now_ms);
   query->tries_left--;
   query->servers_tried |= 1u << index;
+  query->refuse_edns = false;
+  send_to(query, &query->dns->servers[index], now_ms);
+}
+
+static void send_to(struct dns_query *query, struct server *server, int64_t now_ms) {
+  struct dns *dns = query->dns;
   query->state = QUERY_UNDER_WAY;
-  query->channel = get_channel(dns, &dns->servers[index], now_ms);
+  query->server = server;
+  query->channel = get_channel(dns, server, !query->refuse_edns && server->plain_until_ms <= now_ms);
   if (!query->channel) {
     fail_soon(query, DNS_UNREACHABLE);
     return;
   }
-  query->with_edns = query->channel->has_edns && !query->refuse_edns;
   uint8_t bytes[QUERY_BYTES_MAX];
   size_t length = build_query(query, bytes);
   query->channel->under_way++;

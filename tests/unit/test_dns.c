@@ -1,0 +1,1288 @@
+#include "cmocka_compat.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "dns.h"
+#include "dns_builder.h"
+#include "error.h"
+#include "loop_until.h"
+
+/* ---- an upstream server that does what a test says, on the test's own loop ---- */
+
+enum { QUERIES_MAX = 4096, TRANSPORTS_MAX = 8, QUERY_BYTES = 512 };
+
+struct query_seen {
+  uint16_t id, flags, qtype, opt_size; /* opt_size 0: without OPT */
+  uint16_t counts[4];
+  bool is_whole; /* a question and nothing behind it but an OPT */
+  bool over_tcp;
+  struct sockaddr_in from;
+  int fd; /* of the TCP connection */
+  char name[256];
+};
+
+struct upstream;
+typedef void script_fn(struct upstream *upstream, const struct query_seen *query);
+
+struct transport {
+  struct upstream *upstream;
+  ev_io io;
+  uint8_t in[QUERY_BYTES];
+  size_t length;
+};
+
+struct upstream {
+  struct ev_loop *loop;
+  ev_io udp, tcp;
+  struct sockaddr_storage address;
+  script_fn *script;
+  size_t transport_count;
+  struct transport transports[TRANSPORTS_MAX];
+  unsigned note; /* for the script */
+  size_t seen_count;
+  struct query_seen seen[QUERIES_MAX];
+};
+
+static struct dns_builder builder; /* of the reply being made */
+
+static unsigned get16(const uint8_t *at) { return (unsigned)(at[0] << 8 | at[1]); }
+
+/* Reads what arrived without trusting it: a broken query of ours must show as one. */
+static void read_query(const uint8_t *bytes, size_t length, struct query_seen *query) {
+  size_t at = 12, out = 0;
+  if (length < 12)
+    return;
+  query->id = (uint16_t)get16(bytes);
+  query->flags = (uint16_t)get16(bytes + 2);
+  for (size_t i = 0; i < 4; i++)
+    query->counts[i] = (uint16_t)get16(bytes + 4 + 2 * i);
+  while (at < length && bytes[at] != 0) {
+    size_t label = bytes[at++];
+    if (label > 63 || at + label > length || out + label + 1 >= sizeof(query->name))
+      return;
+    if (out > 0)
+      query->name[out++] = '.';
+    memcpy(query->name + out, bytes + at, label);
+    out += label;
+    at += label;
+  }
+  if (at + 5 > length)
+    return;
+  query->qtype = (uint16_t)get16(bytes + at + 1);
+  bool is_in = get16(bytes + at + 3) == 1;
+  at += 5;
+  if (query->counts[3] == 1 && length == at + 11 && bytes[at] == 0 && get16(bytes + at + 1) == DNSMSG_OPT) {
+    query->opt_size = (uint16_t)get16(bytes + at + 3);
+    at += 11;
+  }
+  query->is_whole = is_in && at == length;
+}
+
+static struct query_seen *note_query(struct upstream *upstream, const uint8_t *bytes, size_t length) {
+  assert_true(upstream->seen_count < QUERIES_MAX);
+  struct query_seen *query = &upstream->seen[upstream->seen_count++];
+  *query = (struct query_seen){.fd = -1};
+  read_query(bytes, length, query);
+  return query;
+}
+
+/* Sends `builder` as the answer to `query`, with its id. */
+static void send_reply(struct upstream *upstream, const struct query_seen *query) {
+  builder.bytes[0] = (uint8_t)(query->id >> 8);
+  builder.bytes[1] = (uint8_t)query->id;
+  if (query->over_tcp) {
+    uint8_t length[2] = {(uint8_t)(builder.length >> 8), (uint8_t)builder.length};
+    send(query->fd, length, 2, MSG_NOSIGNAL); /* who asked may have gone */
+    send(query->fd, builder.bytes, builder.length, MSG_NOSIGNAL);
+  } else {
+    sendto(upstream->udp.fd, builder.bytes, builder.length, 0, (const struct sockaddr *)&query->from,
+           sizeof(query->from));
+  }
+}
+
+static void on_udp(struct ev_loop *loop, ev_io *io, int events) {
+  (void)loop, (void)events;
+  struct upstream *upstream = io->data;
+  uint8_t bytes[QUERY_BYTES];
+  struct sockaddr_in from;
+  socklen_t from_length = sizeof(from);
+  ssize_t got = recvfrom(io->fd, bytes, sizeof(bytes), 0, (struct sockaddr *)&from, &from_length);
+  if (got < 0)
+    return;
+  struct query_seen *query = note_query(upstream, bytes, (size_t)got);
+  query->from = from;
+  upstream->script(upstream, query);
+}
+
+static void on_transport(struct ev_loop *loop, ev_io *io, int events) {
+  (void)events;
+  struct transport *transport = io->data;
+  ssize_t got = recv(io->fd, transport->in + transport->length, QUERY_BYTES - transport->length, 0);
+  if (got <= 0) {
+    ev_io_stop(loop, io);
+    close(io->fd);
+    io->fd = -1;
+    return;
+  }
+  transport->length += (size_t)got;
+  while (transport->length >= 2 && transport->length >= 2 + get16(transport->in)) {
+    size_t length = get16(transport->in);
+    struct query_seen *query = note_query(transport->upstream, transport->in + 2, length);
+    query->over_tcp = true;
+    query->fd = io->fd;
+    transport->length -= 2 + length;
+    memmove(transport->in, transport->in + 2 + length, transport->length);
+    transport->upstream->script(transport->upstream, query);
+  }
+}
+
+static void on_tcp(struct ev_loop *loop, ev_io *io, int events) {
+  (void)events;
+  struct upstream *upstream = io->data;
+  int fd = accept4(io->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (fd < 0)
+    return;
+  assert_true(upstream->transport_count < TRANSPORTS_MAX);
+  struct transport *transport = &upstream->transports[upstream->transport_count++];
+  transport->upstream = upstream;
+  transport->length = 0;
+  ev_io_init(&transport->io, on_transport, fd, EV_READ);
+  transport->io.data = transport;
+  ev_io_start(loop, &transport->io);
+}
+
+/* A bound socket on loopback with a port of the kernel's choice, or `*port`; -1: taken. */
+static int bind_loopback(int type, uint16_t *port) {
+  struct sockaddr_in address = {
+      .sin_family = AF_INET, .sin_port = htons(*port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  socklen_t length = sizeof(address);
+  int fd = socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  assert_return_code(fd, errno);
+  if (bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
+    close(fd);
+    return -1;
+  }
+  assert_return_code(getsockname(fd, (struct sockaddr *)&address, &length), errno);
+  *port = ntohs(address.sin_port);
+  return fd;
+}
+
+static void set_address(struct sockaddr_storage *storage, uint32_t host, uint16_t port) {
+  struct sockaddr_in address = {
+      .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(host)};
+  memset(storage, 0, sizeof(*storage));
+  memcpy(storage, &address, sizeof(address));
+}
+
+/* Without TCP its port is held, so that nobody listens there. */
+static void open_upstream(struct upstream *upstream, struct ev_loop *loop, bool with_tcp, script_fn *script) {
+  int udp = -1, tcp = -1;
+  uint16_t port;
+  memset(upstream, 0, sizeof(*upstream));
+  for (int i = 0; tcp < 0; i++) {
+    assert_true(i < 50);
+    if (udp >= 0)
+      close(udp);
+    port = 0;
+    udp = bind_loopback(SOCK_DGRAM, &port);
+    tcp = bind_loopback(SOCK_STREAM, &port);
+  }
+  setsockopt(udp, SOL_SOCKET, SO_RCVBUF, &(int){1 << 22}, sizeof(int));
+  upstream->loop = loop;
+  upstream->script = script;
+  set_address(&upstream->address, INADDR_LOOPBACK, port);
+  ev_io_init(&upstream->udp, on_udp, udp, EV_READ);
+  ev_io_init(&upstream->tcp, on_tcp, tcp, EV_READ);
+  upstream->udp.data = upstream->tcp.data = upstream;
+  ev_io_start(loop, &upstream->udp);
+  if (with_tcp) {
+    assert_return_code(listen(tcp, 16), errno);
+    ev_io_start(loop, &upstream->tcp);
+  }
+}
+
+static void close_upstream(struct upstream *upstream) {
+  for (size_t i = 0; i < upstream->transport_count; i++)
+    if (upstream->transports[i].io.fd >= 0) {
+      ev_io_stop(upstream->loop, &upstream->transports[i].io);
+      close(upstream->transports[i].io.fd);
+    }
+  ev_io_stop(upstream->loop, &upstream->udp);
+  ev_io_stop(upstream->loop, &upstream->tcp);
+  close(upstream->udp.fd);
+  close(upstream->tcp.fd);
+}
+
+/* ---- scripts ---- */
+
+static void start_reply(const struct query_seen *query, unsigned rcode) {
+  dns_reply(&builder, rcode, query->name, query->qtype);
+}
+
+static void end_reply(struct upstream *upstream, const struct query_seen *query) {
+  if (query->opt_size)
+    dns_add_opt(&builder, 0);
+  send_reply(upstream, query);
+}
+
+static void be_silent(struct upstream *upstream, const struct query_seen *query) {
+  (void)upstream, (void)query;
+}
+
+static void answer(struct upstream *upstream, const struct query_seen *query) {
+  start_reply(query, 0);
+  dns_add_mx(&builder, NULL, 300, 10, "mx.test");
+  end_reply(upstream, query);
+}
+
+static void answer_servfail(struct upstream *upstream, const struct query_seen *query) {
+  start_reply(query, 2);
+  end_reply(upstream, query);
+}
+
+static void answer_refused(struct upstream *upstream, const struct query_seen *query) {
+  start_reply(query, 5);
+  end_reply(upstream, query);
+}
+
+static void answer_nxdomain(struct upstream *upstream, const struct query_seen *query) {
+  start_reply(query, 3);
+  dns_add_soa(&builder, "test", 100, 200);
+  end_reply(upstream, query);
+}
+
+/* About `note` octets of MX records. */
+static void answer_big(struct upstream *upstream, const struct query_seen *query) {
+  char host[] = "mx-with-a-name-of-some-length-00.test";
+  start_reply(query, 0);
+  for (unsigned i = 0; builder.length + 70 < upstream->note; i++) {
+    host[30] = (char)('0' + i / 10);
+    host[31] = (char)('0' + i % 10);
+    dns_add_mx(&builder, NULL, 300, i, host);
+  }
+  end_reply(upstream, query);
+}
+
+static void answer_truncated_over_udp(struct upstream *upstream, const struct query_seen *query) {
+  if (query->over_tcp) {
+    upstream->note = 20000;
+    answer_big(upstream, query);
+    return;
+  }
+  start_reply(query, 0);
+  dns_add_mx(&builder, NULL, 300, 10, "wrong.test");
+  builder.bytes[2] |= 0x02;
+  end_reply(upstream, query);
+}
+
+/* Knows no EDNS at all (RFC 6891 section 7). */
+static void answer_formerr_to_edns(struct upstream *upstream, const struct query_seen *query) {
+  start_reply(query, query->opt_size ? 1 : 0);
+  if (!query->opt_size)
+    dns_add_mx(&builder, NULL, 300, 10, "mx.test");
+  send_reply(upstream, query);
+}
+
+/* Speaks EDNS, yet refuses it. */
+static void answer_formerr_with_opt_to_edns(struct upstream *upstream, const struct query_seen *query) {
+  start_reply(query, query->opt_size ? 1 : 0);
+  if (!query->opt_size)
+    dns_add_mx(&builder, NULL, 300, 10, "mx.test");
+  end_reply(upstream, query);
+}
+
+static void answer_formerr_always(struct upstream *upstream, const struct query_seen *query) {
+  start_reply(query, 1);
+  send_reply(upstream, query);
+}
+
+static void answer_formerr_always_with_opt(struct upstream *upstream, const struct query_seen *query) {
+  start_reply(query, 1);
+  end_reply(upstream, query);
+}
+
+/* A header that is right and a record that ends in the middle. */
+static void answer_garbage(struct upstream *upstream, const struct query_seen *query) {
+  start_reply(query, 0);
+  dns_add_mx(&builder, NULL, 300, 10, "mx.test");
+  builder.length -= 3;
+  send_reply(upstream, query);
+}
+
+static void answer_with_the_query(struct upstream *upstream, const struct query_seen *query) {
+  dns_start(&builder, 0x0100); /* not a reply */
+  dns_put_question(&builder, query->name, query->qtype);
+  send_reply(upstream, query);
+}
+
+static void answer_wrongly_then_rightly(struct upstream *upstream, const struct query_seen *query) {
+  struct query_seen wrong = *query;
+  wrong.id ^= 1;
+  start_reply(query, 0);
+  dns_add_mx(&builder, NULL, 300, 10, "spoofed.test");
+  end_reply(upstream, &wrong);
+  dns_reply(&builder, 0, "other.test", query->qtype);
+  dns_add_mx(&builder, NULL, 300, 10, "spoofed.test");
+  end_reply(upstream, query);
+  dns_reply(&builder, 0, query->name, DNSMSG_AAAA);
+  dns_add_aaaa(&builder, NULL, 300, 1);
+  end_reply(upstream, query);
+  builder.length = 5;
+  send_reply(upstream, query);
+  answer(upstream, query);
+}
+
+static void answer_with_a_wrong_id(struct upstream *upstream, const struct query_seen *query) {
+  struct query_seen wrong = *query;
+  wrong.id ^= 1;
+  answer(upstream, &wrong);
+}
+
+static void answer_to_another_question(struct upstream *upstream, const struct query_seen *query) {
+  dns_reply(&builder, 0, "other.test", query->qtype);
+  dns_add_mx(&builder, NULL, 300, 10, "spoofed.test");
+  end_reply(upstream, query);
+}
+
+/* Answers the oldest when more than `note` are waiting. */
+static void answer_the_oldest(struct upstream *upstream, const struct query_seen *query) {
+  (void)query;
+  if (upstream->seen_count > upstream->note)
+    answer(upstream, &upstream->seen[upstream->seen_count - 1 - upstream->note]);
+}
+
+/* ---- asking ---- */
+
+enum { SERVERS = 3, TIMEOUT_MS = 60 };
+
+struct fixture {
+  struct ev_loop *loop;
+  struct stats stats;
+  struct dns_options options;
+  struct dns *dns;
+  struct upstream upstreams[SERVERS];
+  size_t upstream_count;
+  struct sockaddr_storage extra; /* a server that is none */
+  size_t done_count;             /* of all asked */
+};
+
+struct asked {
+  struct fixture *fixture;
+  struct dns_query *query;
+  unsigned calls;
+  size_t order; /* the how manieth to be done */
+  enum dns_result result;
+  enum dnsmsg_outcome outcome;
+  unsigned mx_count;
+  char host[DNSMSG_NAME_SIZE]; /* of the first MX */
+  unsigned again;              /* ask so often again from inside the callback */
+};
+
+static int open_fixture(void **state) {
+  struct fixture *fixture = aligned_alloc(64, (sizeof(*fixture) + 63) / 64 * 64);
+  assert_non_null(fixture);
+  memset(fixture, 0, sizeof(*fixture));
+  fixture->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
+  assert_non_null(fixture->loop);
+  fixture->options =
+      (struct dns_options){.timeout_ms = 5000, .tries = 3, .max_queries = 1024, .max_queue = 65536};
+  *state = fixture;
+  return 0;
+}
+
+static int close_fixture(void **state) {
+  struct fixture *fixture = *state;
+  dns_destroy(fixture->dns);
+  for (size_t i = 0; i < fixture->upstream_count; i++)
+    close_upstream(&fixture->upstreams[i]);
+  assert_false(ev_run(fixture->loop, EVRUN_NOWAIT)); /* no watcher is left */
+  ev_loop_destroy(fixture->loop);
+  free(fixture);
+  return 0;
+}
+
+static struct upstream *add_upstream(struct fixture *fixture, bool with_tcp, script_fn *script) {
+  assert_true(fixture->upstream_count < SERVERS);
+  struct upstream *upstream = &fixture->upstreams[fixture->upstream_count++];
+  open_upstream(upstream, fixture->loop, with_tcp, script);
+  fixture->options.servers[fixture->options.server_count++] = &upstream->address;
+  return upstream;
+}
+
+/* A server whose port is closed. */
+static void add_closed(struct fixture *fixture) {
+  uint16_t port = 0;
+  close(bind_loopback(SOCK_DGRAM, &port));
+  set_address(&fixture->extra, INADDR_LOOPBACK, port);
+  fixture->options.servers[fixture->options.server_count++] = &fixture->extra;
+}
+
+/* A server to which not even a socket can be connected: the failure comes from inside ares_send. */
+static void add_impossible(struct fixture *fixture) {
+  set_address(&fixture->extra, INADDR_BROADCAST, 53);
+  fixture->options.servers[fixture->options.server_count++] = &fixture->extra;
+}
+
+static void create(struct fixture *fixture) {
+  assert_int_equal(dns_create(fixture->loop, &fixture->options, &fixture->stats, &fixture->dns), 0);
+}
+
+static uint64_t counter(const struct fixture *fixture, enum stats_counter which) {
+  return fixture->stats.counters[which];
+}
+
+static void ask_name(struct fixture *fixture, struct asked *asked, const char *name);
+
+static void on_done(void *context, enum dns_result result, const struct dnsmsg *message, int64_t now_ms) {
+  struct asked *asked = context;
+  struct fixture *fixture = asked->fixture;
+  assert_non_null(asked->query); /* dns_ask has returned */
+  int64_t late_ms = clock_now_ms() - now_ms;
+  assert_true(late_ms >= 0 && late_ms < 10000);
+  assert_int_equal(message == NULL, result != DNS_REPLIED);
+  asked->calls++;
+  asked->order = fixture->done_count++;
+  asked->result = result;
+  if (message) {
+    asked->outcome = message->outcome;
+    asked->mx_count = message->outcome == DNSMSG_ANSWER ? message->mx_count : 0;
+    if (asked->mx_count > 0)
+      memcpy(asked->host, message->mx[0].host, sizeof(asked->host));
+  }
+  if (asked->again > 0) {
+    asked->again--;
+    ask_name(fixture, asked, "again.test");
+  }
+}
+
+static void ask_name(struct fixture *fixture, struct asked *asked, const char *name) {
+  unsigned before = asked->calls;
+  struct dns_query *query = NULL;
+  asked->fixture = fixture;
+  asked->query = NULL;
+  assert_int_equal(dns_ask(fixture->dns, name, DNSMSG_MX, on_done, asked, &query), 0);
+  assert_non_null(query);
+  asked->query = query;
+  assert_int_equal(asked->calls, before);
+}
+
+/* Asks one question and waits for its end. */
+static struct asked ask(struct fixture *fixture) {
+  struct asked asked = {0};
+  ask_name(fixture, &asked, "d.test");
+  LOOP_UNTIL(fixture->loop, asked.calls > 0);
+  loop_settle(fixture->loop);
+  assert_int_equal(asked.calls, 1);
+  return asked;
+}
+
+static void assert_answered(const struct asked *asked, const char *host) {
+  assert_int_equal(asked->result, DNS_REPLIED);
+  assert_int_equal(asked->outcome, DNSMSG_ANSWER);
+  assert_string_equal(asked->host, host);
+}
+
+static void assert_outcome(const struct asked *asked, enum dnsmsg_outcome outcome) {
+  assert_int_equal(asked->result, DNS_REPLIED);
+  assert_int_equal(asked->outcome, outcome);
+}
+
+static size_t count_edns(const struct upstream *upstream) {
+  size_t count = 0;
+  for (size_t i = 0; i < upstream->seen_count; i++)
+    count += upstream->seen[i].opt_size > 0;
+  return count;
+}
+
+static void assert_all_whole(const struct upstream *upstream) {
+  for (size_t i = 0; i < upstream->seen_count; i++)
+    assert_true(upstream->seen[i].is_whole);
+}
+
+/* ---- one server ---- */
+
+static void a_plain_answer_is_delivered(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *upstream = add_upstream(fixture, true, answer);
+  create(fixture);
+  struct asked asked = ask(fixture);
+  assert_answered(&asked, "mx.test");
+  assert_int_equal(upstream->seen_count, 1);
+  assert_int_equal(counter(fixture, STATS_DNS_QUERIES), 1);
+  assert_int_equal(counter(fixture, STATS_DNS_ANSWERS), 1);
+  assert_int_equal(counter(fixture, STATS_DNS_CHANNELS), 1);
+}
+
+static void a_query_is_recursive_with_one_question_and_edns(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *upstream = add_upstream(fixture, true, answer);
+  create(fixture);
+  ask(fixture);
+  const struct query_seen *query = &upstream->seen[0];
+  assert_true(query->is_whole);
+  assert_string_equal(query->name, "d.test");
+  assert_int_equal(query->qtype, DNSMSG_MX);
+  assert_int_equal(query->flags, 0x0100);
+  assert_int_equal(query->opt_size, 1232);
+  static const uint16_t counts[4] = {1, 0, 0, 1};
+  assert_memory_equal(query->counts, counts, sizeof(counts));
+}
+
+static void the_root_and_the_longest_name_can_be_asked(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *upstream = add_upstream(fixture, true, answer);
+  char longest[DNSMSG_NAME_SIZE];
+  struct asked asked = {0};
+  memset(longest, 'x', 253);
+  longest[63] = longest[127] = longest[191] = '.';
+  longest[253] = '\0';
+  create(fixture);
+  ask_name(fixture, &asked, longest);
+  LOOP_UNTIL(fixture->loop, asked.calls == 1);
+  assert_answered(&asked, "mx.test");
+  assert_string_equal(upstream->seen[0].name, longest);
+  ask_name(fixture, &asked, "");
+  LOOP_UNTIL(fixture->loop, asked.calls == 2);
+  assert_string_equal(upstream->seen[1].name, "");
+  assert_all_whole(upstream);
+}
+
+static void a_denial_is_an_answer(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *first = add_upstream(fixture, true, answer_nxdomain);
+  struct upstream *second = add_upstream(fixture, true, answer);
+  create(fixture);
+  struct asked asked = ask(fixture);
+  assert_outcome(&asked, DNSMSG_NXDOMAIN);
+  assert_int_equal(first->seen_count, 1);
+  assert_int_equal(second->seen_count, 0);
+}
+
+static void an_answer_of_more_than_512_octets_comes_over_udp(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *upstream = add_upstream(fixture, true, answer_big);
+  upstream->note = 1232 - 11;
+  create(fixture);
+  struct asked asked = ask(fixture);
+  assert_outcome(&asked, DNSMSG_ANSWER);
+  assert_true(asked.mx_count > 15);
+  assert_int_equal(upstream->seen_count, 1);
+  assert_false(upstream->seen[0].over_tcp);
+}
+
+static void a_truncated_answer_is_asked_for_over_tcp(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *upstream = add_upstream(fixture, true, answer_truncated_over_udp);
+  create(fixture);
+  struct asked asked = ask(fixture);
+  assert_answered(&asked, "mx-with-a-name-of-some-length-00.test");
+  assert_int_equal(asked.mx_count, DNSMSG_MX_MAX);
+  assert_int_equal(upstream->seen_count, 2);
+  assert_true(upstream->seen[1].over_tcp);
+  assert_all_whole(upstream);
+}
+
+static void tcp_refused_after_truncation_is_unreachable(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *upstream = add_upstream(fixture, false, answer_truncated_over_udp);
+  create(fixture);
+  struct asked asked = ask(fixture);
+  assert_int_equal(asked.result, DNS_UNREACHABLE);
+  assert_true(upstream->seen_count >= 1 && upstream->seen_count <= 3);
+}
+
+static void a_soft_failure_of_the_only_server_is_delivered_after_one_query(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *upstream = add_upstream(fixture, true, answer_servfail);
+  create(fixture);
+  struct asked asked = ask(fixture);
+  assert_outcome(&asked, DNSMSG_SERVFAIL);
+  assert_int_equal(upstream->seen_count, 1);
+  upstream->script = answer_refused;
+  asked = ask(fixture);
+  assert_outcome(&asked, DNSMSG_REFUSED);
+  assert_int_equal(upstream->seen_count, 2);
+  assert_int_equal(counter(fixture, STATS_DNS_FAILOVERS), 0);
+}
+
+static void silence_is_a_timeout_after_all_tries(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *upstream = add_upstream(fixture, true, be_silent);
+  fixture->options.timeout_ms = TIMEOUT_MS;
+  create(fixture);
+  int64_t before_ms = clock_now_ms();
+  struct asked asked = ask(fixture);
+  assert_int_equal(asked.result, DNS_TIMED_OUT);
+  assert_true(clock_now_ms() - before_ms >= 3 * TIMEOUT_MS - 3);
+  assert_int_equal(upstream->seen_count, 3);
+  assert_int_equal(counter(fixture, STATS_DNS_TIMEOUTS), 3);
+  assert_int_equal(counter(fixture, STATS_DNS_QUERIES), 3);
+}
+
+static void each_try_has_an_id_of_its_own(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *upstream = add_upstream(fixture, true, be_silent);
+  fixture->options.timeout_ms = 20;
+  fixture->options.tries = 6;
+  create(fixture);
+  ask(fixture);
+  assert_int_equal(upstream->seen_count, 6);
+  unsigned same = 0;
+  for (size_t i = 1; i < 6; i++)
+    same += upstream->seen[i].id == upstream->seen[0].id;
+  assert_true(same < 2);
+}
+
+/* ---- EDNS that is not understood ---- */
+
+static void formerr_to_edns_is_asked_again_without(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *upstream = add_upstream(fixture, true, answer_formerr_to_edns);
+  fixture->options.tries = 1;
+  create(fixture);
+  struct asked asked = ask(fixture);
+  assert_answered(&asked, "mx.test");
+  assert_int_equal(upstream->seen_count, 2);
+  assert_int_equal(count_edns(upstream), 1);
+  asked = ask(fixture); /* and believed for a while */
+  assert_answered(&asked, "mx.test");
+  assert_int_equal(upstream->seen_count, 3);
+  assert_int_equal(count_edns(upstream), 1);
+  assert_all_whole(upstream);
+}
+
+static void formerr_with_opt_is_asked_again_without(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *upstream = add_upstream(fixture, true, answer_formerr_with_opt_to_edns);
+  fixture->options.tries = 1;
+  create(fixture);
+  struct asked asked = ask(fixture);
+  assert_answered(&asked, "mx.test");
+  assert_int_equal(upstream->seen_count, 2);
+  assert_int_equal(count_edns(upstream), 1);
+  assert_all_whole(upstream);
+}
+
+static void formerr_to_everything_is_delivered_after_one_query_without_edns(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *upstream = add_upstream(fixture, true, answer_formerr_always);
+  create(fixture);
+  struct asked asked = ask(fixture);
+  assert_outcome(&asked, DNSMSG_FORMERR);
+  assert_all_whole(upstream);
+  assert_int_equal(count_edns(upstream), 1);
+  assert_int_equal(upstream->seen_count, 2);
+}
+
+/* Its first FORMERR has an OPT, its second has none: c-ares must not cut what is not there. */
+static void formerr_with_and_without_opt_ends_too(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *upstream = add_upstream(fixture, true, answer_formerr_always_with_opt);
+  create(fixture);
+  struct asked asked = ask(fixture);
+  assert_outcome(&asked, DNSMSG_FORMERR);
+  assert_all_whole(upstream);
+  assert_int_equal(count_edns(upstream), 1);
+  assert_int_equal(upstream->seen_count, 2);
+}
+
+static void many_queries_to_a_server_without_edns_are_all_answered(void **state) {
+  enum { COUNT = 600 };
+  struct fixture *fixture = *state;
+  struct upstream *upstream = add_upstream(fixture, true, answer_formerr_to_edns);
+  struct asked *asked = calloc(COUNT, sizeof(*asked));
+  assert_non_null(asked);
+  fixture->options.max_queries = 100;
+  create(fixture);
+  for (int i = 0; i < COUNT; i++)
+    ask_name(fixture, &asked[i], "d.test");
+  LOOP_UNTIL(fixture->loop, fixture->done_count == COUNT);
+  for (int i = 0; i < COUNT; i++) {
+    assert_int_equal(asked[i].calls, 1);
+    assert_answered(&asked[i], "mx.test");
+  }
+  assert_all_whole(upstream);
+  assert_true(count_edns(upstream) <= 100);
+  free(asked);
+}
+
+static void one_that_refuses_edns_does_not_change_how_another_is_asked(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *first = add_upstream(fixture, true, answer_formerr_always_with_opt);
+  struct upstream *second = add_upstream(fixture, true, answer_formerr_always);
+  struct upstream *third = add_upstream(fixture, true, answer);
+  create(fixture);
+  struct asked asked = ask(fixture);
+  assert_answered(&asked, "mx.test");
+  assert_all_whole(first);
+  assert_all_whole(second);
+  assert_all_whole(third);
+  assert_int_equal(first->seen_count, 2);
+  assert_true(second->seen_count <= 2);
+  assert_int_equal(third->seen_count, 1);
+}
+
+/* ---- several servers ---- */
+
+static void expect_failover(struct fixture *fixture, script_fn *script) {
+  struct upstream *first = &fixture->upstreams[0], *second = &fixture->upstreams[1];
+  size_t first_before = first->seen_count, second_before = second->seen_count;
+  uint64_t failovers = counter(fixture, STATS_DNS_FAILOVERS);
+  first->script = script;
+  struct asked asked = ask(fixture);
+  assert_answered(&asked, "mx.test");
+  assert_int_equal(first->seen_count, first_before + 1);
+  assert_int_equal(second->seen_count, second_before + 1);
+  assert_int_equal(counter(fixture, STATS_DNS_FAILOVERS), failovers + 1);
+}
+
+static void a_reply_that_helps_nobody_moves_the_query_to_the_next_server(void **state) {
+  struct fixture *fixture = *state;
+  add_upstream(fixture, true, answer);
+  add_upstream(fixture, true, answer);
+  create(fixture);
+  expect_failover(fixture, answer_servfail);
+  expect_failover(fixture, answer_refused);
+  expect_failover(fixture, answer_garbage);
+  expect_failover(fixture, answer_with_the_query);
+  assert_int_equal(counter(fixture, STATS_DNS_MALFORMED), 2);
+}
+
+static void a_soft_failure_of_all_servers_asks_each_once(void **state) {
+  struct fixture *fixture = *state;
+  for (int i = 0; i < SERVERS; i++)
+    add_upstream(fixture, true, answer_servfail);
+  fixture->options.tries = 10;
+  create(fixture);
+  struct asked asked = ask(fixture);
+  assert_outcome(&asked, DNSMSG_SERVFAIL);
+  for (int i = 0; i < SERVERS; i++)
+    assert_int_equal(fixture->upstreams[i].seen_count, 1);
+}
+
+static void garbage_from_the_only_server_is_malformed(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *upstream = add_upstream(fixture, true, answer_garbage);
+  create(fixture);
+  struct asked asked = ask(fixture);
+  assert_outcome(&asked, DNSMSG_MALFORMED);
+  upstream->script = answer_with_the_query;
+  asked = ask(fixture);
+  assert_outcome(&asked, DNSMSG_MALFORMED);
+  assert_int_equal(counter(fixture, STATS_DNS_ANSWERS), 0);
+}
+
+static void a_silent_server_is_asked_last_afterwards(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *first = add_upstream(fixture, true, be_silent);
+  struct upstream *second = add_upstream(fixture, true, answer);
+  fixture->options.timeout_ms = TIMEOUT_MS;
+  create(fixture);
+  struct asked asked = ask(fixture);
+  assert_answered(&asked, "mx.test");
+  assert_int_equal(first->seen_count, 1);
+  assert_int_equal(second->seen_count, 1);
+  for (int i = 0; i < 10; i++) {
+    asked = ask(fixture);
+    assert_answered(&asked, "mx.test");
+  }
+  assert_int_equal(first->seen_count, 1);
+  assert_int_equal(second->seen_count, 11);
+  /* Still it is asked where the other one does not help, and is back once it has answered. */
+  second->script = answer_servfail;
+  first->script = answer;
+  asked = ask(fixture);
+  assert_answered(&asked, "mx.test");
+  assert_int_equal(first->seen_count, 2);
+  asked = ask(fixture);
+  assert_int_equal(first->seen_count, 3);
+  assert_int_equal(second->seen_count, 12);
+}
+
+static void silence_moves_through_the_servers_in_turn(void **state) {
+  struct fixture *fixture = *state;
+  add_upstream(fixture, true, be_silent);
+  add_upstream(fixture, true, be_silent);
+  fixture->options.timeout_ms = TIMEOUT_MS;
+  create(fixture);
+  struct asked asked = ask(fixture);
+  assert_int_equal(asked.result, DNS_TIMED_OUT);
+  assert_int_equal(fixture->upstreams[0].seen_count, 2);
+  assert_int_equal(fixture->upstreams[1].seen_count, 1);
+}
+
+static void a_closed_port_is_unreachable(void **state) {
+  struct fixture *fixture = *state;
+  add_closed(fixture);
+  create(fixture);
+  struct asked asked = ask(fixture); /* asserts that nothing came before dns_ask returned */
+  assert_int_equal(asked.result, DNS_UNREACHABLE);
+}
+
+static void a_server_that_cannot_be_sent_to_is_unreachable(void **state) {
+  struct fixture *fixture = *state;
+  add_impossible(fixture);
+  create(fixture);
+  struct asked asked = ask(fixture);
+  assert_int_equal(asked.result, DNS_UNREACHABLE);
+  assert_int_equal(counter(fixture, STATS_DNS_QUERIES), 3);
+}
+
+static void a_server_that_cannot_be_reached_gives_way_to_the_next(void **state) {
+  struct fixture *fixture = *state;
+  add_impossible(fixture);
+  struct upstream *second = add_upstream(fixture, true, answer);
+  create(fixture);
+  struct asked asked = ask(fixture);
+  assert_answered(&asked, "mx.test");
+  asked = ask(fixture);
+  assert_answered(&asked, "mx.test");
+  assert_int_equal(second->seen_count, 2);
+  assert_int_equal(counter(fixture, STATS_DNS_QUERIES), 3);
+}
+
+/* More than one channel's worth of queries turn to a server that fails them at once, all in one
+ * tick: the channel they failed on is retired before their failure is delivered. */
+static void many_queries_that_fail_at_once_outlive_their_channel(void **state) {
+  enum { COUNT = 600 };
+  struct fixture *fixture = *state;
+  struct asked *asked = calloc(COUNT, sizeof(*asked));
+  assert_non_null(asked);
+  add_upstream(fixture, true, be_silent);
+  add_impossible(fixture);
+  fixture->options.timeout_ms = 30;
+  fixture->options.tries = 2;
+  create(fixture);
+  for (int i = 0; i < COUNT; i++)
+    ask_name(fixture, &asked[i], "d.test");
+  LOOP_UNTIL(fixture->loop, fixture->done_count == COUNT);
+  for (int i = 0; i < COUNT; i++) {
+    assert_int_equal(asked[i].calls, 1);
+    assert_int_equal(asked[i].result, DNS_UNREACHABLE);
+  }
+  free(asked);
+}
+
+/* ---- what strangers send ---- */
+
+static void replies_that_do_not_fit_are_passed_over(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *upstream = add_upstream(fixture, true, answer_wrongly_then_rightly);
+  create(fixture);
+  struct asked asked = ask(fixture);
+  assert_answered(&asked, "mx.test");
+  assert_int_equal(upstream->seen_count, 1);
+}
+
+static void a_reply_with_a_wrong_id_or_question_is_no_answer(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *upstream = add_upstream(fixture, true, answer_with_a_wrong_id);
+  fixture->options.timeout_ms = 30;
+  create(fixture);
+  struct asked asked = ask(fixture);
+  assert_int_equal(asked.result, DNS_TIMED_OUT);
+  upstream->script = answer_to_another_question;
+  asked = ask(fixture);
+  assert_true(asked.result == DNS_TIMED_OUT || asked.outcome == DNSMSG_MALFORMED);
+  assert_int_equal(asked.mx_count, 0);
+}
+
+/* An answer from another address than the server's, with everything else right. */
+static void a_reply_from_elsewhere_is_no_answer(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *upstream = add_upstream(fixture, true, be_silent);
+  struct asked asked = {0};
+  uint16_t port = 0;
+  int elsewhere = bind_loopback(SOCK_DGRAM, &port);
+  fixture->options.timeout_ms = 30;
+  fixture->options.tries = 1;
+  create(fixture);
+  ask_name(fixture, &asked, "d.test");
+  LOOP_UNTIL(fixture->loop, upstream->seen_count == 1);
+  start_reply(&upstream->seen[0], 0);
+  dns_add_mx(&builder, NULL, 300, 10, "spoofed.test");
+  builder.bytes[0] = (uint8_t)(upstream->seen[0].id >> 8);
+  builder.bytes[1] = (uint8_t)upstream->seen[0].id;
+  sendto(elsewhere, builder.bytes, builder.length, 0, (struct sockaddr *)&upstream->seen[0].from,
+         sizeof(upstream->seen[0].from));
+  LOOP_UNTIL(fixture->loop, asked.calls == 1);
+  assert_int_equal(asked.result, DNS_TIMED_OUT);
+  close(elsewhere);
+}
+
+/* How many different numbers there are among those of the queries seen. */
+static size_t count_distinct(const struct upstream *upstream, bool of_ports) {
+  static uint8_t seen[65536];
+  size_t count = 0;
+  memset(seen, 0, sizeof(seen));
+  for (size_t i = 0; i < upstream->seen_count; i++) {
+    uint16_t number = of_ports ? upstream->seen[i].from.sin_port : upstream->seen[i].id;
+    count += !seen[number];
+    seen[number] = 1;
+  }
+  return count;
+}
+
+static void ids_and_source_ports_change(void **state) {
+  enum { COUNT = 2000, KEPT = 40 };
+  struct fixture *fixture = *state;
+  struct upstream *upstream = add_upstream(fixture, true, answer_the_oldest);
+  struct asked *asked = calloc(COUNT, sizeof(*asked));
+  assert_non_null(asked);
+  upstream->note = KEPT; /* so that no socket is ever idle */
+  fixture->options.max_queries = KEPT + 20;
+  fixture->options.timeout_ms = 60000;
+  create(fixture);
+  for (int i = 0; i < COUNT; i++)
+    ask_name(fixture, &asked[i], "d.test");
+  LOOP_UNTIL(fixture->loop, fixture->done_count == COUNT - KEPT);
+  assert_int_equal(upstream->seen_count, COUNT);
+  assert_true(count_distinct(upstream, true) > 4);
+  assert_true(count_distinct(upstream, false) > COUNT - 150); /* 30 twins are expected */
+  for (unsigned bit = 0; bit < 16; bit++) {
+    size_t set = 0;
+    for (size_t i = 0; i < COUNT; i++)
+      set += upstream->seen[i].id >> bit & 1;
+    assert_true(set > COUNT / 2 - 200 && set < COUNT / 2 + 200); /* 9 sigma */
+  }
+  dns_destroy(fixture->dns);
+  fixture->dns = NULL;
+  free(asked);
+}
+
+/* ---- bounds ---- */
+
+static void no_more_than_the_bound_are_under_way_and_the_rest_keep_their_order(void **state) {
+  enum { COUNT = 200, BOUND = 7 };
+  struct fixture *fixture = *state;
+  struct upstream *upstream = add_upstream(fixture, true, be_silent);
+  struct asked asked[COUNT];
+  memset(asked, 0, sizeof(asked));
+  fixture->options.max_queries = BOUND;
+  fixture->options.timeout_ms = 60000;
+  create(fixture);
+  for (int i = 0; i < COUNT; i++) {
+    char name[32];
+    snprintf(name, sizeof(name), "n%d.test", i);
+    ask_name(fixture, &asked[i], name);
+  }
+  for (size_t i = 0; i < COUNT; i++) {
+    size_t expected = i + BOUND < COUNT ? i + BOUND : COUNT;
+    LOOP_UNTIL(fixture->loop, upstream->seen_count >= expected);
+    loop_settle(fixture->loop);
+    assert_int_equal(upstream->seen_count, expected);
+    answer(upstream, &upstream->seen[i]);
+    LOOP_UNTIL(fixture->loop, fixture->done_count == i + 1);
+  }
+  for (size_t i = 0; i < COUNT; i++) {
+    char name[32];
+    snprintf(name, sizeof(name), "n%zu.test", i);
+    assert_string_equal(upstream->seen[i].name, name);
+    assert_int_equal(asked[i].calls, 1);
+    assert_int_equal(asked[i].order, i);
+  }
+}
+
+static void a_full_queue_is_an_overload(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *upstream = add_upstream(fixture, true, be_silent);
+  struct asked asked[7];
+  struct dns_query *untouched = (struct dns_query *)&fixture->extra, *query = untouched;
+  memset(asked, 0, sizeof(asked));
+  fixture->options.max_queries = 2;
+  fixture->options.max_queue = 3;
+  fixture->options.timeout_ms = 60000;
+  create(fixture);
+  for (int i = 0; i < 5; i++)
+    ask_name(fixture, &asked[i], "d.test");
+  assert_int_equal(dns_ask(fixture->dns, "d.test", DNSMSG_MX, on_done, &asked[5], &query), ERR_OVERLOAD);
+  assert_ptr_equal(query, untouched);
+  dns_cancel(asked[3].query); /* makes room */
+  ask_name(fixture, &asked[6], "d.test");
+  upstream->script = answer;
+  LOOP_UNTIL(fixture->loop, upstream->seen_count == 2);
+  answer(upstream, &upstream->seen[0]);
+  answer(upstream, &upstream->seen[1]);
+  LOOP_UNTIL(fixture->loop, fixture->done_count == 5);
+  assert_int_equal(asked[3].calls + asked[5].calls, 0);
+  assert_int_equal(asked[6].calls, 1);
+}
+
+static void without_a_queue_only_the_bound_is_taken(void **state) {
+  struct fixture *fixture = *state;
+  struct asked asked = {0};
+  struct dns_query *query;
+  add_upstream(fixture, true, answer);
+  fixture->options.max_queries = 1;
+  fixture->options.max_queue = 0;
+  create(fixture);
+  ask_name(fixture, &asked, "d.test");
+  assert_int_equal(dns_ask(fixture->dns, "d.test", DNSMSG_MX, on_done, &asked, &query), ERR_OVERLOAD);
+  LOOP_UNTIL(fixture->loop, asked.calls == 1);
+  ask_name(fixture, &asked, "d.test");
+  LOOP_UNTIL(fixture->loop, asked.calls == 2);
+}
+
+/* ---- cancelling and ending ---- */
+
+static void a_cancelled_query_does_not_call_back(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *upstream = add_upstream(fixture, true, answer);
+  struct asked waiting = {0}, under_way = {0}, other = {0};
+  fixture->options.max_queries = 1;
+  create(fixture);
+  ask_name(fixture, &under_way, "a.test");
+  ask_name(fixture, &waiting, "b.test");
+  ask_name(fixture, &other, "c.test");
+  dns_cancel(under_way.query);
+  dns_cancel(waiting.query);
+  LOOP_UNTIL(fixture->loop, other.calls == 1);
+  loop_settle(fixture->loop);
+  assert_int_equal(under_way.calls + waiting.calls, 0);
+  assert_int_equal(upstream->seen_count, 2); /* b.test was never sent */
+  assert_string_equal(upstream->seen[1].name, "c.test");
+}
+
+static void a_query_cancelled_after_it_failed_at_once_does_not_call_back(void **state) {
+  struct fixture *fixture = *state;
+  struct asked asked[3];
+  memset(asked, 0, sizeof(asked));
+  add_impossible(fixture);
+  create(fixture);
+  for (int i = 0; i < 3; i++)
+    ask_name(fixture, &asked[i], "d.test");
+  dns_cancel(asked[1].query);
+  LOOP_UNTIL(fixture->loop, fixture->done_count == 2);
+  loop_settle(fixture->loop);
+  assert_int_equal(asked[0].calls, 1);
+  assert_int_equal(asked[1].calls, 0);
+  assert_int_equal(asked[2].calls, 1);
+}
+
+static void a_cancelled_query_is_not_tried_again(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *first = add_upstream(fixture, true, be_silent);
+  struct upstream *second = add_upstream(fixture, true, answer);
+  struct asked asked = {0};
+  fixture->options.timeout_ms = 30;
+  create(fixture);
+  ask_name(fixture, &asked, "d.test");
+  LOOP_UNTIL(fixture->loop, first->seen_count == 1);
+  dns_cancel(asked.query);
+  LOOP_UNTIL(fixture->loop, counter(fixture, STATS_DNS_TIMEOUTS) == 1);
+  loop_for(fixture->loop, 100);
+  assert_int_equal(asked.calls, 0);
+  assert_int_equal(first->seen_count, 1);
+  assert_int_equal(second->seen_count, 0);
+}
+
+/* Each of a pair cancels the other from inside its callback. */
+struct pair {
+  struct dns_query *queries[2];
+  unsigned calls;
+};
+
+struct half {
+  struct pair *pair;
+  int index;
+};
+
+static void cancel_the_other(void *context, enum dns_result result, const struct dnsmsg *message,
+                             int64_t now_ms) {
+  (void)result, (void)message, (void)now_ms;
+  struct half *half = context;
+  half->pair->calls++;
+  dns_cancel(half->pair->queries[1 - half->index]);
+}
+
+static void expect_one_of_a_pair(struct fixture *fixture) {
+  struct pair pair = {0};
+  struct half halves[2] = {{&pair, 0}, {&pair, 1}};
+  for (int i = 0; i < 2; i++)
+    assert_int_equal(
+        dns_ask(fixture->dns, "d.test", DNSMSG_MX, cancel_the_other, &halves[i], &pair.queries[i]), 0);
+  LOOP_UNTIL(fixture->loop, pair.calls > 0);
+  loop_for(fixture->loop, 20);
+  assert_int_equal(pair.calls, 1);
+}
+
+static void a_callback_may_cancel_another_query(void **state) {
+  struct fixture *fixture = *state;
+  add_upstream(fixture, true, answer);
+  create(fixture);
+  expect_one_of_a_pair(fixture);
+  expect_one_of_a_pair(fixture);
+}
+
+static void a_callback_may_cancel_another_query_that_failed_at_once(void **state) {
+  struct fixture *fixture = *state;
+  add_impossible(fixture);
+  fixture->options.tries = 1;
+  create(fixture);
+  expect_one_of_a_pair(fixture);
+}
+
+static void a_callback_may_cancel_another_query_of_a_closed_port(void **state) {
+  struct fixture *fixture = *state;
+  add_closed(fixture);
+  fixture->options.tries = 1;
+  create(fixture);
+  expect_one_of_a_pair(fixture);
+}
+
+static void a_callback_may_ask_again(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *upstream = add_upstream(fixture, true, answer);
+  struct asked asked = {.again = 700}; /* over several channels */
+  fixture->options.max_queries = 2;
+  create(fixture);
+  ask_name(fixture, &asked, "d.test");
+  LOOP_UNTIL(fixture->loop, asked.calls == 701);
+  assert_int_equal(upstream->seen_count, 701);
+  assert_true(counter(fixture, STATS_DNS_CHANNELS) >= 3);
+}
+
+static void a_callback_may_ask_again_after_each_kind_of_failure(void **state) {
+  struct fixture *fixture = *state;
+  struct asked silent = {.again = 3}, closed = {.again = 50}, impossible = {.again = 300};
+  add_upstream(fixture, true, be_silent);
+  fixture->options.timeout_ms = 20;
+  fixture->options.tries = 1;
+  create(fixture);
+  ask_name(fixture, &silent, "d.test");
+  LOOP_UNTIL(fixture->loop, silent.calls == 4);
+  dns_destroy(fixture->dns);
+  fixture->options.server_count = 0;
+  fixture->options.timeout_ms = 5000;
+  add_closed(fixture);
+  create(fixture);
+  ask_name(fixture, &closed, "d.test");
+  LOOP_UNTIL(fixture->loop, closed.calls == 51);
+  dns_destroy(fixture->dns);
+  fixture->options.server_count = 0;
+  add_impossible(fixture);
+  create(fixture);
+  ask_name(fixture, &impossible, "d.test");
+  LOOP_UNTIL(fixture->loop, impossible.calls == 301);
+}
+
+static void destroying_ends_everything_without_a_callback(void **state) {
+  struct fixture *fixture = *state;
+  struct asked asked[600];
+  memset(asked, 0, sizeof(asked));
+  struct upstream *upstream = add_upstream(fixture, true, be_silent);
+  fixture->options.max_queries = 500;
+  create(fixture);
+  for (int i = 0; i < 600; i++)
+    ask_name(fixture, &asked[i], "d.test");
+  dns_cancel(asked[1].query);   /* under way */
+  dns_cancel(asked[599].query); /* waiting */
+  LOOP_UNTIL(fixture->loop, upstream->seen_count == 500);
+  dns_destroy(fixture->dns);
+  fixture->dns = NULL;
+  loop_settle(fixture->loop);
+  assert_int_equal(fixture->done_count, 0);
+}
+
+static void destroying_forgets_what_failed_at_once(void **state) {
+  struct fixture *fixture = *state;
+  struct asked asked[3];
+  memset(asked, 0, sizeof(asked));
+  add_impossible(fixture);
+  create(fixture);
+  for (int i = 0; i < 3; i++)
+    ask_name(fixture, &asked[i], "d.test");
+  dns_destroy(fixture->dns);
+  fixture->dns = NULL;
+  loop_settle(fixture->loop);
+  assert_int_equal(fixture->done_count, 0);
+}
+
+static void destroying_ends_a_query_over_tcp(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *upstream = add_upstream(fixture, true, answer_truncated_over_udp);
+  struct asked asked = {0};
+  create(fixture);
+  ask_name(fixture, &asked, "d.test");
+  LOOP_UNTIL(fixture->loop, upstream->transport_count == 1);
+  dns_destroy(fixture->dns);
+  fixture->dns = NULL;
+  LOOP_UNTIL(fixture->loop, upstream->transports[0].io.fd == -1);
+  assert_int_equal(asked.calls, 0);
+}
+
+static void an_idle_one_keeps_its_loop_asleep(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *upstream = add_upstream(fixture, true, answer);
+  create(fixture);
+  ask(fixture);
+  loop_for(fixture->loop, 120); /* the last tick */
+  ev_io_stop(fixture->loop, &upstream->udp);
+  ev_io_stop(fixture->loop, &upstream->tcp);
+  assert_false(ev_run(fixture->loop, EVRUN_NOWAIT));
+  ev_io_start(fixture->loop, &upstream->udp);
+  ev_io_start(fixture->loop, &upstream->tcp);
+  struct asked asked = ask(fixture);
+  assert_answered(&asked, "mx.test");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, open_fixture, close_fixture)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(a_plain_answer_is_delivered),
+      TEST(a_query_is_recursive_with_one_question_and_edns),
+      TEST(the_root_and_the_longest_name_can_be_asked),
+      TEST(a_denial_is_an_answer),
+      TEST(an_answer_of_more_than_512_octets_comes_over_udp),
+      TEST(a_truncated_answer_is_asked_for_over_tcp),
+      TEST(tcp_refused_after_truncation_is_unreachable),
+      TEST(a_soft_failure_of_the_only_server_is_delivered_after_one_query),
+      TEST(silence_is_a_timeout_after_all_tries),
+      TEST(each_try_has_an_id_of_its_own),
+      TEST(formerr_to_edns_is_asked_again_without),
+      TEST(formerr_with_opt_is_asked_again_without),
+      TEST(formerr_to_everything_is_delivered_after_one_query_without_edns),
+      TEST(formerr_with_and_without_opt_ends_too),
+      TEST(many_queries_to_a_server_without_edns_are_all_answered),
+      TEST(one_that_refuses_edns_does_not_change_how_another_is_asked),
+      TEST(a_reply_that_helps_nobody_moves_the_query_to_the_next_server),
+      TEST(a_soft_failure_of_all_servers_asks_each_once),
+      TEST(garbage_from_the_only_server_is_malformed),
+      TEST(a_silent_server_is_asked_last_afterwards),
+      TEST(silence_moves_through_the_servers_in_turn),
+      TEST(a_closed_port_is_unreachable),
+      TEST(a_server_that_cannot_be_sent_to_is_unreachable),
+      TEST(a_server_that_cannot_be_reached_gives_way_to_the_next),
+      TEST(many_queries_that_fail_at_once_outlive_their_channel),
+      TEST(replies_that_do_not_fit_are_passed_over),
+      TEST(a_reply_with_a_wrong_id_or_question_is_no_answer),
+      TEST(a_reply_from_elsewhere_is_no_answer),
+      TEST(ids_and_source_ports_change),
+      TEST(no_more_than_the_bound_are_under_way_and_the_rest_keep_their_order),
+      TEST(a_full_queue_is_an_overload),
+      TEST(without_a_queue_only_the_bound_is_taken),
+      TEST(a_cancelled_query_does_not_call_back),
+      TEST(a_query_cancelled_after_it_failed_at_once_does_not_call_back),
+      TEST(a_cancelled_query_is_not_tried_again),
+      TEST(a_callback_may_cancel_another_query),
+      TEST(a_callback_may_cancel_another_query_that_failed_at_once),
+      TEST(a_callback_may_cancel_another_query_of_a_closed_port),
+      TEST(a_callback_may_ask_again),
+      TEST(a_callback_may_ask_again_after_each_kind_of_failure),
+      TEST(destroying_ends_everything_without_a_callback),
+      TEST(destroying_forgets_what_failed_at_once),
+      TEST(destroying_ends_a_query_over_tcp),
+      TEST(an_idle_one_keeps_its_loop_asleep),
+  };
+  return cmocka_run_group_tests_name("dns", tests, NULL, NULL);
+}
