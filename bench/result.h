@@ -1,8 +1,12 @@
 /*
- * result: what a run measured, for the reports.
+ * result: what a run measured, and the figures that the reports draw from it.
  *
  * A run is one target for one stretch of time. A session is all runs of one call: each target
  * --runs times, interleaved. Plain data; owned by whoever made it.
+ *
+ * Over several runs a figure is the median of the runs' own figures (one disturbed run does not move it), a
+ * count is the sum, a maximum the greatest. What is not known is NAN: no server on this machine, nothing
+ * completed, no run, division by zero. Runs where a figure is NAN are left out of its median.
  */
 #ifndef MXWAY_BENCH_RESULT_H
 #define MXWAY_BENCH_RESULT_H
@@ -53,6 +57,8 @@ struct result_target {
   char label[RESULT_LABEL_SIZE]; /* as given with -s */
   size_t run_count;
   struct result_run *runs;
+  size_t repeated_count; /* disturbed runs that were thrown away and measured again; not in runs */
+  double held_rate;      /* of --find-max: the highest that held; 0: none was searched, or none held */
 };
 
 struct result_environment {
@@ -65,34 +71,58 @@ struct result_session {
   size_t target_count, baseline; /* ratios are to targets[baseline] */
   struct result_target *targets;
   bool is_open_loop;
-  double rate; /* of the open loop, queries a second */
+  double rate;                     /* of the open loop, queries a second */
+  char find_max[RESULT_TEXT_SIZE]; /* the condition of --find-max; "" where nothing is searched */
 };
 
 /* A run without anything measured yet; NULL histograms on no memory. */
 void result_run_init(struct result_run *run);
 void result_run_fini(struct result_run *run);
 
-/* Counts one answer of a kind; beyond RESULT_KINDS_MAX kinds it counts as "other". */
+/* Counts answers of a kind; the last of RESULT_KINDS_MAX is "other", for all that have no place. */
 void result_count_kind(struct result_run *run, const char *kind, uint64_t count);
 
-/* Figures of a target over its runs. */
+/* Figures of a run, and of a target over its runs. */
 enum result_figure {
   FIGURE_RATE,       /* completed a second */
   FIGURE_SERVER_CPU, /* server CPU microseconds a lookup; NAN where unknown */
+  FIGURE_CLIENT_CPU, /* the generator's CPU microseconds a lookup */
   FIGURE_P50,        /* latency, microseconds */
   FIGURE_P99,
   FIGURE_P999,
+  FIGURE_MEAN, /* latency, microseconds */
   FIGURE_LOSS, /* share of sent that timed out or failed */
 };
 
 struct result_spread {
-  double median, least, most;
+  double median, least, most; /* all NAN where no run knows */
 };
 
+double result_run_figure(const struct result_run *run, enum result_figure figure);
 struct result_spread result_figure(const struct result_target *target, enum result_figure figure);
 
 /* The same as the ratio to the baseline's, run by run. */
 struct result_spread result_ratio(const struct result_target *target, const struct result_target *baseline,
                                   enum result_figure figure);
+
+/* A quantile (0 to 1) of latency or of service time, microseconds. */
+enum result_series { SERIES_LATENCY, SERIES_SERVICE };
+double result_run_quantile(const struct result_run *run, enum result_series series, double quantile);
+struct result_spread result_quantile(const struct result_target *target, enum result_series series,
+                                     double quantile);
+
+/* The counts of all runs of a target together. */
+struct result_totals {
+  uint64_t sent, completed, timeouts, errors, wrong, verified;
+  double length_s;                            /* of all runs */
+  uint64_t rss_before_bytes, rss_after_bytes; /* before the first run, after the last; 0: unknown */
+  double max_us;                              /* latency; NAN: nothing completed */
+  double service_max_us;                      /* the same of service time */
+  size_t disturbed, client_bound, partial;    /* runs */
+  double steal_s, wait_s;
+  size_t kind_count;
+  struct result_kind kinds[RESULT_KINDS_MAX]; /* the most frequent first */
+};
+void result_total(const struct result_target *target, struct result_totals *totals);
 
 #endif
