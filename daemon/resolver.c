@@ -19,6 +19,7 @@ struct flight {
   struct heap_node due;
   int64_t started_ms;
   bool refresh;
+  bool wants_addresses; /* somebody asked for them, whether he still waits or not */
   struct chase mx;
   const struct domain_facts *facts; /* held; NULL in the first stage */
   struct hosts_wait *waits;         /* the second stage: one an exchange */
@@ -47,6 +48,7 @@ static void join(struct flight *flight, struct question *question) {
   question->previous = flight->last;
   *(flight->last ? &flight->last->next : &flight->first) = question;
   flight->last = question;
+  flight->wants_addresses |= question->depth != DEPTH_EXCHANGES;
 }
 
 static void leave(struct question *question) {
@@ -136,12 +138,13 @@ static bool ask_hosts(struct flight *flight, int64_t now_ms) {
   return flight->pending > 0;
 }
 
-/* The domain's facts are there: some are answered, some want more. */
+/* The domain's facts are there: some are answered, some want more. What somebody wanted is looked
+ * up to its end, so that the next to ask finds it (ROUTING L1). */
 static void on_facts(struct flight *flight, const struct domain_facts *facts, int64_t now_ms) {
   flight->facts = facts;
   struct answer answer = {.facts = facts, .since_ms = flight->started_ms};
   answer_all(flight, facts->set != NULL, &answer, now_ms);
-  if (!flight->first)
+  if (!facts->set || !flight->wants_addresses)
     end_flight(flight);
   else if (!ask_hosts(flight, now_ms))
     land_with_facts(flight, now_ms);
@@ -228,11 +231,28 @@ static int64_t take_failure(struct domain_value *value, const struct flight *fli
                                         : ttl_failure_ms(&flight->resolver->options.ttl);
 }
 
-/* Whether the cache holds what a failure must not replace (ROUTING T5). */
-static bool has_good_facts(const struct flight *flight, int64_t now_ms) {
+/* What the cache holds that a failure must not replace (ROUTING T5), or NULL. */
+static const struct domain_facts *good_facts(const struct flight *flight, int64_t now_ms) {
   const struct domain_facts *facts =
       cache_peek(flight->resolver->cache, flight->name.text, flight->name.length, flight->hash);
-  return facts && facts->kind != DOMAIN_FAILED && facts->expires_at_ms > now_ms;
+  return facts && facts->kind != DOMAIN_FAILED && facts->expires_at_ms > now_ms ? facts : NULL;
+}
+
+/* A refresh has failed and good facts stay: who wanted it is told, the others go on with those. */
+static void keep_facts(struct flight *flight, const struct domain_facts *facts, enum verdict failure,
+                       int64_t now_ms) {
+  struct answer answer = {.verdict = failure};
+  for (struct question *question = flight->first, *next; question; question = next) {
+    next = question->next;
+    if (question->refresh)
+      answer_question(question, &answer, now_ms);
+  }
+  if (!flight->first) {
+    end_flight(flight);
+    return;
+  }
+  cache_hold(facts);
+  on_facts(flight, facts, now_ms);
 }
 
 static void on_mx(struct chase *chase, const struct chase_end *end, int64_t now_ms) {
@@ -242,8 +262,9 @@ static void on_mx(struct chase *chase, const struct chase_end *end, int64_t now_
   value->count = value->warnings = value->cause = 0;
   value->canonical[0] = '\0';
   enum verdict failure = failure_of(resolver, end);
-  if (failure && has_good_facts(flight, now_ms)) {
-    land_with_verdict(flight, failure, now_ms);
+  const struct domain_facts *good = failure ? good_facts(flight, now_ms) : NULL;
+  if (good) {
+    keep_facts(flight, good, failure, now_ms);
     return;
   }
   int64_t life_ms = failure ? take_failure(value, flight, failure) : take_reply(value, flight, end);
@@ -319,6 +340,15 @@ static bool answer_at_once(struct resolver *resolver, const struct question *que
   return true;
 }
 
+/* In its second stage a flight has all that a question about exchanges alone wants. */
+static bool answer_from_flight(const struct flight *flight, const struct question *question,
+                               struct answer *answer) {
+  if (!flight->facts || question->depth != DEPTH_EXCHANGES || question->refresh)
+    return false;
+  *answer = (struct answer){.facts = flight->facts, .since_ms = flight->started_ms};
+  return true;
+}
+
 bool resolver_ask(struct resolver *resolver, struct question *question, int64_t now_ms,
                   struct answer *answer) {
   const struct name *name = &question->name;
@@ -332,6 +362,8 @@ bool resolver_ask(struct resolver *resolver, struct question *question, int64_t 
     stats_add(resolver->stats, STATS_LOOKUPS_COALESCED);
   else if (!(flight = start_flight(resolver, question, now_ms)))
     return overload(resolver, answer);
+  if (answer_from_flight(flight, question, answer))
+    return true;
   if (set_deadline(resolver, question, now_ms) != 0) {
     if (is_new)
       end_flight(flight);

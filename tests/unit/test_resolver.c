@@ -1,0 +1,1409 @@
+#include "cmocka_compat.h"
+
+#include "cache.h"
+#include "fake_dns.h"
+#include "name.h"
+#include "random.h"
+#include "reply.h"
+#include "resolver.h"
+#include "route.h"
+
+enum {
+  START_MS = 1000000,
+  DEADLINE_MS = 5000,
+  FAILURE_S = 7,
+  MAX_NEGATIVE_S = 3600,
+  HOPS = 8,
+  CACHE_BYTES = 1 << 20,
+};
+
+static struct stats stats;
+
+struct trial {
+  struct dns *dns;
+  struct cache *cache;
+  struct resolver *resolver;
+  int64_t now_ms;
+  size_t answered; /* questions, of all clients */
+  bool is_asking;  /* within resolver_ask: nobody may be answered now */
+  bool is_ending;  /* within resolver_destroy: nor now */
+};
+
+/* One question and what was answered, as a client would see it. */
+struct client {
+  struct question question;
+  struct trial *trial;
+  int64_t asked_ms, answered_ms;
+  unsigned answers;
+  size_t place;      /* among all answers of the trial */
+  bool is_allocated; /* freed when answered */
+  /* the answer */
+  bool has_facts, from_memory;
+  int64_t since_ms;
+  enum verdict verdict;
+  bool transient, implicit;
+  uint32_t ttl_s, mx_ttl_s, warnings;
+  char canonical[FACTS_NAME_SIZE];
+  unsigned count;
+  struct {
+    char host[FACTS_NAME_SIZE];
+    enum status status;
+    unsigned address_count;
+  } exchanges[4];
+};
+
+static void record_route(struct client *client, const struct answer *answer, int64_t now_ms) {
+  static struct random random = {.state = 5};
+  static const struct route_policy policy;
+  static uint8_t bytes[REPLY_BYTES_MAX];
+  struct route route;
+  size_t length;
+  route_build(answer->facts, client->question.depth, &policy, answer->since_ms, now_ms, &random, &route);
+  assert_in_range(reply_build_route(bytes, 1, SOURCE_DNS, &route), 1, REPLY_BYTES_MAX);
+  const char *canonical = domain_canonical(answer->facts, &length);
+  memcpy(client->canonical, canonical, length);
+  client->canonical[length] = '\0';
+  client->verdict = route.verdict;
+  client->transient = route.transient;
+  client->implicit = route.implicit;
+  client->ttl_s = route.ttl_s;
+  client->mx_ttl_s = route.mx_ttl_s;
+  client->warnings = route.warnings;
+  client->count = route.count;
+  for (unsigned i = 0; i < route.count && i < 4; i++) {
+    snprintf(client->exchanges[i].host, FACTS_NAME_SIZE, "%s", route.exchanges[i].exchange->host->name);
+    client->exchanges[i].status = route.exchanges[i].status;
+    client->exchanges[i].address_count = route.exchanges[i].address_count;
+  }
+}
+
+static void record(struct client *client, const struct answer *answer, int64_t now_ms) {
+  client->answers++;
+  client->answered_ms = now_ms;
+  client->place = client->trial->answered;
+  client->has_facts = answer->facts != NULL;
+  client->from_memory = answer->from_memory;
+  client->since_ms = answer->since_ms;
+  client->verdict = answer->verdict;
+  if (answer->facts)
+    record_route(client, answer, now_ms);
+  client->trial->answered++;
+}
+
+static void on_answer(void *context, struct question *question, const struct answer *answer, int64_t now_ms) {
+  struct trial *trial = context;
+  struct client *client = (struct client *)question;
+  assert_ptr_equal(trial, client->trial);
+  assert_false(trial->is_asking);
+  assert_false(trial->is_ending);
+  assert_int_equal(client->answers, 0);
+  record(client, answer, now_ms);
+  uint32_t timeout_ms = question->timeout_ms;
+  if (timeout_ms == 0 || timeout_ms > DEADLINE_MS)
+    timeout_ms = DEADLINE_MS;
+  assert_true(now_ms <= client->asked_ms + timeout_ms);
+  if (client->is_allocated)
+    free(client);
+}
+
+static void open_with(struct trial *trial, const struct resolver_options *options, size_t cache_bytes) {
+  memset(trial, 0, sizeof(*trial));
+  trial->now_ms = START_MS;
+  trial->dns = fake_dns_create();
+  trial->cache = cache_create(cache_bytes, &stats);
+  assert_non_null(trial->cache);
+  trial->resolver = resolver_create(trial->cache, trial->dns, options, &stats, on_answer, trial);
+  assert_non_null(trial->resolver);
+}
+
+static const struct resolver_options usual = {
+    .ttl = {.min_s = 0, .max_s = 86400, .max_negative_s = MAX_NEGATIVE_S, .failure_s = FAILURE_S},
+    .lookup_deadline_ms = DEADLINE_MS,
+    .max_cname_hops = HOPS,
+};
+
+static void close_it(struct trial *trial) {
+  trial->is_ending = true;
+  resolver_destroy(trial->resolver);
+  assert_int_equal(trial->dns->open_count, 0); /* every query is taken back */
+  cache_destroy(trial->cache);
+  dns_destroy(trial->dns);
+}
+
+static int open_trial(void **state) {
+  struct trial *trial = malloc(sizeof(*trial));
+  assert_non_null(trial);
+  open_with(trial, &usual, CACHE_BYTES);
+  *state = trial;
+  return 0;
+}
+
+static int close_trial(void **state) {
+  close_it(*state);
+  free(*state);
+  return 0;
+}
+
+/* ---- what a test does ---- */
+
+static void prepare(struct trial *trial, struct client *client, const char *domain, enum depth depth) {
+  static const struct name_policy policy;
+  memset(client, 0, sizeof(*client));
+  client->trial = trial;
+  client->question.depth = depth;
+  assert_int_equal(name_parse((const uint8_t *)domain, strlen(domain), &policy, &client->question.name),
+                   NAME_OK);
+  client->question.hash = name_hash(client->question.name.text, client->question.name.length);
+  client->question.due.place = 0x5a5a; /* the resolver's to set */
+}
+
+/* Asks what is prepared; true where it was answered at once. */
+static bool submit(struct client *client) {
+  struct trial *trial = client->trial;
+  struct answer answer;
+  client->asked_ms = trial->now_ms;
+  trial->is_asking = true;
+  bool is_answered = resolver_ask(trial->resolver, &client->question, trial->now_ms, &answer);
+  trial->is_asking = false;
+  if (is_answered)
+    record(client, &answer, trial->now_ms);
+  return is_answered;
+}
+
+/* Asks, and it is pending. */
+static void ask(struct trial *trial, struct client *client, const char *domain, enum depth depth) {
+  prepare(trial, client, domain, depth);
+  assert_false(submit(client));
+  assert_int_equal(client->answers, 0);
+}
+
+/* Asks, and it is answered at once. */
+static void ask_known(struct trial *trial, struct client *client, const char *domain, enum depth depth) {
+  size_t asked_count = trial->dns->asked_count;
+  prepare(trial, client, domain, depth);
+  assert_true(submit(client));
+  assert_int_equal(trial->dns->asked_count, asked_count);
+}
+
+static void deliver(struct trial *trial, const char *name, uint16_t qtype, struct dnsmsg message) {
+  fake_dns_deliver(trial->dns, name, qtype, &message, trial->now_ms);
+}
+
+/* Both address queries of a host: one address of each family. */
+static void deliver_host(struct trial *trial, const char *host, uint32_t ttl_s) {
+  deliver(trial, host, DNSMSG_AAAA, fake_aaaa(ttl_s, 1, 1));
+  deliver(trial, host, DNSMSG_A, fake_a(ttl_s, 1, 1));
+}
+
+static void run_at(struct trial *trial, int64_t now_ms) {
+  trial->now_ms = now_ms;
+  resolver_run(trial->resolver, now_ms);
+}
+
+static struct dnsmsg two_mx(uint32_t ttl_s) {
+  struct dnsmsg message = fake_mx(ttl_s, 10, "a.test");
+  fake_add_mx(&message, 20, "b.test");
+  return message;
+}
+
+static uint64_t counted(enum stats_counter counter) { return atomic_load(&stats.counters[counter]); }
+
+/* ---- cold and cached ---- */
+
+static void exchanges_are_one_query_and_then_none(void **state) {
+  struct trial *trial = *state;
+  struct client client;
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+  assert_int_equal(trial->dns->asked_count, 1);
+  trial->now_ms += 20;
+  deliver(trial, "d.test", DNSMSG_MX, two_mx(300));
+  assert_int_equal(client.answers, 1);
+  assert_int_equal(client.verdict, VERDICT_ROUTE);
+  assert_false(client.from_memory);
+  assert_int_equal(client.ttl_s, 300);
+  assert_int_equal(client.answered_ms, START_MS + 20);
+  assert_int_equal(client.since_ms, START_MS);
+  assert_int_equal(client.count, 2);
+  assert_string_equal(client.exchanges[0].host, "a.test");
+  assert_int_equal(client.exchanges[0].status, STATUS_NOT_RESOLVED);
+  assert_int_equal(trial->dns->open_count, 0);
+  trial->now_ms += 299999;
+  ask_known(trial, &client, "d.test", DEPTH_EXCHANGES);
+  assert_true(client.from_memory);
+  assert_int_equal(client.verdict, VERDICT_ROUTE);
+  assert_int_equal(client.since_ms, trial->now_ms);
+  trial->now_ms += 1;
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+  assert_int_equal(trial->dns->asked_count, 2);
+}
+
+static void addresses_are_asked_for_in_parallel_and_then_known(void **state) {
+  struct trial *trial = *state;
+  struct client client;
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  assert_int_equal(trial->dns->asked_count, 1);
+  deliver(trial, "d.test", DNSMSG_MX, two_mx(300));
+  assert_int_equal(client.answers, 0);
+  assert_int_equal(trial->dns->open_count, 4);
+  deliver_host(trial, "b.test", 200);
+  assert_int_equal(client.answers, 0);
+  deliver_host(trial, "a.test", 100);
+  assert_int_equal(client.answers, 1);
+  assert_int_equal(client.verdict, VERDICT_ROUTE);
+  assert_int_equal(client.ttl_s, 100);
+  assert_int_equal(client.mx_ttl_s, 300);
+  assert_int_equal(client.exchanges[0].address_count, 2);
+  assert_int_equal(client.exchanges[1].status, STATUS_OK);
+  assert_false(client.from_memory);
+  ask_known(trial, &client, "d.test", DEPTH_ADDRESSES);
+  assert_true(client.from_memory);
+  assert_int_equal(client.ttl_s, 100);
+  ask_known(trial, &client, "d.test", DEPTH_EXCHANGES);
+  assert_int_equal(client.ttl_s, 300);
+}
+
+static void addresses_are_asked_for_where_only_the_exchanges_are_known(void **state) {
+  struct trial *trial = *state;
+  struct client client;
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+  deliver(trial, "d.test", DNSMSG_MX, two_mx(300));
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  assert_int_equal(trial->dns->of_type[DNSMSG_MX], 1);
+  assert_int_equal(trial->dns->open_count, 4);
+  deliver_host(trial, "a.test", 100);
+  deliver_host(trial, "b.test", 200);
+  assert_int_equal(client.verdict, VERDICT_ROUTE);
+}
+
+static void only_the_host_that_has_expired_is_asked_for(void **state) {
+  struct trial *trial = *state;
+  struct client client;
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  deliver(trial, "d.test", DNSMSG_MX, two_mx(300));
+  deliver_host(trial, "a.test", 100);
+  deliver_host(trial, "b.test", 200);
+  trial->now_ms += 150000;
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  assert_int_equal(trial->dns->open_count, 2);
+  assert_true(fake_dns_is_asked(trial->dns, "a.test", DNSMSG_A));
+  deliver_host(trial, "a.test", 100);
+  assert_int_equal(client.answers, 1);
+  assert_int_equal(client.exchanges[0].status, STATUS_OK);
+  assert_int_equal(client.exchanges[1].status, STATUS_OK);
+}
+
+static void domains_that_share_an_exchange_ask_for_it_once(void **state) {
+  struct trial *trial = *state;
+  struct client first, second;
+  ask(trial, &first, "d.test", DEPTH_ADDRESSES);
+  ask(trial, &second, "e.test", DEPTH_ADDRESSES);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  deliver(trial, "e.test", DNSMSG_MX, two_mx(300));
+  assert_int_equal(trial->dns->open_count, 4);
+  deliver_host(trial, "a.test", 100);
+  assert_int_equal(first.answers, 1);
+  assert_int_equal(second.answers, 0);
+  deliver_host(trial, "b.test", 100);
+  assert_int_equal(second.answers, 1);
+}
+
+static void names_with_one_hash_are_still_two_domains(void **state) {
+  struct trial *trial = *state;
+  struct client first, second;
+  prepare(trial, &first, "d.test", DEPTH_EXCHANGES);
+  prepare(trial, &second, "e.test", DEPTH_EXCHANGES);
+  second.question.hash = first.question.hash;
+  assert_false(submit(&first));
+  assert_false(submit(&second));
+  assert_int_equal(trial->dns->asked_count, 2);
+  deliver(trial, "e.test", DNSMSG_MX, fake_mx(300, 10, "b.test"));
+  assert_int_equal(first.answers, 0);
+  assert_string_equal(second.exchanges[0].host, "b.test");
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  assert_string_equal(first.exchanges[0].host, "a.test");
+}
+
+/* ---- many questions, one flight ---- */
+
+static void ten_thousand_questions_are_one_query_of_each_type(void **state) {
+  struct trial *trial = *state;
+  enum { COUNT = 10000 };
+  struct client *clients = calloc(COUNT, sizeof(clients[0]));
+  uint64_t coalesced = counted(STATS_LOOKUPS_COALESCED);
+  assert_non_null(clients);
+  for (unsigned i = 0; i < COUNT; i++)
+    ask(trial, &clients[i], i % 3 ? "d.test" : "D.TEST.", i % 2 ? DEPTH_ADDRESSES : DEPTH_EXCHANGES);
+  assert_int_equal(trial->dns->asked_count, 1);
+  assert_int_equal(counted(STATS_LOOKUPS_COALESCED), coalesced + COUNT - 1);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  /* Those for whom the exchanges are enough do not wait for the addresses. */
+  assert_int_equal(trial->answered, COUNT / 2);
+  deliver_host(trial, "a.test", 100);
+  assert_int_equal(trial->answered, COUNT);
+  for (unsigned i = 0; i < COUNT; i++) {
+    assert_int_equal(clients[i].answers, 1);
+    assert_int_equal(clients[i].verdict, VERDICT_ROUTE);
+    assert_int_equal(clients[i].exchanges[0].address_count, i % 2 ? 2 : 0);
+  }
+  assert_int_equal(trial->dns->of_type[DNSMSG_MX], 1);
+  assert_int_equal(trial->dns->of_type[DNSMSG_A], 1);
+  assert_int_equal(trial->dns->of_type[DNSMSG_AAAA], 1);
+  free(clients);
+}
+
+static void questions_are_answered_in_the_order_they_came(void **state) {
+  struct trial *trial = *state;
+  struct client clients[3];
+  for (unsigned i = 0; i < 3; i++)
+    ask(trial, &clients[i], "d.test", DEPTH_EXCHANGES);
+  deliver(trial, "d.test", DNSMSG_MX, two_mx(300));
+  for (unsigned i = 0; i < 3; i++)
+    assert_int_equal(clients[i].place, i);
+}
+
+static void a_question_about_exchanges_does_not_wait_for_addresses_it_came_late_for(void **state) {
+  struct trial *trial = *state;
+  struct client first, late;
+  ask(trial, &first, "d.test", DEPTH_ADDRESSES);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(0, 10, "a.test"));
+  trial->now_ms += 10; /* the MX facts have expired, the flight still asks for addresses */
+  prepare(trial, &late, "d.test", DEPTH_EXCHANGES);
+  assert_true(submit(&late));
+  assert_int_equal(late.verdict, VERDICT_ROUTE);
+  assert_false(late.from_memory);
+  assert_int_equal(trial->dns->of_type[DNSMSG_MX], 1);
+  deliver_host(trial, "a.test", 100);
+  assert_int_equal(first.answers, 1);
+}
+
+static void a_question_about_addresses_joins_in_the_second_stage(void **state) {
+  struct trial *trial = *state;
+  struct client first, late;
+  ask(trial, &first, "d.test", DEPTH_ADDRESSES);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(0, 10, "a.test"));
+  ask(trial, &late, "d.test", DEPTH_ADDRESSES);
+  assert_int_equal(trial->dns->of_type[DNSMSG_MX], 1);
+  deliver_host(trial, "a.test", 0);
+  assert_int_equal(first.answers, 1);
+  assert_int_equal(late.answers, 1);
+  assert_int_equal(late.exchanges[0].address_count, 2);
+}
+
+static void a_ttl_of_0_is_for_all_who_wait_and_nobody_after(void **state) {
+  struct trial *trial = *state;
+  enum { COUNT = 100 };
+  struct client clients[COUNT], next;
+  for (enum depth depth = DEPTH_EXCHANGES; depth <= DEPTH_ADDRESSES; depth++) {
+    size_t asked_count = trial->dns->of_type[DNSMSG_MX];
+    for (unsigned i = 0; i < COUNT; i++) {
+      ask(trial, &clients[i], "d.test", depth);
+      trial->now_ms += 1;
+    }
+    deliver(trial, "d.test", DNSMSG_MX, fake_mx(0, 10, "a.test"));
+    trial->now_ms += 30;
+    if (depth == DEPTH_ADDRESSES) {
+      deliver(trial, "a.test", DNSMSG_A, fake_a(0, 1, 1));
+      trial->now_ms += 30; /* one family is as old as this when the other comes */
+      deliver(trial, "a.test", DNSMSG_AAAA, fake_aaaa(0, 1, 1));
+    }
+    for (unsigned i = 0; i < COUNT; i++) {
+      assert_int_equal(clients[i].answers, 1);
+      assert_int_equal(clients[i].verdict, VERDICT_ROUTE);
+      assert_int_equal(clients[i].ttl_s, 0);
+      assert_int_equal(clients[i].exchanges[0].address_count, depth == DEPTH_ADDRESSES ? 2 : 0);
+    }
+    assert_int_equal(trial->dns->of_type[DNSMSG_MX], asked_count + 1);
+    ask(trial, &next, "d.test", depth);
+    assert_int_equal(trial->dns->of_type[DNSMSG_MX], asked_count + 2);
+    deliver(trial, "d.test", DNSMSG_MX, fake_mx(0, 10, "a.test"));
+    if (depth == DEPTH_ADDRESSES)
+      deliver_host(trial, "a.test", 0);
+    assert_int_equal(next.answers, 1);
+  }
+}
+
+/* ---- what the reply says ---- */
+
+static void answers_without_exchanges_ask_for_no_addresses(void **state) {
+  struct trial *trial = *state;
+  struct dnsmsg null_mx = fake_mx(300, 0, ""), unusable = fake_mx(300, 10, "");
+  unusable.mx[0].usable = false;
+  struct {
+    struct dnsmsg message;
+    enum verdict verdict;
+    uint32_t ttl_s;
+  } rows[] = {
+      {fake_denial(DNSMSG_NXDOMAIN, 300), VERDICT_NO_SUCH_DOMAIN, 300},
+      {fake_denial(DNSMSG_NXDOMAIN, 86400), VERDICT_NO_SUCH_DOMAIN, MAX_NEGATIVE_S},
+      {fake_reply(DNSMSG_NXDOMAIN), VERDICT_NO_SUCH_DOMAIN, 5},
+      {null_mx, VERDICT_NULL_MX, 300},
+      {unusable, VERDICT_MX_ALL_INVALID, 300},
+  };
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    struct client client;
+    char name[16];
+    snprintf(name, sizeof(name), "d%zu.test", i);
+    ask(trial, &client, name, DEPTH_ADDRESSES);
+    deliver(trial, name, DNSMSG_MX, rows[i].message);
+    assert_int_equal(client.answers, 1);
+    assert_int_equal(client.verdict, rows[i].verdict);
+    assert_int_equal(client.ttl_s, rows[i].ttl_s);
+    assert_int_equal(client.count, 0);
+    assert_int_equal(trial->dns->open_count, 0);
+    ask_known(trial, &client, name, DEPTH_ADDRESSES);
+    assert_int_equal(client.verdict, rows[i].verdict);
+    trial->now_ms += (int64_t)rows[i].ttl_s * 1000;
+    ask(trial, &client, name, DEPTH_ADDRESSES);
+    deliver(trial, name, DNSMSG_MX, rows[i].message);
+  }
+}
+
+static void odd_records_are_dropped_with_a_warning(void **state) {
+  struct trial *trial = *state;
+  struct client client;
+  struct dnsmsg message = fake_mx(300, 10, "a.test");
+  fake_add_mx(&message, 5, "");
+  fake_add_mx(&message, 7, "a.test");
+  fake_add_mx(&message, 1, "");
+  message.mx[3].usable = false;
+  message.cut = true;
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+  deliver(trial, "d.test", DNSMSG_MX, message);
+  assert_int_equal(client.verdict, VERDICT_ROUTE);
+  assert_int_equal(client.count, 1);
+  assert_int_equal(client.warnings, WARNING_UNUSABLE_NAME | WARNING_NULL_MX_MIXED |
+                                        WARNING_DUPLICATE_EXCHANGE | WARNING_TOO_MANY_MX);
+  /* Nothing of it is left for the next domain. */
+  ask(trial, &client, "e.test", DEPTH_EXCHANGES);
+  deliver(trial, "e.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  assert_int_equal(client.warnings, 0);
+}
+
+static void a_hundred_exchanges_are_taken(void **state) {
+  struct trial *trial = *state;
+  struct client client;
+  struct dnsmsg message = fake_reply(DNSMSG_ANSWER);
+  message.ttl_s = 300;
+  for (unsigned i = 0; i < DNSMSG_MX_MAX; i++) {
+    char host[16];
+    snprintf(host, sizeof(host), "h%u.test", i);
+    fake_add_mx(&message, i, host);
+  }
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  deliver(trial, "d.test", DNSMSG_MX, message);
+  assert_int_equal(trial->dns->open_count, 200);
+  while (trial->dns->first) {
+    struct dnsmsg address = trial->dns->first->qtype == DNSMSG_A ? fake_a(60, 1, 1) : fake_aaaa(60, 1, 1);
+    fake_dns_end(trial->dns->first, DNS_REPLIED, &address, trial->now_ms);
+  }
+  assert_int_equal(client.answers, 1);
+  assert_int_equal(client.count, ROUTE_EXCHANGES_MAX);
+}
+
+static void an_exchange_that_is_an_address_needs_no_more_queries(void **state) {
+  struct trial *trial = *state;
+  struct client client;
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "192.0.2.7"));
+  assert_int_equal(trial->dns->asked_count, 1);
+  assert_int_equal(client.answers, 1);
+  assert_int_equal(client.verdict, VERDICT_ROUTE);
+  assert_int_equal(client.exchanges[0].address_count, 1);
+  assert_int_equal(client.warnings, WARNING_MX_IS_ADDRESS);
+  assert_int_equal(client.ttl_s, 300);
+}
+
+static void a_domain_without_mx_is_its_own_exchange(void **state) {
+  struct trial *trial = *state;
+  struct client client;
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  deliver(trial, "d.test", DNSMSG_MX, fake_denial(DNSMSG_NODATA, 900));
+  deliver(trial, "d.test", DNSMSG_A, fake_a(300, 1, 1));
+  deliver(trial, "d.test", DNSMSG_AAAA, fake_denial(DNSMSG_NODATA, 900));
+  assert_int_equal(client.verdict, VERDICT_ROUTE);
+  assert_true(client.implicit);
+  assert_int_equal(client.ttl_s, 300);
+  assert_int_equal(client.mx_ttl_s, 900); /* the implicit fact lives as long as the denial */
+  assert_string_equal(client.exchanges[0].host, "d.test");
+  trial->now_ms += 300000;
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  assert_int_equal(trial->dns->of_type[DNSMSG_MX], 1);
+  deliver(trial, "d.test", DNSMSG_A, fake_a(1200, 1, 1));
+  assert_int_equal(client.answers, 1);
+  assert_int_equal(client.ttl_s, 600);
+  trial->now_ms += 600000;
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  assert_int_equal(trial->dns->of_type[DNSMSG_MX], 2);
+}
+
+static void depth_exchanges_does_not_check_an_implicit_exchange(void **state) {
+  struct trial *trial = *state;
+  struct client client;
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+  deliver(trial, "d.test", DNSMSG_MX, fake_denial(DNSMSG_NODATA, 900));
+  assert_int_equal(client.verdict, VERDICT_ROUTE);
+  assert_true(client.implicit);
+  assert_int_equal(trial->dns->asked_count, 1);
+}
+
+static void no_mx_and_no_address_is_permanent_only_where_both_are_denied(void **state) {
+  struct trial *trial = *state;
+  for (int soft = 0; soft < 2; soft++) {
+    struct client client;
+    const char *name = soft ? "soft.test" : "hard.test";
+    ask(trial, &client, name, DEPTH_ADDRESSES);
+    deliver(trial, name, DNSMSG_MX, fake_denial(DNSMSG_NODATA, 900));
+    deliver(trial, name, DNSMSG_A, soft ? fake_reply(DNSMSG_SERVFAIL) : fake_denial(DNSMSG_NODATA, 60));
+    deliver(trial, name, DNSMSG_AAAA, fake_denial(DNSMSG_NODATA, 60));
+    assert_int_equal(client.verdict, VERDICT_NO_MAIL_HOST);
+    assert_int_equal(client.transient, soft);
+    assert_int_equal(client.ttl_s, soft ? FAILURE_S : 60);
+  }
+}
+
+static void a_denial_without_soa_lives_5_seconds(void **state) {
+  struct trial *trial = *state;
+  struct client client;
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+  deliver(trial, "d.test", DNSMSG_MX, fake_reply(DNSMSG_NODATA));
+  assert_int_equal(client.ttl_s, 5);
+}
+
+static void a_domain_that_is_an_alias_is_answered_with_its_end(void **state) {
+  struct trial *trial = *state;
+  struct client client;
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+  deliver(trial, "d.test", DNSMSG_MX, fake_alias(DNSMSG_FOLLOW, 1, 60, "e.test"));
+  deliver(trial, "e.test", DNSMSG_MX, fake_alias(DNSMSG_FOLLOW, 1, 900, "f.test"));
+  deliver(trial, "f.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  assert_int_equal(client.verdict, VERDICT_ROUTE);
+  assert_string_equal(client.canonical, "f.test");
+  assert_string_equal(client.exchanges[0].host, "a.test");
+  assert_int_equal(client.ttl_s, 60);
+  ask_known(trial, &client, "d.test", DEPTH_EXCHANGES);
+  assert_string_equal(client.canonical, "f.test");
+  ask(trial, &client, "f.test", DEPTH_EXCHANGES); /* learned for d.test only */
+}
+
+static void an_implicit_exchange_is_the_end_of_the_alias_chain(void **state) {
+  struct trial *trial = *state;
+  struct client client;
+  struct dnsmsg denial = fake_denial(DNSMSG_NODATA, 900);
+  denial.hops = 1;
+  denial.ttl_s = 120;
+  snprintf(denial.canonical, sizeof(denial.canonical), "e.test");
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  deliver(trial, "d.test", DNSMSG_MX, denial);
+  deliver_host(trial, "e.test", 300);
+  assert_int_equal(client.verdict, VERDICT_ROUTE);
+  assert_true(client.implicit);
+  assert_string_equal(client.canonical, "e.test");
+  assert_string_equal(client.exchanges[0].host, "e.test");
+  assert_int_equal(client.mx_ttl_s, 120); /* the alias ends before the denial */
+  assert_int_equal(client.warnings, 0);
+}
+
+static void an_alias_of_nothing_is_no_such_domain(void **state) {
+  struct trial *trial = *state;
+  struct client client;
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  deliver(trial, "d.test", DNSMSG_MX, fake_alias(DNSMSG_FOLLOW, 1, 60, "e.test"));
+  deliver(trial, "e.test", DNSMSG_MX, fake_denial(DNSMSG_NXDOMAIN, 900));
+  assert_int_equal(client.verdict, VERDICT_NO_SUCH_DOMAIN);
+  assert_string_equal(client.canonical, "e.test");
+  assert_int_equal(client.ttl_s, 60);
+}
+
+static void eight_aliases_are_followed_and_nine_are_a_loop(void **state) {
+  struct trial *trial = *state;
+  for (unsigned hops = HOPS; hops <= HOPS + 1; hops++) {
+    struct client client;
+    struct dnsmsg message = fake_mx(300, 10, "a.test");
+    char name[16];
+    message.hops = (uint8_t)hops;
+    snprintf(message.canonical, sizeof(message.canonical), "end.test");
+    snprintf(name, sizeof(name), "d%u.test", hops);
+    ask(trial, &client, name, DEPTH_EXCHANGES);
+    deliver(trial, name, DNSMSG_MX, message);
+    assert_int_equal(client.verdict, hops > HOPS ? VERDICT_CNAME_LOOP : VERDICT_ROUTE);
+    assert_string_equal(client.canonical, hops > HOPS ? name : "end.test");
+  }
+}
+
+/* ---- failures ---- */
+
+static void every_failure_has_its_verdict_and_is_remembered_for_a_while(void **state) {
+  struct trial *trial = *state;
+  static const struct {
+    enum dns_result result;
+    enum dnsmsg_outcome outcome;
+    enum verdict verdict;
+    uint32_t ttl_s;
+  } rows[] = {
+      {DNS_REPLIED, DNSMSG_SERVFAIL, VERDICT_DNS_SERVFAIL, FAILURE_S},
+      {DNS_REPLIED, DNSMSG_OTHER_RCODE, VERDICT_DNS_SERVFAIL, FAILURE_S},
+      {DNS_REPLIED, DNSMSG_REFUSED, VERDICT_DNS_REFUSED, FAILURE_S},
+      {DNS_REPLIED, DNSMSG_NOTIMP, VERDICT_DNS_REFUSED, FAILURE_S},
+      {DNS_REPLIED, DNSMSG_FORMERR, VERDICT_DNS_MALFORMED, FAILURE_S},
+      {DNS_REPLIED, DNSMSG_MALFORMED, VERDICT_DNS_MALFORMED, FAILURE_S},
+      {DNS_REPLIED, DNSMSG_LOOP, VERDICT_CNAME_LOOP, FAILURE_S},
+      {DNS_TIMED_OUT, 0, VERDICT_DNS_TIMEOUT, FAILURE_S},
+      {DNS_UNREACHABLE, 0, VERDICT_DNS_NETWORK, 1},
+  };
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    struct client client;
+    char name[16];
+    snprintf(name, sizeof(name), "d%zu.test", i);
+    ask(trial, &client, name, DEPTH_ADDRESSES);
+    if (rows[i].result == DNS_REPLIED)
+      deliver(trial, name, DNSMSG_MX, fake_reply(rows[i].outcome));
+    else
+      fake_dns_fail(trial->dns, name, DNSMSG_MX, rows[i].result, trial->now_ms);
+    assert_int_equal(client.answers, 1);
+    assert_int_equal(client.verdict, rows[i].verdict);
+    assert_int_equal(client.ttl_s, rows[i].ttl_s);
+    assert_int_equal(client.count, 0); /* never an implicit MX */
+    assert_int_equal(trial->dns->open_count, 0);
+    trial->now_ms += (int64_t)rows[i].ttl_s * 1000 - 1;
+    ask_known(trial, &client, name, DEPTH_ADDRESSES);
+    assert_int_equal(client.verdict, rows[i].verdict);
+    trial->now_ms += 1;
+    ask(trial, &client, name, DEPTH_ADDRESSES);
+    deliver(trial, name, DNSMSG_MX, fake_denial(DNSMSG_NXDOMAIN, 60));
+    assert_int_equal(client.verdict, VERDICT_NO_SUCH_DOMAIN);
+  }
+}
+
+static void notimp_is_a_domain_without_mx_where_that_is_wanted(void **state) {
+  (void)state;
+  struct trial trial;
+  struct client client;
+  struct resolver_options options = usual;
+  options.notimp_as_nodata = true;
+  open_with(&trial, &options, CACHE_BYTES);
+  ask(&trial, &client, "d.test", DEPTH_ADDRESSES);
+  deliver(&trial, "d.test", DNSMSG_MX, fake_reply(DNSMSG_NOTIMP));
+  deliver(&trial, "d.test", DNSMSG_AAAA, fake_reply(DNSMSG_NOTIMP));
+  deliver(&trial, "d.test", DNSMSG_A, fake_a(300, 1, 1));
+  assert_int_equal(client.verdict, VERDICT_ROUTE);
+  assert_true(client.implicit);
+  assert_int_equal(client.mx_ttl_s, 5);
+  close_it(&trial);
+}
+
+static void refresh_asks_for_all_although_it_is_known(void **state) {
+  struct trial *trial = *state;
+  struct client client;
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  deliver_host(trial, "a.test", 300);
+  prepare(trial, &client, "d.test", DEPTH_ADDRESSES);
+  client.question.refresh = true;
+  assert_false(submit(&client));
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(200, 10, "a.test"));
+  assert_int_equal(trial->dns->open_count, 2);
+  deliver_host(trial, "a.test", 200);
+  assert_int_equal(client.answers, 1);
+  assert_int_equal(client.ttl_s, 200);
+  assert_false(client.from_memory);
+  ask_known(trial, &client, "d.test", DEPTH_ADDRESSES);
+  assert_int_equal(client.ttl_s, 200);
+}
+
+static void a_refresh_that_fails_says_so_and_leaves_good_facts(void **state) {
+  struct trial *trial = *state;
+  struct client client;
+  struct dnsmsg good[] = {fake_mx(300, 10, "a.test"), fake_denial(DNSMSG_NXDOMAIN, 300)};
+  for (size_t i = 0; i < 2; i++) {
+    const char *name = i ? "e.test" : "d.test";
+    ask(trial, &client, name, DEPTH_EXCHANGES);
+    deliver(trial, name, DNSMSG_MX, good[i]);
+    enum verdict verdict = client.verdict;
+    prepare(trial, &client, name, DEPTH_EXCHANGES);
+    client.question.refresh = true;
+    assert_false(submit(&client));
+    deliver(trial, name, DNSMSG_MX, fake_reply(DNSMSG_SERVFAIL));
+    assert_int_equal(client.answers, 1);
+    assert_int_equal(client.verdict, VERDICT_DNS_SERVFAIL);
+    ask_known(trial, &client, name, DEPTH_EXCHANGES);
+    assert_int_equal(client.verdict, verdict);
+    assert_int_equal(client.ttl_s, 300);
+  }
+}
+
+static void a_refresh_that_fails_is_no_failure_for_who_did_not_want_one(void **state) {
+  struct trial *trial = *state;
+  struct client client, refreshing, ordinary;
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  prepare(trial, &refreshing, "d.test", DEPTH_ADDRESSES);
+  refreshing.question.refresh = true;
+  assert_false(submit(&refreshing));
+  ask(trial, &ordinary, "d.test", DEPTH_ADDRESSES); /* the addresses are not known */
+  deliver(trial, "d.test", DNSMSG_MX, fake_reply(DNSMSG_SERVFAIL));
+  assert_int_equal(refreshing.answers, 1);
+  assert_int_equal(refreshing.verdict, VERDICT_DNS_SERVFAIL);
+  assert_int_equal(ordinary.answers, 0);
+  deliver_host(trial, "a.test", 300);
+  assert_int_equal(ordinary.answers, 1);
+  assert_int_equal(ordinary.verdict, VERDICT_ROUTE);
+  assert_int_equal(trial->dns->of_type[DNSMSG_MX], 2);
+}
+
+static void a_failure_replaces_facts_that_expire_while_they_are_refreshed(void **state) {
+  struct trial *trial = *state;
+  struct client client;
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(1, 10, "a.test"));
+  prepare(trial, &client, "d.test", DEPTH_EXCHANGES);
+  client.question.refresh = true;
+  assert_false(submit(&client));
+  trial->now_ms += 1000;
+  deliver(trial, "d.test", DNSMSG_MX, fake_reply(DNSMSG_SERVFAIL));
+  ask_known(trial, &client, "d.test", DEPTH_EXCHANGES);
+  assert_int_equal(client.verdict, VERDICT_DNS_SERVFAIL);
+}
+
+static void a_failure_may_replace_a_failure(void **state) {
+  struct trial *trial = *state;
+  struct client client;
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+  deliver(trial, "d.test", DNSMSG_MX, fake_reply(DNSMSG_SERVFAIL));
+  prepare(trial, &client, "d.test", DEPTH_EXCHANGES);
+  client.question.refresh = true;
+  assert_false(submit(&client));
+  deliver(trial, "d.test", DNSMSG_MX, fake_reply(DNSMSG_REFUSED));
+  ask_known(trial, &client, "d.test", DEPTH_EXCHANGES);
+  assert_int_equal(client.verdict, VERDICT_DNS_REFUSED);
+}
+
+static void a_denial_replaces_good_facts(void **state) {
+  struct trial *trial = *state;
+  struct client client;
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  prepare(trial, &client, "d.test", DEPTH_EXCHANGES);
+  client.question.refresh = true;
+  assert_false(submit(&client));
+  deliver(trial, "d.test", DNSMSG_MX, fake_denial(DNSMSG_NXDOMAIN, 60));
+  ask_known(trial, &client, "d.test", DEPTH_EXCHANGES);
+  assert_int_equal(client.verdict, VERDICT_NO_SUCH_DOMAIN);
+}
+
+static void cache_only_asks_nobody(void **state) {
+  struct trial *trial = *state;
+  struct client client;
+  for (int step = 0; step < 3; step++) {
+    for (enum depth depth = DEPTH_EXCHANGES; depth <= DEPTH_ADDRESSES; depth++) {
+      size_t asked_count = trial->dns->asked_count;
+      prepare(trial, &client, "d.test", depth);
+      client.question.cache_only = true;
+      assert_true(submit(&client));
+      bool is_known = step == 2 || (step == 1 && depth == DEPTH_EXCHANGES);
+      assert_int_equal(client.verdict, is_known ? VERDICT_ROUTE : VERDICT_NOT_CACHED);
+      assert_int_equal(client.has_facts, is_known);
+      assert_int_equal(trial->dns->asked_count, asked_count);
+    }
+    if (step == 2)
+      break;
+    ask(trial, &client, "d.test", step == 0 ? DEPTH_EXCHANGES : DEPTH_ADDRESSES);
+    if (step == 0)
+      deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+    else
+      deliver_host(trial, "a.test", 300);
+  }
+}
+
+static void cache_only_joins_no_flight(void **state) {
+  struct trial *trial = *state;
+  struct client first, second;
+  ask(trial, &first, "d.test", DEPTH_EXCHANGES);
+  prepare(trial, &second, "d.test", DEPTH_EXCHANGES);
+  second.question.cache_only = true;
+  assert_true(submit(&second));
+  assert_int_equal(second.verdict, VERDICT_NOT_CACHED);
+}
+
+/* ---- time ---- */
+
+static void a_question_ends_at_its_deadline_and_the_flight_fills_the_cache(void **state) {
+  struct trial *trial = *state;
+  struct client hasty, patient;
+  uint64_t late = counted(STATS_LOOKUPS_DEADLINE);
+  prepare(trial, &hasty, "d.test", DEPTH_EXCHANGES);
+  hasty.question.timeout_ms = 200;
+  assert_false(submit(&hasty));
+  assert_int_equal(resolver_next_ms(trial->resolver), START_MS + 200);
+  run_at(trial, START_MS + 199);
+  assert_int_equal(hasty.answers, 0);
+  run_at(trial, START_MS + 200);
+  assert_int_equal(hasty.answers, 1);
+  assert_int_equal(hasty.verdict, VERDICT_DEADLINE);
+  assert_false(hasty.has_facts);
+  assert_int_equal(counted(STATS_LOOKUPS_DEADLINE), late + 1);
+  assert_int_equal(resolver_next_ms(trial->resolver), START_MS + DEADLINE_MS);
+  assert_int_equal(trial->dns->open_count, 1);
+  trial->now_ms += 100;
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  assert_int_equal(hasty.answers, 1);
+  ask_known(trial, &patient, "d.test", DEPTH_EXCHANGES);
+  assert_int_equal(patient.verdict, VERDICT_ROUTE);
+  assert_true(resolver_next_ms(trial->resolver) == INT64_MAX);
+}
+
+static void a_lookup_of_addresses_goes_on_to_them_though_nobody_waits(void **state) {
+  struct trial *trial = *state;
+  struct client hasty, patient;
+  prepare(trial, &hasty, "d.test", DEPTH_ADDRESSES);
+  hasty.question.timeout_ms = 200;
+  assert_false(submit(&hasty));
+  run_at(trial, START_MS + 200);
+  assert_int_equal(hasty.verdict, VERDICT_DEADLINE);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  assert_int_equal(trial->dns->open_count, 2);
+  deliver_host(trial, "a.test", 300);
+  ask_known(trial, &patient, "d.test", DEPTH_ADDRESSES);
+  assert_int_equal(patient.verdict, VERDICT_ROUTE);
+  assert_int_equal(hasty.answers, 1);
+}
+
+static void a_lookup_of_exchanges_goes_no_further_when_nobody_waits(void **state) {
+  struct trial *trial = *state;
+  struct client hasty;
+  prepare(trial, &hasty, "d.test", DEPTH_EXCHANGES);
+  hasty.question.timeout_ms = 200;
+  assert_false(submit(&hasty));
+  run_at(trial, START_MS + 200);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  assert_int_equal(trial->dns->asked_count, 1);
+}
+
+static void a_question_may_end_while_its_addresses_are_asked_for(void **state) {
+  struct trial *trial = *state;
+  struct client hasty, patient, later;
+  prepare(trial, &hasty, "d.test", DEPTH_ADDRESSES);
+  hasty.question.timeout_ms = 200;
+  assert_false(submit(&hasty));
+  ask(trial, &patient, "d.test", DEPTH_ADDRESSES);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  run_at(trial, START_MS + 200);
+  assert_int_equal(hasty.verdict, VERDICT_DEADLINE);
+  assert_int_equal(patient.answers, 0);
+  deliver_host(trial, "a.test", 300);
+  assert_int_equal(patient.verdict, VERDICT_ROUTE);
+  assert_int_equal(hasty.answers, 1);
+  ask_known(trial, &later, "d.test", DEPTH_ADDRESSES);
+}
+
+static void each_question_has_a_deadline_of_its_own(void **state) {
+  struct trial *trial = *state;
+  enum { COUNT = 50 };
+  struct client clients[COUNT];
+  for (unsigned i = 0; i < COUNT; i++) {
+    prepare(trial, &clients[i], "d.test", i % 2);
+    clients[i].question.timeout_ms = 100 + i * 37 % COUNT;
+    assert_false(submit(&clients[i]));
+  }
+  for (int64_t now_ms = START_MS; now_ms < START_MS + 200; now_ms++)
+    run_at(trial, now_ms);
+  for (unsigned i = 0; i < COUNT; i++) {
+    assert_int_equal(clients[i].answers, 1);
+    assert_int_equal(clients[i].verdict, VERDICT_DEADLINE);
+    assert_int_equal(clients[i].answered_ms, START_MS + 100 + i * 37 % COUNT);
+  }
+  assert_int_equal(trial->dns->asked_count, 1);
+}
+
+static void a_flight_ends_at_the_lookup_deadline_and_is_not_remembered(void **state) {
+  struct trial *trial = *state;
+  static const uint32_t timeouts_ms[] = {0, DEADLINE_MS, 60000};
+  for (size_t i = 0; i < 3; i++) {
+    struct client client;
+    int64_t start_ms = trial->now_ms;
+    prepare(trial, &client, "d.test", DEPTH_ADDRESSES);
+    client.question.timeout_ms = timeouts_ms[i];
+    assert_false(submit(&client));
+    assert_int_equal(trial->dns->asked_count, i + 1);
+    assert_int_equal(resolver_next_ms(trial->resolver), start_ms + DEADLINE_MS);
+    run_at(trial, start_ms + DEADLINE_MS - 1);
+    assert_int_equal(client.answers, 0);
+    run_at(trial, start_ms + DEADLINE_MS);
+    assert_int_equal(client.answers, 1);
+    assert_int_equal(client.verdict, VERDICT_DNS_TIMEOUT);
+    assert_int_equal(trial->dns->open_count, 0);
+    assert_int_equal(trial->dns->cancelled_count, i + 1);
+    assert_true(resolver_next_ms(trial->resolver) == INT64_MAX);
+  }
+}
+
+static void a_flight_that_ends_answers_what_is_known_of_its_hosts(void **state) {
+  struct trial *trial = *state;
+  struct client client, later;
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  trial->now_ms += 100;
+  deliver(trial, "d.test", DNSMSG_MX, two_mx(300));
+  deliver(trial, "a.test", DNSMSG_A, fake_a(300, 1, 1)); /* its AAAA never comes */
+  deliver_host(trial, "b.test", 0);                      /* held when it was asked for */
+  assert_int_equal(client.answers, 0);
+  run_at(trial, START_MS + DEADLINE_MS);
+  assert_int_equal(client.answers, 1);
+  assert_int_equal(client.verdict, VERDICT_ROUTE);
+  assert_string_equal(client.exchanges[0].host, "a.test");
+  assert_int_equal(client.exchanges[0].status, STATUS_TEMPFAIL);
+  assert_int_equal(client.exchanges[1].status, STATUS_OK);
+  /* The host's own flight goes on. */
+  assert_int_equal(trial->dns->open_count, 1);
+  deliver(trial, "a.test", DNSMSG_AAAA, fake_denial(DNSMSG_NODATA, 300));
+  assert_int_equal(client.answers, 1);
+  ask(trial, &later, "d.test", DEPTH_ADDRESSES);
+  assert_int_equal(trial->dns->open_count, 2); /* b.test alone */
+  deliver_host(trial, "b.test", 300);
+  assert_int_equal(later.exchanges[0].status, STATUS_OK);
+}
+
+static void a_flight_that_ends_without_any_address_is_a_soft_failure(void **state) {
+  struct trial *trial = *state;
+  struct client client;
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  deliver(trial, "d.test", DNSMSG_MX, two_mx(300));
+  run_at(trial, START_MS + DEADLINE_MS);
+  assert_int_equal(client.verdict, VERDICT_MX_HOSTS_TEMPFAIL);
+  assert_int_equal(client.ttl_s, 0);
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  assert_int_equal(trial->dns->of_type[DNSMSG_MX], 1); /* the MX facts hold */
+  assert_int_equal(trial->dns->of_type[DNSMSG_A], 2);  /* the hosts' flights are joined */
+  deliver_host(trial, "a.test", 300);
+  deliver_host(trial, "b.test", 300);
+  assert_int_equal(client.verdict, VERDICT_ROUTE);
+}
+
+static void a_question_that_joins_late_ends_with_its_flight(void **state) {
+  struct trial *trial = *state;
+  struct client first, late;
+  ask(trial, &first, "d.test", DEPTH_EXCHANGES);
+  trial->now_ms += DEADLINE_MS - 10;
+  prepare(trial, &late, "d.test", DEPTH_EXCHANGES);
+  late.question.timeout_ms = 100;
+  assert_false(submit(&late));
+  run_at(trial, START_MS + DEADLINE_MS);
+  assert_int_equal(first.answers, 1);
+  assert_int_equal(late.answers, 1);
+  assert_int_equal(late.verdict, VERDICT_DNS_TIMEOUT);
+  run_at(trial, START_MS + DEADLINE_MS + 90);
+  assert_int_equal(late.answers, 1);
+}
+
+static void the_next_deadline_is_that_of_the_earliest(void **state) {
+  struct trial *trial = *state;
+  struct client first, second;
+  assert_true(resolver_next_ms(trial->resolver) == INT64_MAX);
+  ask(trial, &first, "d.test", DEPTH_EXCHANGES);
+  assert_int_equal(resolver_next_ms(trial->resolver), START_MS + DEADLINE_MS);
+  trial->now_ms += 4000;
+  prepare(trial, &second, "e.test", DEPTH_EXCHANGES);
+  second.question.timeout_ms = 300;
+  assert_false(submit(&second));
+  assert_int_equal(resolver_next_ms(trial->resolver), START_MS + 4300);
+  deliver(trial, "e.test", DNSMSG_MX, two_mx(300));
+  assert_int_equal(resolver_next_ms(trial->resolver), START_MS + DEADLINE_MS);
+  deliver(trial, "d.test", DNSMSG_MX, two_mx(300));
+  assert_true(resolver_next_ms(trial->resolver) == INT64_MAX);
+}
+
+/* ---- too much to do, the end ---- */
+
+static void a_query_that_is_refused_is_overload_at_once_and_not_remembered(void **state) {
+  struct trial *trial = *state;
+  static const int errors[] = {ERR_OVERLOAD, ERR_NOMEM};
+  struct client client;
+  for (size_t i = 0; i < 2; i++) {
+    uint64_t overload = counted(STATS_LOOKUPS_OVERLOAD);
+    fake_dns_refuse_after(trial->dns, 0, errors[i]);
+    prepare(trial, &client, "d.test", DEPTH_ADDRESSES);
+    client.question.timeout_ms = 100; /* leaves nothing behind in the order of deadlines */
+    assert_true(submit(&client));
+    assert_int_equal(client.verdict, VERDICT_OVERLOAD);
+    assert_false(client.has_facts);
+    assert_int_equal(counted(STATS_LOOKUPS_OVERLOAD), overload + 1);
+    assert_true(resolver_next_ms(trial->resolver) == INT64_MAX);
+  }
+  fake_dns_accept(trial->dns);
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  assert_int_equal(trial->dns->asked_count, 1);
+}
+
+static void who_joins_a_flight_under_way_is_not_refused(void **state) {
+  struct trial *trial = *state;
+  struct client first, second;
+  ask(trial, &first, "d.test", DEPTH_EXCHANGES);
+  fake_dns_refuse_after(trial->dns, 0, ERR_OVERLOAD);
+  ask(trial, &second, "d.test", DEPTH_EXCHANGES);
+  deliver(trial, "d.test", DNSMSG_MX, two_mx(300));
+  assert_int_equal(first.verdict, VERDICT_ROUTE);
+  assert_int_equal(second.verdict, VERDICT_ROUTE);
+}
+
+static void addresses_that_are_all_refused_are_overload(void **state) {
+  struct trial *trial = *state;
+  struct client client;
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+  deliver(trial, "d.test", DNSMSG_MX, two_mx(300));
+  fake_dns_refuse_after(trial->dns, 0, ERR_OVERLOAD);
+  prepare(trial, &client, "d.test", DEPTH_ADDRESSES);
+  assert_true(submit(&client));
+  assert_int_equal(client.verdict, VERDICT_OVERLOAD);
+  assert_true(resolver_next_ms(trial->resolver) == INT64_MAX);
+  ask_known(trial, &client, "d.test", DEPTH_EXCHANGES);
+  assert_int_equal(client.verdict, VERDICT_ROUTE);
+  fake_dns_accept(trial->dns);
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  assert_int_equal(trial->dns->open_count, 4);
+}
+
+static void addresses_that_are_refused_behind_the_mx_are_a_soft_failure(void **state) {
+  struct trial *trial = *state;
+  struct client client;
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  fake_dns_refuse_after(trial->dns, 0, ERR_OVERLOAD);
+  deliver(trial, "d.test", DNSMSG_MX, two_mx(300));
+  assert_int_equal(client.answers, 1);
+  assert_int_equal(client.verdict, VERDICT_MX_HOSTS_TEMPFAIL);
+  assert_int_equal(client.ttl_s, 0);
+  fake_dns_accept(trial->dns);
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  assert_int_equal(trial->dns->open_count, 4);
+}
+
+static void addresses_of_which_some_are_refused_are_a_route(void **state) {
+  struct trial *trial = *state;
+  struct client client;
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  fake_dns_refuse_after(trial->dns, 2, ERR_OVERLOAD);
+  deliver(trial, "d.test", DNSMSG_MX, two_mx(300));
+  assert_int_equal(client.answers, 0);
+  deliver_host(trial, "a.test", 300);
+  assert_int_equal(client.verdict, VERDICT_ROUTE);
+  assert_int_equal(client.exchanges[0].status, STATUS_OK);
+  assert_int_equal(client.exchanges[1].status, STATUS_TEMPFAIL);
+}
+
+static void a_chain_that_is_refused_midway_is_a_failure_of_ours(void **state) {
+  struct trial *trial = *state;
+  struct client client;
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+  fake_dns_refuse_after(trial->dns, 0, ERR_OVERLOAD);
+  deliver(trial, "d.test", DNSMSG_MX, fake_alias(DNSMSG_FOLLOW, 1, 60, "e.test"));
+  assert_int_equal(client.answers, 1);
+  assert_int_equal(client.verdict, VERDICT_DNS_NETWORK);
+  assert_int_equal(client.ttl_s, 1);
+}
+
+static void stopping_answers_all_and_refuses_what_comes(void **state) {
+  struct trial *trial = *state;
+  struct client known, first, second, later;
+  ask(trial, &known, "known.test", DEPTH_EXCHANGES);
+  deliver(trial, "known.test", DNSMSG_MX, two_mx(300));
+  ask(trial, &first, "d.test", DEPTH_EXCHANGES);
+  prepare(trial, &second, "known.test", DEPTH_ADDRESSES);
+  second.question.timeout_ms = 100;
+  assert_false(submit(&second));
+  resolver_stop(trial->resolver, trial->now_ms);
+  assert_int_equal(first.verdict, VERDICT_SHUTDOWN);
+  assert_int_equal(second.verdict, VERDICT_SHUTDOWN);
+  assert_int_equal(first.answers + second.answers, 2);
+  assert_false(fake_dns_is_asked(trial->dns, "d.test", DNSMSG_MX));
+  assert_true(resolver_next_ms(trial->resolver) == INT64_MAX);
+  ask_known(trial, &later, "e.test", DEPTH_EXCHANGES);
+  assert_int_equal(later.verdict, VERDICT_SHUTDOWN);
+  ask_known(trial, &later, "known.test", DEPTH_EXCHANGES);
+  assert_int_equal(later.verdict, VERDICT_SHUTDOWN);
+  resolver_stop(trial->resolver, trial->now_ms);
+  run_at(trial, trial->now_ms + 100000);
+}
+
+static void destroying_takes_back_flights_of_both_stages_and_answers_nobody(void **state) {
+  (void)state;
+  struct trial trial;
+  struct client clients[6];
+  open_with(&trial, &usual, CACHE_BYTES);
+  ask(&trial, &clients[0], "d.test", DEPTH_ADDRESSES);
+  ask(&trial, &clients[1], "e.test", DEPTH_ADDRESSES);
+  prepare(&trial, &clients[2], "e.test", DEPTH_ADDRESSES);
+  clients[2].question.timeout_ms = 100;
+  assert_false(submit(&clients[2]));
+  ask(&trial, &clients[3], "f.test", DEPTH_EXCHANGES);
+  deliver(&trial, "f.test", DNSMSG_MX, fake_alias(DNSMSG_FOLLOW, 1, 60, "g.test"));
+  deliver(&trial, "e.test", DNSMSG_MX, two_mx(0));
+  ask(&trial, &clients[4], "h.test", DEPTH_ADDRESSES);
+  deliver(&trial, "h.test", DNSMSG_MX, two_mx(300)); /* waits for the same hosts */
+  prepare(&trial, &clients[5], "i.test", DEPTH_ADDRESSES);
+  clients[5].question.timeout_ms = 50; /* a flight nobody waits for */
+  assert_false(submit(&clients[5]));
+  run_at(&trial, START_MS + 50);
+  deliver(&trial, "a.test", DNSMSG_A, fake_a(300, 1, 1));
+  close_it(&trial);
+  for (unsigned i = 0; i < 6; i++)
+    assert_int_equal(clients[i].answers, i == 5);
+}
+
+static void a_domain_that_is_purged_while_it_is_looked_up_is_still_answered(void **state) {
+  struct trial *trial = *state;
+  struct client client;
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  deliver(trial, "d.test", DNSMSG_MX, two_mx(300));
+  assert_true(cache_remove(trial->cache, "d.test", 6, client.question.hash));
+  deliver_host(trial, "a.test", 300);
+  deliver_host(trial, "b.test", 300);
+  assert_int_equal(client.verdict, VERDICT_ROUTE);
+  assert_int_equal(client.count, 2);
+  assert_int_equal(cache_host_count(trial->cache), 0); /* nobody holds them any more */
+}
+
+/* ---- anything in any order ---- */
+
+enum { DOMAINS = 12, HOSTS = 6 };
+
+struct play {
+  struct trial trial;
+  struct random random;
+  size_t asked;
+};
+
+static unsigned below(struct play *play, unsigned bound) { return random_below(&play->random, bound); }
+
+static const char *some_host(struct play *play) {
+  static char host[32];
+  switch (below(play, 10)) {
+  case 0:
+    return "192.0.2.9";
+  case 1:
+    return ""; /* the root */
+  default:
+    snprintf(host, sizeof(host), "h%u.test", below(play, HOSTS));
+    return host;
+  }
+}
+
+static uint32_t some_ttl(struct play *play) {
+  static const uint32_t ttls_s[] = {0, 0, 1, 5, 60, 100000};
+  return ttls_s[below(play, 6)];
+}
+
+static struct dnsmsg some_answer(struct play *play, uint16_t qtype) {
+  if (qtype == DNSMSG_A)
+    return fake_a(some_ttl(play), 1, 1 + below(play, DNSMSG_ADDRESS_MAX));
+  if (qtype == DNSMSG_AAAA)
+    return fake_aaaa(some_ttl(play), 1, 1 + below(play, DNSMSG_ADDRESS_MAX));
+  struct dnsmsg message = fake_mx(some_ttl(play), below(play, 3), some_host(play));
+  for (unsigned more = below(play, 5); more > 0; more--)
+    fake_add_mx(&message, below(play, 3), some_host(play));
+  message.mx[0].usable = below(play, 8) > 0;
+  if (!message.mx[0].usable)
+    message.mx[0].host[0] = '\0';
+  return message;
+}
+
+static struct dnsmsg some_message(struct play *play, uint16_t qtype) {
+  char name[32];
+  snprintf(name, sizeof(name), "c%u.test", below(play, 4));
+  switch (below(play, 10)) {
+  case 0:
+    return fake_denial(DNSMSG_NXDOMAIN, some_ttl(play));
+  case 1:
+    return fake_denial(DNSMSG_NODATA, some_ttl(play));
+  case 2:
+    return fake_alias(DNSMSG_FOLLOW, 1 + below(play, 4), some_ttl(play), name);
+  case 3:
+    return fake_reply((enum dnsmsg_outcome)(DNSMSG_LOOP + below(play, 7)));
+  default:
+    return some_answer(play, qtype);
+  }
+}
+
+/* Ends any of the queries under way in any way. */
+static void play_reply(struct play *play) {
+  struct dns *dns = play->trial.dns;
+  struct dns_query *query = dns->first;
+  if (!query)
+    return;
+  for (unsigned skip = below(play, (unsigned)dns->open_count); skip > 0; skip--)
+    query = query->next;
+  unsigned way = below(play, 12);
+  if (way < 2) {
+    fake_dns_end(query, way ? DNS_TIMED_OUT : DNS_UNREACHABLE, NULL, play->trial.now_ms);
+    return;
+  }
+  struct dnsmsg message = some_message(play, query->qtype);
+  fake_dns_end(query, DNS_REPLIED, &message, play->trial.now_ms);
+}
+
+static void play_question(struct play *play) {
+  char name[32];
+  struct client *client = malloc(sizeof(*client));
+  assert_non_null(client);
+  snprintf(name, sizeof(name), "d%u.test", below(play, DOMAINS));
+  prepare(&play->trial, client, name, below(play, 2));
+  client->question.refresh = below(play, 8) == 0;
+  client->question.cache_only = below(play, 16) == 0;
+  client->question.timeout_ms = below(play, 2) ? 0 : 1 + below(play, 8000);
+  client->is_allocated = true;
+  play->asked++;
+  if (submit(client))
+    free(client);
+}
+
+/* Lets time pass, calling the resolver when it is due. */
+static void play_time(struct play *play) {
+  struct trial *trial = &play->trial;
+  int64_t until_ms = trial->now_ms + below(play, 400);
+  while (resolver_next_ms(trial->resolver) <= until_ms) {
+    int64_t due_ms = resolver_next_ms(trial->resolver);
+    if (due_ms > trial->now_ms)
+      trial->now_ms = due_ms;
+    resolver_run(trial->resolver, trial->now_ms);
+    assert_true(resolver_next_ms(trial->resolver) > trial->now_ms);
+  }
+  trial->now_ms = until_ms;
+}
+
+/* No name is asked for twice at a time; of flights there is one a domain. */
+static void check_queries(struct play *play) {
+  struct dns *dns = play->trial.dns;
+  unsigned of_type[UINT8_MAX + 1] = {0};
+  for (struct dns_query *query = dns->first; query; query = query->next) {
+    of_type[query->qtype]++;
+    if (query->name[0] == 'd' || query->name[0] == 'h')
+      for (struct dns_query *other = query->next; other; other = other->next)
+        assert_false(other->qtype == query->qtype && strcmp(other->name, query->name) == 0);
+  }
+  assert_in_range(of_type[DNSMSG_MX], 0, DOMAINS);
+}
+
+static void play_step(struct play *play) {
+  struct trial *trial = &play->trial;
+  switch (below(play, 40)) {
+  case 0:
+    fake_dns_refuse_after(trial->dns, below(play, 6), ERR_OVERLOAD);
+    break;
+  case 1:
+  case 2:
+  case 3:
+    fake_dns_accept(trial->dns);
+    break;
+  case 4: {
+    char name[32];
+    int length = snprintf(name, sizeof(name), "d%u.test", below(play, DOMAINS));
+    cache_remove(trial->cache, name, (size_t)length, name_hash(name, (size_t)length));
+    break;
+  }
+  case 5:
+    cache_sweep(trial->cache, trial->now_ms, 4);
+    break;
+  default:
+    switch (below(play, 4)) {
+    case 0:
+      play_question(play);
+      break;
+    case 1:
+      play_time(play);
+      break;
+    default:
+      play_reply(play);
+    }
+  }
+}
+
+static void play_game(uint64_t seed, size_t cache_bytes, bool stops) {
+  enum { STEPS = 4000 };
+  struct play play = {.random = {.state = seed}};
+  open_with(&play.trial, &usual, cache_bytes);
+  for (int step = 0; step < STEPS; step++) {
+    play_step(&play);
+    check_queries(&play);
+    assert_true(play.trial.answered <= play.asked);
+  }
+  assert_in_range(play.asked, STEPS / 10, STEPS);
+  if (stops)
+    resolver_stop(play.trial.resolver, play.trial.now_ms);
+  /* Nobody waits longer than the lookup deadline, whatever has happened. */
+  int64_t end_ms = play.trial.now_ms + DEADLINE_MS;
+  while (resolver_next_ms(play.trial.resolver) <= end_ms)
+    resolver_run(play.trial.resolver, resolver_next_ms(play.trial.resolver));
+  assert_int_equal(play.trial.answered, play.asked);
+  assert_true(resolver_next_ms(play.trial.resolver) == INT64_MAX);
+  close_it(&play.trial);
+}
+
+static void every_question_is_answered_exactly_once_whatever_happens(void **state) {
+  (void)state;
+  for (uint64_t seed = 1; seed <= 20; seed++)
+    play_game(seed, CACHE_BYTES, seed % 2);
+}
+
+static void every_question_is_answered_though_the_cache_is_always_full(void **state) {
+  (void)state;
+  for (uint64_t seed = 100; seed < 110; seed++)
+    play_game(seed, 1, seed % 2);
+}
+
+int main(void) {
+  name_hash_init();
+#define TRIAL(test) cmocka_unit_test_setup_teardown(test, open_trial, close_trial)
+  const struct CMUnitTest tests[] = {
+      TRIAL(exchanges_are_one_query_and_then_none),
+      TRIAL(addresses_are_asked_for_in_parallel_and_then_known),
+      TRIAL(addresses_are_asked_for_where_only_the_exchanges_are_known),
+      TRIAL(only_the_host_that_has_expired_is_asked_for),
+      TRIAL(domains_that_share_an_exchange_ask_for_it_once),
+      TRIAL(names_with_one_hash_are_still_two_domains),
+      TRIAL(ten_thousand_questions_are_one_query_of_each_type),
+      TRIAL(questions_are_answered_in_the_order_they_came),
+      TRIAL(a_question_about_exchanges_does_not_wait_for_addresses_it_came_late_for),
+      TRIAL(a_question_about_addresses_joins_in_the_second_stage),
+      TRIAL(a_ttl_of_0_is_for_all_who_wait_and_nobody_after),
+      TRIAL(answers_without_exchanges_ask_for_no_addresses),
+      TRIAL(odd_records_are_dropped_with_a_warning),
+      TRIAL(a_hundred_exchanges_are_taken),
+      TRIAL(an_exchange_that_is_an_address_needs_no_more_queries),
+      TRIAL(a_domain_without_mx_is_its_own_exchange),
+      TRIAL(depth_exchanges_does_not_check_an_implicit_exchange),
+      TRIAL(no_mx_and_no_address_is_permanent_only_where_both_are_denied),
+      TRIAL(a_denial_without_soa_lives_5_seconds),
+      TRIAL(a_domain_that_is_an_alias_is_answered_with_its_end),
+      TRIAL(an_implicit_exchange_is_the_end_of_the_alias_chain),
+      TRIAL(an_alias_of_nothing_is_no_such_domain),
+      TRIAL(eight_aliases_are_followed_and_nine_are_a_loop),
+      TRIAL(every_failure_has_its_verdict_and_is_remembered_for_a_while),
+      cmocka_unit_test(notimp_is_a_domain_without_mx_where_that_is_wanted),
+      TRIAL(refresh_asks_for_all_although_it_is_known),
+      TRIAL(a_refresh_that_fails_says_so_and_leaves_good_facts),
+      TRIAL(a_refresh_that_fails_is_no_failure_for_who_did_not_want_one),
+      TRIAL(a_failure_replaces_facts_that_expire_while_they_are_refreshed),
+      TRIAL(a_failure_may_replace_a_failure),
+      TRIAL(a_denial_replaces_good_facts),
+      TRIAL(cache_only_asks_nobody),
+      TRIAL(cache_only_joins_no_flight),
+      TRIAL(a_question_ends_at_its_deadline_and_the_flight_fills_the_cache),
+      TRIAL(a_lookup_of_addresses_goes_on_to_them_though_nobody_waits),
+      TRIAL(a_lookup_of_exchanges_goes_no_further_when_nobody_waits),
+      TRIAL(a_question_may_end_while_its_addresses_are_asked_for),
+      TRIAL(each_question_has_a_deadline_of_its_own),
+      TRIAL(a_flight_ends_at_the_lookup_deadline_and_is_not_remembered),
+      TRIAL(a_flight_that_ends_answers_what_is_known_of_its_hosts),
+      TRIAL(a_flight_that_ends_without_any_address_is_a_soft_failure),
+      TRIAL(a_question_that_joins_late_ends_with_its_flight),
+      TRIAL(the_next_deadline_is_that_of_the_earliest),
+      TRIAL(a_query_that_is_refused_is_overload_at_once_and_not_remembered),
+      TRIAL(who_joins_a_flight_under_way_is_not_refused),
+      TRIAL(addresses_that_are_all_refused_are_overload),
+      TRIAL(addresses_that_are_refused_behind_the_mx_are_a_soft_failure),
+      TRIAL(addresses_of_which_some_are_refused_are_a_route),
+      TRIAL(a_chain_that_is_refused_midway_is_a_failure_of_ours),
+      TRIAL(stopping_answers_all_and_refuses_what_comes),
+      cmocka_unit_test(destroying_takes_back_flights_of_both_stages_and_answers_nobody),
+      TRIAL(a_domain_that_is_purged_while_it_is_looked_up_is_still_answered),
+      cmocka_unit_test(every_question_is_answered_exactly_once_whatever_happens),
+      cmocka_unit_test(every_question_is_answered_though_the_cache_is_always_full),
+  };
+  return cmocka_run_group_tests_name("resolver", tests, NULL, NULL);
+}
