@@ -244,7 +244,7 @@ static void check_random_list(struct random *random) {
   for (unsigned i = 0; i < NAMES; i++)
     lowest[i] = ABSENT;
   for (unsigned i = 0; i < rounds; i++) {
-    char host[16] = "";
+    char host[24] = "";
     unsigned name = random_below(random, names);
     uint16_t preference = (uint16_t)random_below(random, 65536);
     if (name > 0)

@@ -1,0 +1,301 @@
+#include "channel.h"
+
+#include <ares.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "error.h"
+
+enum {
+  TICK_MS = 50,       /* how often c-ares looks for timeouts */
+  NO_EDNS_MS = 30000, /* how long a FORMERR to EDNS is believed */
+  SOCKET_BUFFER_BYTES = 1 << 20,
+};
+
+struct channel {
+  struct channels *channels;
+  struct channel *next; /* of all */
+  struct channel_server *server;
+  ares_channel ares;
+  struct watcher *watchers;
+  unsigned under_way, sent;
+  bool is_retired;
+  bool is_edns;   /* its queries carry OPT; only from those may c-ares cut it off */
+  bool lost_edns; /* c-ares has dropped EDNS for good, at a FORMERR without OPT */
+};
+
+struct watcher {
+  ev_io io;
+  struct channel *channel;
+  struct watcher *next;
+};
+
+/* One query while c-ares has it. */
+struct flying {
+  struct channel *channel;
+  void *context;
+};
+
+struct channels {
+  struct ev_loop *loop;
+  struct stats *stats;
+  channel_done_fn *done;
+  uint32_t timeout_ms;
+  ev_timer tick;
+  struct channel *all;
+  unsigned under_way;
+  enum channel_result *at_once; /* where ares_send's own callback reports to; else NULL */
+  bool is_ending;
+};
+
+/* ---- sockets ---- */
+
+static void on_socket(struct ev_loop *loop, ev_io *io, int events) {
+  (void)loop;
+  struct watcher *watcher = (struct watcher *)io;
+  struct channel *channel = watcher->channel;
+  int fd = io->fd; /* the watcher may be gone after the first call */
+  ares_process_fd(channel->ares, events & EV_READ ? fd : ARES_SOCKET_BAD,
+                  events & EV_WRITE ? fd : ARES_SOCKET_BAD);
+}
+
+static struct watcher **find_watcher(struct channel *channel, int fd) {
+  struct watcher **link = &channel->watchers;
+  while (*link && (*link)->io.fd != fd)
+    link = &(*link)->next;
+  return link;
+}
+
+/* c-ares says what it wants to know of a socket; neither means that it closes it. */
+static void on_socket_state(void *data, ares_socket_t fd, int readable, int writable) {
+  struct channel *channel = data;
+  struct watcher **link = find_watcher(channel, fd), *watcher = *link;
+  int events = (readable ? EV_READ : 0) | (writable ? EV_WRITE : 0);
+  if (watcher)
+    ev_io_stop(channel->channels->loop, &watcher->io);
+  if (events == 0) {
+    if (watcher) {
+      *link = watcher->next;
+      free(watcher);
+    }
+    return;
+  }
+  if (!watcher) {
+    watcher = calloc(1, sizeof(*watcher));
+    if (!watcher)
+      return; /* the query times out */
+    watcher->channel = channel;
+    watcher->next = channel->watchers;
+    channel->watchers = watcher;
+  }
+  ev_io_init(&watcher->io, on_socket, fd, events);
+  ev_io_start(channel->channels->loop, &watcher->io);
+}
+
+/* ---- channels ---- */
+
+static void set_node(struct ares_addr_port_node *node, const struct sockaddr_storage *address) {
+  memset(node, 0, sizeof(*node));
+  node->family = address->ss_family;
+  if (address->ss_family == AF_INET) {
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;
+    node->addr.addr4 = v4->sin_addr;
+    node->udp_port = node->tcp_port = ntohs(v4->sin_port);
+  } else {
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
+    memcpy(&node->addr.addr6, &v6->sin6_addr, sizeof(v6->sin6_addr));
+    node->udp_port = node->tcp_port = ntohs(v6->sin6_port);
+  }
+}
+
+static int init_ares(struct channel *channel) {
+  struct ares_options options = {
+      .flags = ARES_FLAG_NOCHECKRESP | ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES |
+               (channel->is_edns ? ARES_FLAG_EDNS : 0),
+      .timeout = (int)channel->channels->timeout_ms,
+      .tries = 1, /* retries are for dns to decide */
+      .ednspsz = CHANNEL_EDNS_SIZE,
+      .socket_send_buffer_size = SOCKET_BUFFER_BYTES,
+      .socket_receive_buffer_size = SOCKET_BUFFER_BYTES,
+      .sock_state_cb = on_socket_state,
+      .sock_state_cb_data = channel,
+  };
+  int set = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_EDNSPSZ | ARES_OPT_SOCK_SNDBUF |
+            ARES_OPT_SOCK_RCVBUF | ARES_OPT_SOCK_STATE_CB;
+#ifdef ARES_OPT_QUERY_CACHE
+  options.qcache_max_ttl = 0; /* its cache keeps NODATA for the wrong time */
+  set |= ARES_OPT_QUERY_CACHE;
+#endif
+  if (ares_init_options(&channel->ares, &options, set) != ARES_SUCCESS)
+    return ERR_NOMEM;
+  struct ares_addr_port_node node;
+  set_node(&node, &channel->server->address);
+  if (ares_set_servers_ports(channel->ares, &node) == ARES_SUCCESS)
+    return 0;
+  ares_destroy(channel->ares);
+  return ERR_NOMEM;
+}
+
+static struct channel *open_channel(struct channels *channels, struct channel_server *server, bool is_edns) {
+  struct channel *channel = calloc(1, sizeof(*channel));
+  if (!channel)
+    return NULL;
+  channel->channels = channels;
+  channel->server = server;
+  channel->is_edns = is_edns;
+  if (init_ares(channel) != 0) {
+    free(channel);
+    return NULL;
+  }
+  stats_add(channels->stats, STATS_DNS_CHANNELS);
+  channel->next = channels->all;
+  channels->all = channel;
+  server->current[is_edns] = channel;
+  return channel;
+}
+
+static void close_channel(struct channel *channel) {
+  ares_destroy(channel->ares);
+  while (channel->watchers) {
+    struct watcher *watcher = channel->watchers;
+    channel->watchers = watcher->next;
+    ev_io_stop(channel->channels->loop, &watcher->io);
+    free(watcher);
+  }
+  free(channel);
+}
+
+static void retire_channel(struct channel *channel) {
+  if (!channel->is_retired)
+    channel->server->current[channel->is_edns] = NULL;
+  channel->is_retired = true;
+}
+
+struct channel *channel_get(struct channels *channels, struct channel_server *server, bool with_edns) {
+  struct channel *channel = server->current[with_edns];
+  if (channel && channel->sent >= CHANNEL_QUERIES_MAX) {
+    retire_channel(channel);
+    channel = NULL;
+  }
+  return channel ? channel : open_channel(channels, server, with_edns);
+}
+
+bool channel_has_edns(const struct channel *channel) { return channel->is_edns; }
+
+/* Notices that c-ares has dropped EDNS on this channel, having asked the query that
+ * got the FORMERR again without OPT. True once, when that is first seen. */
+static bool notice_lost_edns(struct channel *channel, int64_t now_ms) {
+  struct ares_options options;
+  int set = 0;
+  if (!channel->is_edns || channel->lost_edns ||
+      ares_save_options(channel->ares, &options, &set) != ARES_SUCCESS)
+    return false;
+  channel->lost_edns = !(options.flags & ARES_FLAG_EDNS);
+  ares_destroy_options(&options);
+  if (channel->lost_edns) {
+    channel->server->plain_until_ms = now_ms + NO_EDNS_MS;
+    retire_channel(channel);
+  }
+  return channel->lost_edns;
+}
+
+bool channel_was_plain(struct channel *channel, bool has_opt, int64_t now_ms) {
+  bool lost_now = !has_opt && notice_lost_edns(channel, now_ms);
+  /* Alone on the channel, this query was the one that c-ares has asked again. */
+  return !channel->is_edns || (lost_now && channel->under_way == 0);
+}
+
+/* ---- queries ---- */
+
+static void on_ares(void *context, int status, int timeouts, unsigned char *bytes, int length) {
+  (void)timeouts;
+  struct flying *flying = context;
+  struct channels *channels = flying->channel->channels;
+  void *asker = flying->context;
+  flying->channel->under_way--;
+  channels->under_way--;
+  free(flying);
+  enum channel_result result = status == ARES_ETIMEOUT ? CHANNEL_TIMED_OUT : CHANNEL_UNREACHABLE;
+  if (channels->is_ending || status == ARES_EDESTRUCTION)
+    channels->done(asker, CHANNEL_CLOSED, NULL, 0);
+  else if (channels->at_once)
+    *channels->at_once = result;
+  else if (status == ARES_SUCCESS && bytes)
+    channels->done(asker, CHANNEL_MESSAGE, bytes, (size_t)length);
+  else
+    channels->done(asker, result, NULL, 0);
+}
+
+bool channel_send(struct channel *channel, const uint8_t *bytes, size_t length, void *context,
+                  enum channel_result *failure) {
+  struct channels *channels = channel->channels;
+  struct flying *flying = malloc(sizeof(*flying));
+  *failure = CHANNEL_UNREACHABLE;
+  if (!flying)
+    return false;
+  *flying = (struct flying){channel, context};
+  channel->under_way++;
+  channel->sent++;
+  channels->under_way++;
+  stats_add(channels->stats, STATS_DNS_QUERIES);
+  ev_timer_start(channels->loop, &channels->tick);
+  *failure = CHANNEL_MESSAGE; /* which no failure is */
+  channels->at_once = failure;
+  ares_send(channel->ares, bytes, (int)length, on_ares, flying);
+  channels->at_once = NULL;
+  return *failure == CHANNEL_MESSAGE;
+}
+
+/* ---- time ---- */
+
+/* Lets c-ares see what has timed out, and ends the channels that are drained. */
+static void on_tick(struct ev_loop *loop, ev_timer *timer, int events) {
+  (void)events;
+  struct channels *channels = timer->data;
+  for (struct channel *channel = channels->all; channel; channel = channel->next)
+    if (channel->under_way > 0)
+      ares_process_fd(channel->ares, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+  for (struct channel **link = &channels->all, *channel; (channel = *link);) {
+    if (channel->is_retired && channel->under_way == 0) {
+      *link = channel->next;
+      close_channel(channel);
+    } else {
+      link = &channel->next;
+    }
+  }
+  if (channels->under_way == 0)
+    ev_timer_stop(loop, timer);
+}
+
+struct channels *channels_create(struct ev_loop *loop, uint32_t timeout_ms, channel_done_fn *done,
+                                 struct stats *stats) {
+  if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS)
+    return NULL;
+  struct channels *channels = calloc(1, sizeof(*channels));
+  if (!channels) {
+    ares_library_cleanup();
+    return NULL;
+  }
+  channels->loop = loop;
+  channels->stats = stats;
+  channels->done = done;
+  channels->timeout_ms = timeout_ms;
+  ev_timer_init(&channels->tick, on_tick, TICK_MS / 1000., TICK_MS / 1000.);
+  channels->tick.data = channels;
+  return channels;
+}
+
+void channels_destroy(struct channels *channels) {
+  if (!channels)
+    return;
+  channels->is_ending = true;
+  while (channels->all) {
+    struct channel *channel = channels->all;
+    channels->all = channel->next;
+    close_channel(channel);
+  }
+  ev_timer_stop(channels->loop, &channels->tick);
+  free(channels);
+  ares_library_cleanup();
+}
