@@ -54,15 +54,24 @@ struct format_text format_seconds(double s) {
   return formatted;
 }
 
-struct format_text format_ratio(double ratio) {
+static struct format_text ratio_with(double ratio, const char *sign) {
   struct format_text formatted = {"-"};
   if (isnan(ratio))
     return formatted;
   if (ratio > 0 && ratio < 0.0995)
-    snprintf(formatted.text, sizeof formatted.text, ratio < 0.0005 ? "<0.001" : "%.3f", ratio);
+    snprintf(formatted.text, sizeof formatted.text, "%s%.3f%s", ratio < 0.0005 ? "<" : "", fmax(ratio, 0.001),
+             sign);
   else
-    put_digits(&formatted, ratio, "");
+    put_digits(&formatted, ratio, sign);
   return formatted;
+}
+
+struct format_text format_ratio(double ratio) {
+  return ratio_with(ratio, "");
+}
+
+struct format_text format_times(double ratio) {
+  return ratio_with(ratio, "x");
 }
 
 struct format_text format_share(double share) {
@@ -80,6 +89,28 @@ struct format_text format_share(double share) {
     snprintf(formatted.text, sizeof formatted.text, "%.*f %%", percent < 9.995 || percent >= 99.95 ? 2 : 1,
              percent);
   return formatted;
+}
+
+/* The same figure without the digits behind the point that are 0. */
+static struct format_text without_zeros(struct format_text formatted) {
+  char *unit = strchr(formatted.text, ' ');
+  char *end = unit;
+  if (!unit || !strchr(formatted.text, '.'))
+    return formatted;
+  while (end[-1] == '0')
+    end--;
+  if (end[-1] == '.')
+    end--;
+  memmove(end, unit, strlen(unit) + 1);
+  return formatted;
+}
+
+struct format_text format_tick(double us) {
+  return without_zeros(format_time(us));
+}
+
+struct format_text format_rate_tick(double per_second) {
+  return without_zeros(format_rate(per_second));
 }
 
 struct format_text format_count(uint64_t count) {
