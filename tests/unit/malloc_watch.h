@@ -19,6 +19,9 @@
 /* Calls that allocate or free, of all threads. */
 static _Atomic long malloc_calls;
 
+/* Blocks that are allocated now, less those of before main. */
+__attribute__((unused)) static _Atomic long malloc_blocks;
+
 /* Allocations that still succeed. */
 static _Atomic long malloc_allowance = LONG_MAX;
 
@@ -42,19 +45,32 @@ static bool malloc_is_granted(void) {
   return false;
 }
 
-void *malloc(size_t size) { return malloc_is_granted() ? __libc_malloc(size) : NULL; }
+static void *malloc_noted(void *block) {
+  atomic_fetch_add(&malloc_blocks, block != NULL);
+  return block;
+}
 
-void *calloc(size_t count, size_t size) { return malloc_is_granted() ? __libc_calloc(count, size) : NULL; }
+void *malloc(size_t size) { return malloc_is_granted() ? malloc_noted(__libc_malloc(size)) : NULL; }
 
-void *realloc(void *block, size_t size) { return malloc_is_granted() ? __libc_realloc(block, size) : NULL; }
+void *calloc(size_t count, size_t size) {
+  return malloc_is_granted() ? malloc_noted(__libc_calloc(count, size)) : NULL;
+}
+
+void *realloc(void *block, size_t size) {
+  if (!malloc_is_granted())
+    return NULL;
+  return block ? __libc_realloc(block, size) : malloc_noted(__libc_malloc(size));
+}
 
 void *aligned_alloc(size_t alignment, size_t size) {
-  return malloc_is_granted() ? __libc_memalign(alignment, size) : NULL;
+  return malloc_is_granted() ? malloc_noted(__libc_memalign(alignment, size)) : NULL;
 }
 
 void free(void *block) {
-  if (block)
-    atomic_fetch_add(&malloc_calls, 1);
+  if (!block)
+    return;
+  atomic_fetch_add(&malloc_calls, 1);
+  atomic_fetch_sub(&malloc_blocks, 1);
   __libc_free(block);
 }
 
