@@ -41,9 +41,9 @@ static const struct domain_facts *put_domain(struct cache *cache, const char *na
   if (kind == DOMAIN_MX) {
     value.count = 2;
     value.exchanges[0].preference = 10;
-    strcpy(value.exchanges[0].host, "mx1.test");
+    memcpy(value.exchanges[0].host, "mx1.test", sizeof("mx1.test"));
     value.exchanges[1].preference = 20;
-    strcpy(value.exchanges[1].host, "mx2.test");
+    memcpy(value.exchanges[1].host, "mx2.test", sizeof("mx2.test"));
   }
   const struct domain_facts *facts =
       cache_put(cache, name, strlen(name), name_hash(name, strlen(name)), &value);
