@@ -28,7 +28,8 @@ struct queries;
 struct query_cursor {
   const struct queries *queries;
   uint64_t random, serial, passes; /* passes: how often the file was used up */
-  size_t at;
+  uint64_t unique;                 /* what new names of this cursor are mixed with */
+  size_t at, first, step;
 };
 
 /* Reads `path`. NULL with a message that names file and line in `error`: a line that is no query, an
@@ -45,10 +46,17 @@ size_t queries_count(const struct queries *queries);
 bool queries_is_file(const struct queries *queries);
 uint64_t queries_hash(const struct queries *queries);
 
+/* Name `index` < queries_count: the line of the file, or d<index> of the generator. */
+void queries_name(const struct queries *queries, size_t index, struct query *query);
+
 /* Cursor `index` of `count`: cursors of a file share it out evenly, those of a generator have
- * seeds of their own. */
-void query_cursor_init(struct query_cursor *cursor, const struct queries *queries, size_t index,
-                       size_t count);
+ * seeds of their own. `round` numbers the runs of a session: each draws the same, but for the names never
+ * seen before, which are others in each round. */
+void query_cursor_init(struct query_cursor *cursor, const struct queries *queries, size_t index, size_t count,
+                       uint64_t round);
+
+/* How many queries are one pass of this cursor: its share of the file or of the generator's names. */
+uint64_t query_cursor_share(const struct query_cursor *cursor);
 
 /* The next query; starts anew at the end of a file. */
 void queries_next(struct query_cursor *cursor, struct query *query);
