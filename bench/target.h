@@ -38,11 +38,17 @@ struct target_kind {
   int (*parse)(struct target *target, const char *spec, char error[TARGET_ERROR_SIZE]);
   void (*destroy)(struct target *target);
 
+  /* What is to be done once before the first run: a server to start, a store to fill. `reply_bytes` is
+   * the mean length of the replies of the session's first mxway target, 0 without one. 0, or -1 with a
+   * sentence in `error`. NULL where there is nothing to do. */
+  int (*prepare)(struct target *target, const struct queries *queries, size_t reply_bytes,
+                 char error[TARGET_ERROR_SIZE]);
+
   /* State of one connection with `slots` slots, numbered from 0. NULL without memory. */
   void *(*open)(const struct target *target, struct engine_connection *connection, uint32_t slots);
   void (*close)(void *session);
 
-  /* Begins the lookup of `query` in a free slot: engine_send. */
+  /* Begins the lookup of `query` in a free slot: engine_send, or engine_done at once. */
   void (*ask)(void *session, uint32_t slot, const struct query *query);
 
   /* Takes what arrived; returns how many octets are used up (a datagram: all), or -1 where it is not
@@ -71,5 +77,28 @@ extern const struct target_kind *const target_kinds[];
 
 /* Parses "mxway:SOCKET,depth=addresses" and so on; 0 or -1 with a sentence that names the spec. */
 int target_parse(struct target *target, const char *spec, char error[TARGET_ERROR_SIZE]);
+
+/* Frees what parse and prepare have made, a server that was started too. */
+void target_fini(struct target *target);
+
+/* Connects once, so that a server that is not there is told before anything runs, and learns the pid of
+ * the server behind a Unix socket where it is not known. 0, or -1 with a sentence in `error`. */
+int target_probe(struct target *target, char error[TARGET_ERROR_SIZE]);
+
+/* ---- for the kinds ---- */
+
+/* Walks the options behind the address, "full,pid=7"; `value` is NULL where there is no "=". pid=N is common
+ * to all kinds, the rest is for `set`, which returns false for what it does not know. */
+int target_parse_options(struct target *target, const char *options,
+                         bool (*set)(struct target *target, const char *name, const char *value),
+                         char error[TARGET_ERROR_SIZE]);
+
+/* Fills address, address_length: of a Unix socket at `path`, or of "ADDRESS:PORT" ("[2001:db8::1]:53"; the
+ * port may be left out). 0, or -1 with a sentence in `error`. */
+int target_set_path(struct target *target, const char *path, char error[TARGET_ERROR_SIZE]);
+int target_set_address(struct target *target, const char *text, uint16_t port, char error[TARGET_ERROR_SIZE]);
+
+/* A number from 1 to `most`, or 0 for what is none (NULL too). */
+uint64_t target_parse_number(const char *text, uint64_t most);
 
 #endif
