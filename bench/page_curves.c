@@ -68,6 +68,8 @@ static void print_axes(const struct curves *curves) {
     page_figure(out, format_tick(curves->values.ticks[i]));
     fputs("</text>\n", out);
   }
+  fprintf(out, "<line x1=\"0\" x2=\"100%%\" y1=\"%d\" y2=\"%d\" class=\"grid\"/>\n", PLOT_HEIGHT,
+          PLOT_HEIGHT);
   static const struct {
     double decade;
     const char *name;
