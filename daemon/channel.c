@@ -45,7 +45,8 @@ struct channels {
   ev_timer tick;
   struct channel *all;
   unsigned under_way;
-  enum channel_result *at_once; /* where ares_send's own callback reports to; else NULL */
+  const struct flying *sending; /* whom ares_send has now, else NULL */
+  enum channel_result at_once;  /* how it failed before ares_send has returned */
   bool is_ending;
 };
 
@@ -213,16 +214,19 @@ static void on_ares(void *context, int status, int timeouts, unsigned char *byte
   struct flying *flying = context;
   struct channels *channels = flying->channel->channels;
   void *asker = flying->context;
+  bool is_at_once = flying == channels->sending;
   flying->channel->under_way--;
   channels->under_way--;
   free(flying);
   enum channel_result result = status == ARES_ETIMEOUT ? CHANNEL_TIMED_OUT : CHANNEL_UNREACHABLE;
   if (channels->is_ending || status == ARES_EDESTRUCTION)
     channels->done(asker, CHANNEL_CLOSED, NULL, 0);
-  else if (channels->at_once)
-    *channels->at_once = result;
+  else if (is_at_once)
+    channels->at_once = result;
   else if (status == ARES_SUCCESS && bytes)
     channels->done(asker, CHANNEL_MESSAGE, bytes, (size_t)length);
+  else if (status == ARES_EBADRESP) /* newer ones look themselves, and keep what they cannot read */
+    channels->done(asker, CHANNEL_MESSAGE, (const uint8_t *)"", 0);
   else
     channels->done(asker, result, NULL, 0);
 }
@@ -240,10 +244,11 @@ bool channel_send(struct channel *channel, const uint8_t *bytes, size_t length, 
   channels->under_way++;
   stats_add(channels->stats, STATS_DNS_QUERIES);
   ev_timer_start(channels->loop, &channels->tick);
-  *failure = CHANNEL_MESSAGE; /* which no failure is */
-  channels->at_once = failure;
+  channels->at_once = CHANNEL_MESSAGE; /* which no failure is */
+  channels->sending = flying;
   ares_send(channel->ares, bytes, (int)length, on_ares, flying);
-  channels->at_once = NULL;
+  channels->sending = NULL;
+  *failure = channels->at_once;
   return *failure == CHANNEL_MESSAGE;
 }
 

@@ -3,7 +3,8 @@
  *
  * Takes a query as bytes and gives the raw reply, or why there is none; asks again over TCP where the
  * reply is truncated. No retry, no judgement: that is dns. Absorbs what c-ares does:
- * - its callback may come from inside ares_send: channel_send then returns the failure instead;
+ * - its callback may come from inside ares_send: channel_send then returns the failure instead (but newer
+ *   ones call back for others there too: see channel_send);
  * - its source port stays while queries are under way: after CHANNEL_QUERIES_MAX a
  *   server gets a new channel, and the old one is drained and destroyed from the tick, never inside a
  *   callback (a double free in 1.18);
@@ -61,7 +62,8 @@ struct channel *channel_get(struct channels *channels, struct channel_server *se
 bool channel_has_edns(const struct channel *channel);
 
 /* Sends. True: `done` is called once with `context`, never before this returns. False:
- * `failure` says why, and it is not called. */
+ * `failure` says why, and it is not called. Meanwhile `done` may be called for other queries that
+ * go under with this one's socket; it must not send then. */
 bool channel_send(struct channel *channel, const uint8_t *bytes, size_t length, void *context,
                   enum channel_result *failure);
 

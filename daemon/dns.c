@@ -54,6 +54,7 @@ struct dns {
   struct query_list queue, failed;
   uint16_t ids[RANDOM_IDS];
   size_t ids_left;
+  bool is_sending;       /* inside channel_send */
   struct dnsmsg message; /* the reply being delivered */
 };
 
@@ -221,6 +222,14 @@ static enum dns_result as_dns_result(enum channel_result failure) {
   return failure == CHANNEL_TIMED_OUT ? DNS_TIMED_OUT : DNS_UNREACHABLE;
 }
 
+/* What fails while something is being sent is told in the next turn of the loop: dns_ask never calls back. */
+static void fail_soon(struct dns_query *query, enum channel_result failure) {
+  query->state = QUERY_FAILED_AT_ONCE;
+  query->failure = failure;
+  list_append(&query->dns->failed, query);
+  ev_timer_start(query->dns->loop, &query->dns->soon);
+}
+
 static void on_channel(void *context, enum channel_result result, const uint8_t *bytes, size_t length) {
   struct dns_query *query = context;
   int64_t now_ms = clock_now_ms();
@@ -231,20 +240,15 @@ static void on_channel(void *context, enum channel_result result, const uint8_t 
   case CHANNEL_TIMED_OUT:
   case CHANNEL_UNREACHABLE:
     channel_was_plain(query->channel, false, now_ms);
-    on_failure(query, as_dns_result(result), now_ms);
+    if (query->dns->is_sending)
+      fail_soon(query, result);
+    else
+      on_failure(query, as_dns_result(result), now_ms);
     break;
   case CHANNEL_CLOSED:
     free(query);
     break;
   }
-}
-
-/* What fails while it is being sent is told in the next turn of the loop: dns_ask never calls back. */
-static void fail_soon(struct dns_query *query, enum channel_result failure) {
-  query->state = QUERY_FAILED_AT_ONCE;
-  query->failure = failure;
-  list_append(&query->dns->failed, query);
-  ev_timer_start(query->dns->loop, &query->dns->soon);
 }
 
 /* Asks the server that is best now. Uses up a try. */
@@ -270,7 +274,10 @@ static void send_to(struct dns_query *query, struct server *server, int64_t now_
   uint8_t bytes[QUERY_BYTES_MAX];
   size_t length = build_query(query, bytes);
   enum channel_result failure;
-  if (!channel_send(query->channel, bytes, length, query, &failure))
+  dns->is_sending = true;
+  bool is_sent = channel_send(query->channel, bytes, length, query, &failure);
+  dns->is_sending = false;
+  if (!is_sent)
     fail_soon(query, failure);
 }
 

