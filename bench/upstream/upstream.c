@@ -87,11 +87,24 @@ static bool is_loopback(const struct sockaddr_storage *address) {
   return ntohl(((const struct sockaddr_in *)address)->sin_addr.s_addr) >> 24 == 127;
 }
 
+/* address_parse takes no port 0: that one is left off for it, and is its default here. */
+static bool parse_address(const char *text, struct sockaddr_storage *address) {
+  char shorter[ADDRESS_TEXT_SIZE];
+  size_t length = strlen(text);
+  if (address_parse(text, 0, address))
+    return true;
+  if (length < 3 || length >= sizeof(shorter) || strcmp(text + length - 2, ":0") != 0)
+    return false;
+  memcpy(shorter, text, length - 2);
+  shorter[length - 2] = '\0';
+  return address_parse(shorter, 0, address);
+}
+
 static int read_address(struct options *options, const char *text) {
   char sentence[256];
   if (options->address_count == LOOP_ADDRESSES_MAX)
     return complain(EXIT_WRONG_USAGE, "more than 16 addresses");
-  if (address_parse(text, 0, &options->addresses[options->address_count])) {
+  if (parse_address(text, &options->addresses[options->address_count])) {
     options->address_count++;
     return 0;
   }
