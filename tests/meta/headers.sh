@@ -11,7 +11,7 @@ compiles() {
   header=$1
   shift
   if ! "$compiler" -fsyntax-only -x c -Wall -Wextra -Werror -DCARES_NO_DEPRECATED -I"$source/daemon" \
-    -I"$source/proto" -I"$source/client" -I"$source/include" -I"$source/tests/unit" \
+    -I"$source/proto" -I"$source/client" -I"$source/include" -I"$source/tests/unit" -I"$source/bench" -I"$source/bench/upstream" \
     ${build:+-I"$build/proto"} -I/usr/include/libev "$@" "$header"; then
     echo "$header does not compile alone ($*)"
     wrong=1
@@ -19,7 +19,7 @@ compiles() {
 }
 
 for header in "$source"/daemon/*.h "$source"/proto/*.h "$source"/client/*.h "$source"/tests/unit/*.h \
-  "$source"/bench/*.h; do
+  "$source"/bench/*.h "$source"/bench/upstream/*.h; do
   if [ -e "$header" ]; then
     compiles "$header" -std=gnu11 -D_GNU_SOURCE
   fi
