@@ -573,6 +573,18 @@ static void a_cache_that_was_used_a_little_is_as_small_as_before(void **state) {
   assert_int_equal(cache_bytes(fixture->cache), empty);
 }
 
+static void the_places_for_sets_and_hosts_are_charged_too(void **state) {
+  struct fixture *fixture = *state;
+  size_t empty = cache_bytes(fixture->cache);
+  for (int i = 0; i < 1000; i++)
+    put_mx(fixture->cache, numbered(i), numbered(i + 1000));
+  for (int i = 0; i < 1000; i++)
+    remove_name(fixture->cache, numbered(i));
+  qsbr_collect(cache_qsbr(fixture->cache));
+  /* Both have grown from 64 places to 1024, and stay so. */
+  assert_int_equal(cache_bytes(fixture->cache), empty + 2 * (1024 - 64) * sizeof(void *));
+}
+
 /* ---- host facts ---- */
 
 static void host_facts_replace_older_ones_that_readers_may_still_hold(void **state) {
@@ -1236,6 +1248,11 @@ static int drawn_host(int name, int64_t version, int index) {
   return (int)((name * 7 + version + index * 11) % THREAD_HOSTS);
 }
 
+/* Two names a place over and over, so that removals move many. */
+static uint64_t drawn_hash(int name) {
+  return (uint64_t)name % 3 << 60 | (uint32_t)(last_place - 400 + (uint64_t)name % 800);
+}
+
 /* Everything about a name follows from its number and the time it was stored. */
 static struct domain_value *drawn_value(int name, int64_t version) {
   uint16_t count = drawn_count(name, version);
@@ -1321,7 +1338,7 @@ static void read_one(struct reading *reading, struct route *route, uint8_t *byte
   int name = (int)random_below(&reading->random, THREAD_NAMES);
   char text[16];
   snprintf(text, sizeof(text), "d%05d.test", name);
-  uint64_t hash = hash_of(text);
+  uint64_t hash = drawn_hash(name);
   cache_prefetch(reading->cache, hash);
   const struct domain_facts *facts = cache_get(reading->cache, text, 11, hash);
   if (!facts)
@@ -1355,11 +1372,12 @@ static void write_one(struct cache *cache, struct random *random, int64_t now_ms
   int name = (int)random_below(random, THREAD_NAMES);
   uint32_t choice = random_below(random, 100);
   if (choice < 60) {
-    const struct domain_facts *facts = put(cache, numbered(name), drawn_value(name, now_ms));
+    const struct domain_facts *facts =
+        put_at(cache, numbered(name), drawn_hash(name), drawn_value(name, now_ms));
     if (facts->set && choice < 20)
       cache_put_host(cache, host_of(facts, 0), drawn_host_facts(drawn_host(name, now_ms, 0), now_ms), now_ms);
   } else if (choice < 90) {
-    remove_name(cache, numbered(name));
+    cache_remove(cache, numbered(name), 11, drawn_hash(name));
   } else {
     cache_sweep(cache, now_ms, 10);
   }
@@ -1392,7 +1410,7 @@ static void readers_see_only_what_was_put_while_everything_changes(void **state)
   }
   assert_true(evictions(fixture) > 0 && expirations(fixture) > 0);
   for (int i = 0; i < THREAD_NAMES; i++)
-    remove_name(fixture->cache, numbered(i));
+    cache_remove(fixture->cache, numbered(i), 11, drawn_hash(i));
   assert_int_equal(qsbr_collect(cache_qsbr(fixture->cache)), 0);
   assert_int_equal(cache_count(fixture->cache), 0);
   assert_int_equal(cache_set_count(fixture->cache), 0);
@@ -1435,6 +1453,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(sets_that_name_one_host_share_it, set_up, tear_down),
       cmocka_unit_test_setup_teardown(after_every_name_is_removed_nothing_is_left_and_nothing_charged, set_up,
                                       tear_down),
+      cmocka_unit_test_setup_teardown(the_places_for_sets_and_hosts_are_charged_too, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_cache_that_was_used_a_little_is_as_small_as_before, set_up,
                                       tear_down),
       cmocka_unit_test_setup_teardown(host_facts_replace_older_ones_that_readers_may_still_hold, set_up,
