@@ -1,0 +1,205 @@
+#!/usr/bin/env python3
+"""The tables of bench/run, from the JSON of mxway-bench. Usage: table.py ratios|miss|memory|outage|herd ARGUMENT..."""
+import json
+import re
+import sys
+
+NAMES = (
+    (r"null", "null (bare socket)"),
+    (r"mxway:.*depth=addresses", "mxway, with addresses"),
+    (r"mxway:", "mxway"),
+    (r"redis:", "Redis GET"),
+    (r"dns:.*,full", "unbound, MX + A + AAAA"),
+    (r"dns:", "unbound, MX"),
+)
+
+
+def name_of(label):
+    return next((name for pattern, name in NAMES if re.match(pattern, label)), label)
+
+
+def load(path):
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def number(value, digits=3):
+    """Three digits, and k or M: what holds on a noisy machine."""
+    if value is None:
+        return "-"
+    for limit, unit in ((1e6, " M"), (1e4, " k")):
+        if abs(value) >= limit:
+            return f"{value / (1e6 if unit == ' M' else 1e3):.{digits}g}{unit}"
+    return f"{value:.{digits}g}" if abs(value) < 1000 else f"{value:.0f}"
+
+
+def time(microseconds):
+    if microseconds is None:
+        return "-"
+    for limit, unit in ((1e6, "s"), (1e3, "ms")):
+        if microseconds >= limit:
+            return f"{microseconds / limit:.3g} {unit}"
+    return f"{microseconds:.3g} us"
+
+
+def spread(value):
+    """The median of the runs and how far they are apart."""
+    if value is None or value["median"] is None:
+        return "-"
+    text = f"{value['median']:.2f}"
+    if value["least"] is not None and value["least"] < value["most"]:
+        text += f" [{value['least']:.2f}-{value['most']:.2f}]"
+    return text
+
+
+def median(target, *keys):
+    value = target
+    for key in keys:
+        value = (value or {}).get(key)
+    return value["median"] if isinstance(value, dict) else value
+
+
+def show(head, rows):
+    widths = [max(len(str(row[i])) for row in [head, *rows]) for i in range(len(head))]
+    for row in [head, ["-" * width for width in widths], *rows]:
+        cells = [f"{str(cell):<{width}}" if i == 0 else f"{str(cell):>{width}}"
+                 for i, (cell, width) in enumerate(zip(row, widths))]
+        print("  ".join(cells).rstrip())
+
+
+def warn(title, session):
+    """What a reader has to know; that runs were disturbed is one sentence for all targets."""
+    targets = session["targets"]
+    disturbed, runs = sum(target["disturbed"] for target in targets), sum(len(target["runs"]) for target in targets)
+    if disturbed:
+        print(f"  note, {title}: {disturbed} of {runs} runs were disturbed by other work on this machine; CPU figures hold best")
+    for target in targets:
+        if target["client_bound"]:
+            print(f"  note, {title}, {name_of(target['label'])}: mxway-bench itself was the bottleneck")
+    for sentence in session["warnings"]:
+        if "disturbed" not in sentence and "bottleneck" not in sentence:
+            print(f"  note, {title}: {sentence}")
+
+
+def ratios(arguments):
+    """SESSION=FILE...: one table over all sessions; ratios are to mxway."""
+    sessions = [(title, load(path)) for title, path in (argument.split("=", 1) for argument in arguments)]
+    head = ["", "lookups/s", "rate / mxway's", "server CPU", "CPU / mxway's", "p50", "p99", "loss"]
+    rows = []
+    for title, session in sessions:
+        rows.append([title] + [""] * (len(head) - 1))
+        for target in session["targets"]:
+            rows.append([
+                "  " + name_of(target["label"]),
+                number(median(target, "figures", "rate")),
+                spread(target["ratios"]["rate"]),
+                time(median(target, "figures", "server_cpu_us")),
+                spread(target["ratios"]["server_cpu"]),
+                time(median(target, "latency", "p50_us")),
+                time(median(target, "latency", "p99_us")),
+                f"{(median(target, 'figures', 'loss') or 0):.2%}",
+            ])
+    show(head, rows)
+    print()
+    for title, session in sessions:
+        targets = {name_of(target["label"]): target for target in session["targets"]}
+        for other in ("Redis GET", "unbound, MX"):
+            rate, cpu = (median(targets.get(other), "ratios", key) for key in ("rate", "server_cpu"))
+            if rate and cpu:
+                print(f"  {title}: mxway answers {1 / rate:.2f} times as many as {other}, for {1 / cpu:.2f} of its CPU a lookup")
+    for title, session in sessions:
+        warn(title, session)
+
+
+def plain_cares(path):
+    with open(path, encoding="utf-8") as file:
+        return {key: float(value) for key, value in re.findall(r"(\w+) ([\d.]+)", file.read())}
+
+
+def row_of(title, session, queries):
+    target = session["targets"][0]
+    lookups = target["completed"] or 1
+    return title, target, lookups, int(queries) / lookups
+
+
+def miss(arguments):
+    """PLAIN NAME=FILE=QUERIES...: the floor is what a program does by itself."""
+    plain = plain_cares(arguments[0])
+    rows = [["c-ares alone", number(plain["rate"]), "1.00", time(plain["cpu"]), "1.00",
+             f"{plain['queries'] / plain['lookups']:.2f}", time(plain["p50"]), time(plain["p99"]), "0.00%"]]
+    sessions = [argument.split("=") for argument in arguments[1:]]
+    for title, path, queries in sessions:
+        title, target, _, each = row_of(title, load(path), queries)
+        rate, cpu = median(target, "figures", "rate"), median(target, "figures", "server_cpu_us")
+        rows.append([name_of(target["label"]), number(rate), f"{(rate or 0) / plain['rate']:.2f}", time(cpu),
+                     f"{cpu / plain['cpu']:.2f}" if cpu else "-", f"{each:.2f}",
+                     time(median(target, "latency", "p50_us")), time(median(target, "latency", "p99_us")),
+                     f"{(median(target, 'figures', 'loss') or 0):.2%}"])
+    show(["", "lookups/s", "/ c-ares", "CPU", "/ c-ares", "queries a lookup", "p50", "p99", "loss"], rows)
+    for title, path, _ in sessions:
+        warn(title, load(path))
+
+
+def herd(arguments):
+    """PLAIN NAME=FILE=QUERIES...: upstream queries for one name, and the time to the last answer."""
+    plain = plain_cares(arguments[0])
+    rows = []
+    sessions = [argument.split("=") for argument in arguments[1:]]
+    for title, path, queries in sessions:
+        target = load(path)["targets"][0]
+        rows.append([name_of(target["label"]), target["completed"], queries,
+                     time(median(target, "latency", "p50_us")), time(target["latency"]["max_us"]),
+                     target["timeouts"] + target["errors"]])
+    rows.append(["c-ares alone", f"{plain['lookups']:.0f}", f"{plain['queries']:.0f}", time(plain["p50"]),
+                 time(plain["max"]), f"{plain['failed']:.0f}"])
+    show(["", "answers", "upstream queries", "p50", "last", "lost"], rows)
+    for title, path, _ in sessions:
+        warn(title, load(path))
+
+
+def memory(arguments):
+    """NAMES TITLE=BEFORE=AFTER...: resident KiB before and after NAMES domains."""
+    names = int(arguments[0])
+    grown = [(title, int(before), int(after)) for title, before, after in (item.rsplit("=", 2) for item in arguments[1:])]
+    first = max(1, grown[0][2] - grown[0][1])
+    rows = [[title, f"{before / 1024:.1f}", f"{after / 1024:.1f}", f"{(after - before) * 1024 / names:.0f}",
+             f"{(after - before) / first:.2f}"] for title, before, after in grown]
+    show([f"{names} domains", "MiB before", "MiB after", "octets a domain", "/ mxwayd's"], rows)
+
+
+def phase(intervals, least_s, most_s):
+    """What happened between two moments; the intervals at the edges belong to both sides and are left out."""
+    inner = [interval for interval in intervals
+             if interval["at_s"] >= least_s - 0.01 and interval["at_s"] + interval["length_s"] <= most_s + 0.01]
+    return inner[1:-1] if len(inner) > 2 else inner
+
+
+def outage(arguments):
+    """SECONDS TITLE=FILE...: each third of the session, of SECONDS."""
+    third = int(arguments[0])
+    rows = []
+    sessions = [(title, load(path)) for title, path in (argument.split("=", 1) for argument in arguments[1:])]
+    for title, session in sessions:
+        target = session["targets"][0]
+        for index, when in enumerate(("as usual", "DNS stopped", "DNS back")):
+            found = phase(target["runs"][0]["intervals"], index * third, (index + 1) * third)
+            seconds = sum(interval["length_s"] for interval in found)
+            middle = sorted(interval["p50_us"] for interval in found if interval["completed"])
+            worst = [interval["p99_us"] for interval in found if interval["completed"]]
+            rows.append([
+                f"{title}, {when}",
+                number(sum(interval["completed"] for interval in found) / seconds) if seconds else "-",
+                time(middle[len(middle) // 2]) if middle else "-",
+                time(max(worst)) if worst else "-",
+                time(max(interval["max_us"] for interval in found)) if worst else "-",
+            ])
+    show(["", "answers/s", "p50", "worst p99", "max"], rows)
+    for title, session in sessions:
+        kinds = session["targets"][0]["kinds"]
+        print(f"  {title}: " + ", ".join(f"{kind} {count}" for kind, count in kinds.items()))
+        warn(title, session)
+
+
+if __name__ == "__main__":
+    commands = {"ratios": ratios, "miss": miss, "memory": memory, "outage": outage, "herd": herd}
+    commands[sys.argv[1]](sys.argv[2:])
