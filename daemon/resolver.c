@@ -239,14 +239,18 @@ static const struct domain_facts *good_facts(const struct flight *flight, int64_
 }
 
 /* A refresh has failed and good facts stay: who wanted it is told, the others go on with those. */
-static void keep_facts(struct flight *flight, const struct domain_facts *facts, enum verdict failure,
-                       int64_t now_ms) {
+static void fail_refresh(struct flight *flight, enum verdict failure, int64_t now_ms) {
   struct answer answer = {.verdict = failure};
   for (struct question *question = flight->first, *next; question; question = next) {
     next = question->next;
     if (question->refresh)
       answer_question(question, &answer, now_ms);
   }
+}
+
+static void keep_facts(struct flight *flight, const struct domain_facts *facts, enum verdict failure,
+                       int64_t now_ms) {
+  fail_refresh(flight, failure, now_ms);
   if (!flight->first) {
     end_flight(flight);
     return;
@@ -298,18 +302,34 @@ static struct flight *start_flight(struct resolver *resolver, const struct quest
   return flight;
 }
 
+static int ask_mx(struct flight *flight) {
+  struct resolver *resolver = flight->resolver;
+  return chase_start(&flight->mx, resolver->dns, flight->name.text, DNSMSG_MX,
+                     resolver->options.max_cname_hops, on_mx);
+}
+
 /* Where a new flight begins: with the MX query, or with the addresses where the
  * MX facts still hold (ROUTING T1). Returns 0, or ERR_OVERLOAD or ERR_NOMEM where nothing
  * could be asked. */
 static int begin(struct flight *flight, const struct domain_facts *facts, int64_t now_ms) {
-  struct resolver *resolver = flight->resolver;
   if (facts && facts->expires_at_ms > now_ms && !flight->refresh) {
     cache_hold(facts);
     flight->facts = facts;
     return ask_hosts(flight, now_ms) ? 0 : ERR_OVERLOAD;
   }
-  return chase_start(&flight->mx, resolver->dns, flight->name.text, DNSMSG_MX,
-                     resolver->options.max_cname_hops, on_mx);
+  return ask_mx(flight);
+}
+
+/* Goes back from the second stage to the first. Returns 0, or the error of dns_ask and all is as before. */
+static int start_over(struct flight *flight) {
+  int error = ask_mx(flight);
+  if (error != 0)
+    return error;
+  leave_hosts(flight);
+  flight->pending = 0;
+  cache_release(flight->resolver->cache, flight->facts);
+  flight->facts = NULL;
+  return 0;
 }
 
 static bool overload(struct resolver *resolver, struct answer *answer) {
@@ -340,10 +360,16 @@ static bool answer_at_once(struct resolver *resolver, const struct question *que
   return true;
 }
 
-/* In its second stage a flight has all that a question about exchanges alone wants. */
-static bool answer_from_flight(const struct flight *flight, const struct question *question,
-                               struct answer *answer) {
-  if (!flight->facts || question->depth != DEPTH_EXCHANGES || question->refresh)
+/* A question meets a flight for its name. The first to want a refresh sends it back for the MX; who
+ * wants the exchanges alone need not wait where they are there already. True: `answer` is filled. */
+static bool meet(struct flight *flight, const struct question *question, struct answer *answer) {
+  stats_add(flight->resolver->stats, STATS_LOOKUPS_COALESCED);
+  if (question->refresh && !flight->refresh) {
+    if (flight->facts && start_over(flight) != 0)
+      return overload(flight->resolver, answer);
+    flight->refresh = true;
+  }
+  if (!flight->facts || question->depth != DEPTH_EXCHANGES)
     return false;
   *answer = (struct answer){.facts = flight->facts, .since_ms = flight->started_ms};
   return true;
@@ -358,12 +384,10 @@ bool resolver_ask(struct resolver *resolver, struct question *question, int64_t 
     return true;
   struct flight *flight = (struct flight *)table_get(&resolver->flights, question->hash, is_for_name, name);
   bool is_new = !flight;
-  if (!is_new)
-    stats_add(resolver->stats, STATS_LOOKUPS_COALESCED);
-  else if (!(flight = start_flight(resolver, question, now_ms)))
-    return overload(resolver, answer);
-  if (answer_from_flight(flight, question, answer))
+  if (!is_new && meet(flight, question, answer))
     return true;
+  if (is_new && !(flight = start_flight(resolver, question, now_ms)))
+    return overload(resolver, answer);
   if (set_deadline(resolver, question, now_ms) != 0) {
     if (is_new)
       end_flight(flight);
@@ -386,17 +410,27 @@ static void end_question(struct question *question, int64_t now_ms) {
   answer_question(question, &answer, now_ms);
 }
 
+/* What some exchanges said is a route (ROUTING V6); without the MX there is none. */
+static void time_out(struct flight *flight, int64_t now_ms) {
+  const struct domain_facts *good = flight->facts ? NULL : good_facts(flight, now_ms);
+  if (good) {
+    fail_refresh(flight, VERDICT_DNS_TIMEOUT, now_ms);
+    cache_hold(good);
+    flight->facts = good;
+  }
+  if (flight->facts)
+    land_with_facts(flight, now_ms);
+  else
+    land_with_verdict(flight, VERDICT_DNS_TIMEOUT, now_ms);
+}
+
 void resolver_run(struct resolver *resolver, int64_t now_ms) {
   struct heap_node *node;
   while ((node = heap_first(&resolver->questions_due)) && node->at_ms <= now_ms)
     end_question((struct question *)((char *)node - offsetof(struct question, due)), now_ms);
   while ((node = heap_first(&resolver->flights_due)) && node->at_ms <= now_ms) {
     struct flight *flight = (struct flight *)((char *)node - offsetof(struct flight, due));
-    /* What some exchanges said is a route (ROUTING V6); without the MX there is none. */
-    if (flight->facts)
-      land_with_facts(flight, now_ms);
-    else
-      land_with_verdict(flight, VERDICT_DNS_TIMEOUT, now_ms);
+    time_out(flight, now_ms);
   }
 }
 

@@ -5,8 +5,9 @@
  * everyone who waits. Any number of questions for one name are one flight (ROUTING T8); exchanges that
  * several domains share are asked for once. A flight ends by itself at the lookup deadline; a
  * question may end earlier, at its own, and the flight goes on and fills the cache
- * (ROUTING L1). Knows no socket, no protobuf, no loop: whoever runs it calls
- * resolver_run when resolver_next_ms says so.
+ * (ROUTING L1). The first question that wants a refresh sends a flight back for the MX; where the refresh
+ * fails, good facts stay (T5) and only who wanted it is told. Knows no socket, no protobuf, no loop: whoever
+ * runs it calls resolver_run when resolver_next_ms says so.
  *
  * One thread: the cache's writer. Time is an argument.
  *

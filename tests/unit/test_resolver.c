@@ -206,6 +206,15 @@ static struct dnsmsg two_mx(uint32_t ttl_s) {
   return message;
 }
 
+/* The domain is held by the cache alone: no less, no more. */
+static void check_holds_are_gone(struct client *client) {
+  struct cache *cache = client->trial->cache;
+  const struct name *name = &client->question.name;
+  cache_sweep(cache, 0, 0); /* frees what nobody holds: a sanitizer sees what was let go too often */
+  assert_true(cache_remove(cache, name->text, name->length, client->question.hash));
+  assert_int_equal(cache_host_count(cache), 0);
+}
+
 static uint64_t counted(enum stats_counter counter) { return atomic_load(&stats.counters[counter]); }
 
 /* ---- cold and cached ---- */
@@ -710,6 +719,69 @@ static void refresh_asks_for_all_although_it_is_known(void **state) {
   assert_int_equal(client.ttl_s, 200);
 }
 
+static void refresh_in_the_first_stage_makes_do_with_the_query_under_way(void **state) {
+  struct trial *trial = *state;
+  struct client client, ordinary, refreshing;
+  ask(trial, &client, "e.test", DEPTH_ADDRESSES);
+  deliver(trial, "e.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  deliver_host(trial, "a.test", 300);
+  ask(trial, &ordinary, "d.test", DEPTH_ADDRESSES);
+  prepare(trial, &refreshing, "d.test", DEPTH_ADDRESSES);
+  refreshing.question.refresh = true;
+  assert_false(submit(&refreshing));
+  assert_int_equal(trial->dns->open_count, 1);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  /* The addresses are known from e.test, but somebody wants them anew. */
+  assert_int_equal(trial->dns->open_count, 2);
+  deliver_host(trial, "a.test", 300);
+  assert_int_equal(ordinary.verdict, VERDICT_ROUTE);
+  assert_int_equal(refreshing.verdict, VERDICT_ROUTE);
+}
+
+static void refresh_in_the_second_stage_asks_for_the_mx_anew_once(void **state) {
+  struct trial *trial = *state;
+  struct client client, ordinary, refreshing[3];
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  ask(trial, &ordinary, "d.test", DEPTH_ADDRESSES); /* from the MX facts in memory */
+  assert_int_equal(trial->dns->open_count, 2);
+  for (unsigned i = 0; i < 2; i++) {
+    prepare(trial, &refreshing[i], "d.test", i ? DEPTH_ADDRESSES : DEPTH_EXCHANGES);
+    refreshing[i].question.refresh = true;
+    assert_false(submit(&refreshing[i]));
+  }
+  assert_int_equal(trial->dns->of_type[DNSMSG_MX], 2);
+  deliver_host(trial, "a.test", 300);
+  assert_int_equal(ordinary.answers, 0);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(200, 10, "b.test"));
+  assert_int_equal(refreshing[0].verdict, VERDICT_ROUTE);
+  assert_int_equal(refreshing[0].ttl_s, 200);
+  /* What this flight has asked for is fresh enough for one who comes now. */
+  prepare(trial, &refreshing[2], "d.test", DEPTH_EXCHANGES);
+  refreshing[2].question.refresh = true;
+  assert_true(submit(&refreshing[2]));
+  assert_string_equal(refreshing[2].exchanges[0].host, "b.test");
+  assert_int_equal(trial->dns->of_type[DNSMSG_MX], 2);
+  deliver_host(trial, "b.test", 300);
+  assert_string_equal(ordinary.exchanges[0].host, "b.test");
+  assert_int_equal(refreshing[1].answers, 1);
+  check_holds_are_gone(&client);
+}
+
+static void refresh_that_is_refused_in_the_second_stage_leaves_the_flight_as_it_was(void **state) {
+  struct trial *trial = *state;
+  struct client ordinary, refreshing;
+  ask(trial, &ordinary, "d.test", DEPTH_ADDRESSES);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  fake_dns_refuse_after(trial->dns, 0, ERR_OVERLOAD);
+  prepare(trial, &refreshing, "d.test", DEPTH_ADDRESSES);
+  refreshing.question.refresh = true;
+  assert_true(submit(&refreshing));
+  assert_int_equal(refreshing.verdict, VERDICT_OVERLOAD);
+  deliver_host(trial, "a.test", 300);
+  assert_int_equal(ordinary.verdict, VERDICT_ROUTE);
+}
+
 static void a_refresh_that_fails_says_so_and_leaves_good_facts(void **state) {
   struct trial *trial = *state;
   struct client client;
@@ -719,10 +791,11 @@ static void a_refresh_that_fails_says_so_and_leaves_good_facts(void **state) {
     ask(trial, &client, name, DEPTH_EXCHANGES);
     deliver(trial, name, DNSMSG_MX, good[i]);
     enum verdict verdict = client.verdict;
-    prepare(trial, &client, name, DEPTH_EXCHANGES);
+    prepare(trial, &client, name, DEPTH_ADDRESSES);
     client.question.refresh = true;
     assert_false(submit(&client));
     deliver(trial, name, DNSMSG_MX, fake_reply(DNSMSG_SERVFAIL));
+    assert_int_equal(trial->dns->open_count, 0);
     assert_int_equal(client.answers, 1);
     assert_int_equal(client.verdict, VERDICT_DNS_SERVFAIL);
     ask_known(trial, &client, name, DEPTH_EXCHANGES);
@@ -748,6 +821,7 @@ static void a_refresh_that_fails_is_no_failure_for_who_did_not_want_one(void **s
   assert_int_equal(ordinary.answers, 1);
   assert_int_equal(ordinary.verdict, VERDICT_ROUTE);
   assert_int_equal(trial->dns->of_type[DNSMSG_MX], 2);
+  check_holds_are_gone(&client);
 }
 
 static void a_failure_replaces_facts_that_expire_while_they_are_refreshed(void **state) {
@@ -975,6 +1049,28 @@ static void a_flight_that_ends_without_any_address_is_a_soft_failure(void **stat
   deliver_host(trial, "a.test", 300);
   deliver_host(trial, "b.test", 300);
   assert_int_equal(client.verdict, VERDICT_ROUTE);
+}
+
+static void a_refresh_that_is_too_slow_is_so_only_for_who_wanted_it(void **state) {
+  struct trial *trial = *state;
+  struct client client, ordinary, refreshing;
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  deliver(trial, "d.test", DNSMSG_MX, two_mx(300));
+  deliver_host(trial, "a.test", 300);
+  deliver_host(trial, "b.test", 0);
+  assert_int_equal(client.answers, 1);
+  trial->now_ms += 10;
+  ask(trial, &ordinary, "d.test", DEPTH_ADDRESSES); /* b.test is missing */
+  prepare(trial, &refreshing, "d.test", DEPTH_ADDRESSES);
+  refreshing.question.refresh = true;
+  assert_false(submit(&refreshing));
+  run_at(trial, START_MS + 10 + DEADLINE_MS);
+  assert_int_equal(refreshing.verdict, VERDICT_DNS_TIMEOUT);
+  assert_int_equal(ordinary.verdict, VERDICT_ROUTE);
+  assert_int_equal(ordinary.exchanges[0].status, STATUS_OK);
+  assert_int_equal(ordinary.exchanges[1].status, STATUS_TEMPFAIL);
+  deliver_host(trial, "b.test", 300); /* its own flight goes on */
+  check_holds_are_gone(&client);
 }
 
 static void a_question_that_joins_late_ends_with_its_flight(void **state) {
@@ -1376,6 +1472,9 @@ int main(void) {
       TRIAL(every_failure_has_its_verdict_and_is_remembered_for_a_while),
       cmocka_unit_test(notimp_is_a_domain_without_mx_where_that_is_wanted),
       TRIAL(refresh_asks_for_all_although_it_is_known),
+      TRIAL(refresh_in_the_first_stage_makes_do_with_the_query_under_way),
+      TRIAL(refresh_in_the_second_stage_asks_for_the_mx_anew_once),
+      TRIAL(refresh_that_is_refused_in_the_second_stage_leaves_the_flight_as_it_was),
       TRIAL(a_refresh_that_fails_says_so_and_leaves_good_facts),
       TRIAL(a_refresh_that_fails_is_no_failure_for_who_did_not_want_one),
       TRIAL(a_failure_replaces_facts_that_expire_while_they_are_refreshed),
@@ -1391,6 +1490,7 @@ int main(void) {
       TRIAL(a_flight_ends_at_the_lookup_deadline_and_is_not_remembered),
       TRIAL(a_flight_that_ends_answers_what_is_known_of_its_hosts),
       TRIAL(a_flight_that_ends_without_any_address_is_a_soft_failure),
+      TRIAL(a_refresh_that_is_too_slow_is_so_only_for_who_wanted_it),
       TRIAL(a_question_that_joins_late_ends_with_its_flight),
       TRIAL(the_next_deadline_is_that_of_the_earliest),
       TRIAL(a_query_that_is_refused_is_overload_at_once_and_not_remembered),
