@@ -211,7 +211,8 @@ static void account(const struct engine *engine, const struct marks *before, con
     client_wait_ns += thread->wait_ns;
     busiest_ns = thread->cpu_ns > busiest_ns ? thread->cpu_ns : busiest_ns;
   }
-  run->has_server = before->has_server && after->has_server;
+  /* What a dying server still shows is not what it has cost. */
+  run->has_server = before->has_server && after->has_server && !run->error[0];
   if (run->has_server) {
     server = procstat_between(&before->server, &after->server);
     run->server_cpu_s = (double)server.run_ns / NS_PER_S;

@@ -99,13 +99,14 @@ static void on_lost(struct engine_connection *connection, const char *why) {
       engine_release(&connection->slots[i]);
     }
   disconnect(connection);
-  if (answers == 0 || target_of(connection)->socket_type == SOCK_DGRAM) {
+  if (target_of(connection)->socket_type == SOCK_DGRAM) {
     engine_fail(thread, "%s", why);
     return;
   }
-  int error = engine_connect(connection);
-  if (error) {
-    engine_fail(thread, "%s; connecting again: %s", why, strerror(error));
+  int error = answers == 0 ? 0 : engine_connect(connection);
+  if (answers == 0 || error) {
+    engine_fail(thread, "connection lost: %s%s%s", why, error ? "; connecting again: " : "",
+                error ? strerror(error) : "");
     return;
   }
   engine_start_io(connection);
@@ -187,7 +188,7 @@ void engine_flush(struct engine_connection *connection) {
       return;
     }
     if (taken < 0) {
-      on_lost(connection, errno == EPIPE ? "connection lost" : strerror(errno));
+      on_lost(connection, strerror(errno));
       return;
     }
     connection->out_length -= (size_t)taken;
@@ -227,7 +228,7 @@ static bool read_stream(struct engine_connection *connection) {
   if (got < 0 && (errno == EAGAIN || errno == EINTR))
     return true;
   if (got <= 0) {
-    on_lost(connection, got < 0 ? strerror(errno) : "the server has closed the connection");
+    on_lost(connection, got < 0 ? strerror(errno) : "the server has closed it");
     return false;
   }
   thread->now_ns = engine_clock_ns();

@@ -331,7 +331,7 @@ static void set_length(struct options *options) {
 int options_parse(struct options *options, int argc, char **argv, char error[OPTIONS_ERROR_SIZE]) {
   set_defaults(options);
   struct reading reading = {.options = options, .error = error};
-  optind = 1;
+  optind = 0; /* glibc and musl start anew then, also in the middle of a word */
   opterr = 0;
   int option;
   while ((option = getopt_long(argc, argv, ":s:d:c:T:q:Q:l:n:t:S:o:vh", long_options, NULL)) != -1) {

@@ -32,16 +32,16 @@ static bool holds(const struct session *session, struct result_run *run) {
   return !run->is_partial && condition_holds(session->options->find_max, &alone, NULL);
 }
 
-/* A run at one rate. A disturbed one that failed has not shown anything, so it is tried again. */
+/* A run at one rate. One that failed is tried again: noise comes and goes, a limit stays. */
 static int try_rate(struct session *session, size_t target_at, double rate, struct result_run *run,
                     bool *is_held) {
   struct target *target = &session->options->targets[target_at];
   for (unsigned tries = 0;; tries++) {
     int failed = session_measure(session, target, rate, run);
     *is_held = !failed && holds(session, run);
-    if (failed || *is_held || !run->is_disturbed || tries == session->options->repeats_max || *session->stop)
+    if (failed || *is_held || tries == session->options->repeats_max || *session->stop)
       return failed;
-    session->result->targets[target_at].repeated_count++;
+    session->result->targets[target_at].repeated_count += run->is_disturbed;
     result_run_fini(run);
   }
 }

@@ -143,20 +143,29 @@ const struct verify_entry *verify_find(const struct verify *verify, const char *
   return entry->name ? entry : NULL;
 }
 
+/* strdup may have failed: then there is one answer less to show. */
+static const char *shown(const char *text) { return text ? text : "?"; }
+
+/* One wrong answer for each name and target says enough. */
+static bool is_kept(const struct verify *verify, const struct verify_entry *entry, const char *target) {
+  for (size_t i = 0; i < verify->wrong_count; i++)
+    if (strcmp(shown(verify->wrong[i].name), entry->name) == 0 &&
+        strcmp(shown(verify->wrong[i].target), target) == 0)
+      return true;
+  return false;
+}
+
 bool verify_check(struct verify *verify, const struct verify_entry *entry, const char *target,
                   const char *routes) {
   if (strcmp(entry->routes, routes) == 0)
     return true;
   pthread_mutex_lock(&verify->lock);
-  if (verify->wrong_count < VERIFY_SHOWN_MAX)
+  if (verify->wrong_count < VERIFY_SHOWN_MAX && !is_kept(verify, entry, target))
     verify->wrong[verify->wrong_count++] =
         (struct wrong){strdup(target), strdup(entry->name), strdup(entry->routes), strdup(routes)};
   pthread_mutex_unlock(&verify->lock);
   return false;
 }
-
-/* strdup may have failed: then there is one answer less to show. */
-static const char *shown(const char *text) { return text ? text : "?"; }
 
 void verify_print_wrong(struct verify *verify, FILE *out) {
   pthread_mutex_lock(&verify->lock);

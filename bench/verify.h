@@ -28,7 +28,8 @@ void verify_destroy(struct verify *verify);
 /* What is expected for a name of `length` octets; NULL where the file does not say. Costs one hash. */
 const struct verify_entry *verify_find(const struct verify *verify, const char *name, size_t length);
 
-/* Whether `routes` is as expected; keeps the first VERIFY_SHOWN_MAX that are not. */
+/* Whether `routes` is as expected; keeps the first VERIFY_SHOWN_MAX that are not, one for each
+ * name and target. */
 bool verify_check(struct verify *verify, const struct verify_entry *entry, const char *target,
                   const char *routes);
 
