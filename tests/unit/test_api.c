@@ -469,11 +469,13 @@ static void cache_only_is_a_hit_or_goes_with_the_question(void **state) {
   request.cache_only = 1;
   send_request(fixture, &request);
   expect_route(fixture, 1, MXWAY__V1__SOURCE__SOURCE_MEMORY);
-  fixture->resolver.answers = true;
-  fixture->resolver.answer = (struct answer){.verdict = VERDICT_NOT_CACHED};
   request = request_for(2, "other.test");
   request.cache_only = 1;
-  send_request(fixture, &request);
+  assert_is_miss(fixture, &request);
+  assert_true(fixture->resolver.asked[0]->cache_only);
+  struct answer answer = {.verdict = VERDICT_NOT_CACHED};
+  api_on_answer(NULL, fixture->resolver.asked[0], &answer, clock_now_ms());
+  fixture->resolver.asked[0] = NULL;
   expect_verdict(fixture, 2, VERDICT_NOT_CACHED, NULL);
 }
 
