@@ -164,7 +164,6 @@ static size_t put_faulty_reply(const struct answerer *answerer, const struct que
     __attribute__((fallthrough));
   case FAULT_FORMERR:
     without.has_edns = false;
-    without.raw_length = 0;
     return bare_reply(fault == FAULT_NO_EDNS ? &without : question, 0, RCODE_FORMERR, reply);
   case FAULT_TC:
     if (is_tcp)
