@@ -220,8 +220,6 @@ static void on_stop(struct ev_loop *loop, struct ev_async *watcher, int events) 
   thread->now_ns = engine_clock_ns();
   thread->is_asking = false;
   thread->is_aborted = true;
-  /* Nobody waits for these any more, so they are neither answered nor lost. */
-  thread->run.sent -= thread->busy_slots;
   ev_break(loop, EVBREAK_ALL);
 }
 
@@ -253,6 +251,8 @@ static void run_loop(struct engine_thread *thread) {
   timerfd_settime(thread->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
   if (!atomic_load(&thread->engine->is_stopped))
     ev_run(thread->loop, 0);
+  /* After an end from outside nobody waits for these any more: they are neither answered nor lost. */
+  thread->run.sent -= thread->busy_slots;
   count_unasked(thread);
   intervals_add(thread->engine->intervals, thread->interval_at, thread->run.latency, thread->before);
 }
