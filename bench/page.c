@@ -46,7 +46,7 @@ static void number_names(struct page *page) {
 }
 
 int page_init(struct page *page, const struct result_session *session, FILE *out) {
-  *page = (struct page){out, session, session->target_count, NULL};
+  *page = (struct page){.out = out, .session = session, .target_count = session->target_count};
   page->targets = calloc(session->target_count + 1, sizeof *page->targets);
   if (!page->targets)
     return -1;
@@ -57,8 +57,13 @@ int page_init(struct page *page, const struct result_session *session, FILE *out
     cut_name(target->name, target->target->label);
     target->colour = (unsigned)(i % PAGE_STYLES);
     target->marker = (unsigned)((i + i / PAGE_STYLES) % PAGE_STYLES);
+    page->is_measured = page->is_measured || target->totals.completed > 0;
   }
   number_names(page);
+  for (size_t i = 0; i < page->target_count; i++) {
+    size_t columns = tool_utf8_columns(page->targets[i].name);
+    page->name_columns = columns > page->name_columns ? columns : page->name_columns;
+  }
   return 0;
 }
 

@@ -30,6 +30,8 @@ struct page {
   const struct result_session *session;
   size_t target_count;
   struct page_target *targets;
+  size_t name_columns; /* of the longest name */
+  bool is_measured;    /* of any target */
 };
 
 /* 0, or -1 without memory. */

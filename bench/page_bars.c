@@ -62,7 +62,7 @@ void page_bars(const struct page *page) {
   static const struct bars cpu = {FIGURE_SERVER_CPU, "Server CPU for one lookup", "Shorter is better",
                                   "Server CPU time for one lookup of each target", format_time};
   /* One bar compares with nothing. */
-  if (page->target_count < 2)
+  if (page->target_count < 2 || !page->is_measured)
     return;
   fputs("<section class=\"pair\">\n", page->out);
   if (!page->session->is_open_loop)

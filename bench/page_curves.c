@@ -177,8 +177,10 @@ static void print_curves(const struct page *page, enum result_series series, con
   struct curves curves = {.page = page, .series = series};
   if (!scale_curves(&curves))
     return;
-  fprintf(page->out, "<section><figure class=\"curves\"><figcaption><h2>%s</h2><p>%s</p></figcaption>\n",
-          heading, subtitle);
+  fprintf(page->out,
+          "<section><figure class=\"curves\" "
+          "style=\"--names:%zu\"><figcaption><h2>%s</h2><p>%s</p></figcaption>\n",
+          page->name_columns, heading, subtitle);
   page_key(page);
   svg_open(
       page->out, heading,

@@ -64,22 +64,25 @@ static void print_run_ground(const struct rates *rates, size_t index, double fro
             from + width / 2, PLOT_HEIGHT + 18, index + 1);
 }
 
-static void print_step(const struct rates *rates, double from_s, double length_s, double rate) {
+/* A step of `run`, which began at `from_s`; nothing reaches over into the next run. */
+static void print_step(const struct rates *rates, const struct result_run *run, double from_s,
+                       struct result_interval step, double rate) {
   double y = PLOT_HEIGHT - svg_scale_at(&rates->scale, rate);
-  fprintf(rates->out, "%.1f,%.1f %.1f,%.1f ", from_s / rates->length_s * SVG_WIDTH, y,
-          (from_s + length_s) / rates->length_s * SVG_WIDTH, y);
+  double begin_s = from_s + fmin(step.at_s, run->length_s);
+  double end_s = from_s + fmin(step.at_s + step.length_s, run->length_s);
+  if (end_s > begin_s)
+    fprintf(rates->out, "%.1f,%.1f %.1f,%.1f ", begin_s / rates->length_s * SVG_WIDTH, y,
+            end_s / rates->length_s * SVG_WIDTH, y);
 }
 
 static void print_run_line(const struct rates *rates, const struct result_run *run, double from_s) {
-  double rate = result_run_figure(run, FIGURE_RATE);
+  const struct result_interval whole = {.length_s = run->length_s, .completed = run->completed};
   fprintf(rates->out, "<polyline class=\"line s%u solid\" points=\"", rates->target->colour);
-  for (size_t i = 0; i < run->interval_count; i++) {
-    const struct result_interval *interval = &run->intervals[i];
-    if (!isnan(interval_rate(interval)))
-      print_step(rates, from_s + interval->at_s, interval->length_s, interval_rate(interval));
-  }
-  if (run->interval_count == 0 && !isnan(rate))
-    print_step(rates, from_s, run->length_s, rate);
+  for (size_t i = 0; i < run->interval_count; i++)
+    if (!isnan(interval_rate(&run->intervals[i])))
+      print_step(rates, run, from_s, run->intervals[i], interval_rate(&run->intervals[i]));
+  if (run->interval_count == 0 && !isnan(interval_rate(&whole)))
+    print_step(rates, run, from_s, whole, interval_rate(&whole));
   fputs("\"/>\n", rates->out);
 }
 
@@ -113,12 +116,10 @@ static void print_rates(const struct page *page, const struct page_target *targe
 }
 
 void page_rates(const struct page *page) {
-  size_t disturbed = 0, runs = 0;
-  for (size_t i = 0; i < page->target_count; i++) {
+  size_t disturbed = 0;
+  for (size_t i = 0; i < page->target_count; i++)
     disturbed += page->targets[i].totals.disturbed;
-    runs += page->targets[i].totals.completed > 0;
-  }
-  if (runs == 0)
+  if (!page->is_measured)
     return;
   fprintf(page->out,
           "<section><h2>Rate over time</h2><p class=\"sub\">Lookups a second, run after run%s%s</p>\n",

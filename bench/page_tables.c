@@ -95,7 +95,7 @@ void page_ratios(const struct page *page) {
   static const char *const heads[] = {"Target", "Rate", "Server CPU", "p50", "p99"};
   static const enum result_figure figures[] = {FIGURE_RATE, FIGURE_SERVER_CPU, FIGURE_P50, FIGURE_P99};
   FILE *out = page->out;
-  if (page->target_count < 2)
+  if (page->target_count < 2 || !page->is_measured)
     return;
   const struct page_target *baseline = &page->targets[page->session->baseline];
   fputs("<section><h2>Compared with ", out);
@@ -158,7 +158,8 @@ void page_kinds(const struct page *page) {
   if (count == 0)
     return;
   fputs(
-      "<section><h2>What was answered</h2>\n<table role=\"table\"><caption>Share of each kind of answer and "
+      "<section><h2>What was answered</h2>\n<table role=\"table\" class=\"kinds\"><caption>Share of each "
+      "kind of answer and "
       "its count, over all runs</caption><thead role=\"rowgroup\"><tr role=\"row\"><th scope=\"col\" "
       "role=\"columnheader\">Answer</th>",
       out);
@@ -234,10 +235,10 @@ void page_environment(const struct page *page) {
   const struct result_environment *environment = &page->session->environment;
   const struct {
     const char *name, *text;
-  } facts[] = {{"Date", environment->started_at},          {"CPU", environment->cpu},
-               {"Cores", environment->host_cores},         {"Kernel", environment->kernel},
-               {"Version", environment->version},          {"Queries", environment->queries},
-               {"Hash of them", environment->queries_hash}};
+  } facts[] = {{"Date", environment->started_at},        {"CPU", environment->cpu},
+               {"Cores", environment->host_cores},       {"Kernel", environment->kernel},
+               {"Version", environment->version},        {"Queries", environment->queries},
+               {"Their hash", environment->queries_hash}};
   FILE *out = page->out;
   fputs("<section><h2>How it was measured</h2>\n<dl>", out);
   for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) {

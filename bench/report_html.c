@@ -15,9 +15,11 @@ static const char *const markers[PAGE_STYLES] = {
 };
 
 static void print_title(const struct page *page) {
-  fputs("Lookups compared", page->out);
+  fputs(page->target_count > 1 ? "Lookups compared: " : "Lookups answered", page->out);
+  if (page->target_count == 1)
+    fputs(" by ", page->out);
   for (size_t i = 0; i < page->target_count; i++) {
-    fputs(i == 0 ? ": " : i + 1 == page->target_count ? " and " : ", ", page->out);
+    fputs(i == 0 ? "" : i + 1 == page->target_count ? " and " : ", ", page->out);
     page_text(page->out, page->targets[i].name);
   }
 }
