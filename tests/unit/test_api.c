@@ -26,7 +26,9 @@ struct resolver {
   struct answer answer;
   size_t asked_count;
   struct question *asked[PENDING_MAX];
-  bool fills; /* at once, with facts it puts into the cache */
+  bool fills;        /* at once, with facts it puts into the cache */
+  bool replaces;     /* first the facts of the domain asked, as the writer may at any time */
+  size_t kept_count; /* of what it replaced, for readers */
   const struct domain_facts *held;
   unsigned put_count;
 };
@@ -66,6 +68,10 @@ bool resolver_ask(struct resolver *resolver, struct question *question, int64_t 
   if (resolver->fills) {
     fill(resolver, question, now_ms, answer);
     return true;
+  }
+  if (resolver->replaces) {
+    cache_release(resolver->cache, put_domain(resolver->cache, question->name.text, DOMAIN_NXDOMAIN, now_ms));
+    resolver->kept_count = qsbr_collect(cache_qsbr(resolver->cache));
   }
   assert_true(resolver->asked_count < PENDING_MAX);
   resolver->asked[resolver->asked_count++] = question;
@@ -549,8 +555,45 @@ static void without_memory_a_miss_is_an_overload(void **state) {
   malloc_allow(LONG_MAX);
   expect_verdict(fixture, 2, VERDICT_OVERLOAD, NULL);
   assert_false(has_reply(fixture, &frame)); /* the first one's promise was kept with nothing */
+  assert_false(fixture->peer.at_end);
+  assert_int_equal(counter(fixture, STATS_ANSWERS_LATE), 0);
   api_stop(fixture->api);
   assert_true(api_is_drained(fixture->api));
+}
+
+/* Here the writer works inside the frontend's own wake-up, which might hold what it replaces. */
+static void what_a_wake_up_may_look_at_is_kept_until_it_ends(void **state) {
+  struct fixture *fixture = *state;
+  put(fixture, "d.test", DOMAIN_MX);
+  fixture->resolver.replaces = true;
+  Request request = request_for(1, "d.test");
+  request.refresh = 1;
+  send_request(fixture, &request);
+  LOOP_UNTIL(fixture->loop, fixture->resolver.asked_count == 1);
+  assert_true(fixture->resolver.kept_count > 0);
+  loop_settle(fixture->loop);
+  assert_int_equal(qsbr_collect(cache_qsbr(fixture->cache)), 0);
+}
+
+/* As the writer in its own thread, while the frontend sleeps. */
+static void replace_in_sleep(struct ev_loop *loop) {
+  struct fixture *fixture = ev_userdata(loop);
+  put(fixture, "d.test", DOMAIN_MX);
+  put(fixture, "d.test", DOMAIN_NXDOMAIN);
+  fixture->resolver.kept_count += qsbr_collect(cache_qsbr(fixture->cache));
+  fixture->resolver.put_count++;
+}
+
+static void wake_up(struct ev_loop *loop) { (void)loop; }
+
+static void a_sleeping_frontend_keeps_nothing_from_being_freed(void **state) {
+  struct fixture *fixture = *state;
+  ev_set_userdata(fixture->loop, fixture);
+  ev_set_loop_release_cb(fixture->loop, replace_in_sleep, wake_up);
+  loop_settle(fixture->loop);
+  ev_set_loop_release_cb(fixture->loop, NULL, NULL);
+  assert_true(fixture->resolver.put_count >= LOOP_SETTLE_TURNS);
+  assert_int_equal(fixture->resolver.kept_count, 0);
 }
 
 static void a_stopped_api_drains(void **state) {
@@ -1096,6 +1139,8 @@ int main(void) {
       TEST(an_answer_to_a_client_that_has_gone_is_counted_as_late),
       TEST(answers_on_their_way_at_the_end_are_dropped),
       TEST(without_memory_a_miss_is_an_overload),
+      TEST(what_a_wake_up_may_look_at_is_kept_until_it_ends),
+      TEST(a_sleeping_frontend_keeps_nothing_from_being_freed),
       TEST(a_stopped_api_drains),
       TEST(what_is_no_domain_is_an_invalid_name),
       TEST(a_request_of_nothing_is_an_invalid_name_with_id_zero),
