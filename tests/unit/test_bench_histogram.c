@@ -107,7 +107,7 @@ static void adding_equals_recording_all(void **state) {
   for (int i = 0; i < 3; i++) {
     parts[i] = new_histogram();
     for (int j = 0; j < 5000; j++) {
-      uint64_t value = draw_any_magnitude(&random);
+      uint64_t value = draw_any_magnitude(&random) + 1000;
       histogram_record(parts[i], value);
       histogram_record(all, value);
     }

@@ -214,6 +214,12 @@ static void reports_that_cannot_be_written_fail(void **state) {
     assert_int_not_equal(errno, 0);
     fclose(full);
   }
+  /* Nothing is left in the buffer to fail anew. */
+  FILE *unwritable = fopen("/dev/null", "r");
+  assert_non_null(unwritable);
+  assert_int_equal(report_text(&session, unwritable), -1);
+  assert_int_equal(errno, EIO);
+  fclose(unwritable);
   assert_int_equal(report_html(&session, "/dev/full"), -1);
   assert_int_equal(errno, ENOSPC);
   assert_int_equal(report_html(&session, "/nowhere/at/all.html"), -1);
