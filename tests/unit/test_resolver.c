@@ -29,7 +29,8 @@ struct trial {
   bool is_ending;  /* within resolver_destroy: nor now */
 };
 
-/* One question and what was answered, as a client would see it. */
+/* One question and what was answered, as a client would see it. Those of the tests are static: one that
+ * is still pending belongs to the resolver until the teardown. */
 struct client {
   struct question question;
   struct trial *trial;
@@ -221,7 +222,7 @@ static uint64_t counted(enum stats_counter counter) { return atomic_load(&stats.
 
 static void exchanges_are_one_query_and_then_none(void **state) {
   struct trial *trial = *state;
-  struct client client;
+  static struct client client;
   ask(trial, &client, "d.test", DEPTH_EXCHANGES);
   assert_int_equal(trial->dns->asked_count, 1);
   trial->now_ms += 20;
@@ -248,7 +249,7 @@ static void exchanges_are_one_query_and_then_none(void **state) {
 
 static void addresses_are_asked_for_in_parallel_and_then_known(void **state) {
   struct trial *trial = *state;
-  struct client client;
+  static struct client client;
   ask(trial, &client, "d.test", DEPTH_ADDRESSES);
   assert_int_equal(trial->dns->asked_count, 1);
   deliver(trial, "d.test", DNSMSG_MX, two_mx(300));
@@ -273,7 +274,7 @@ static void addresses_are_asked_for_in_parallel_and_then_known(void **state) {
 
 static void addresses_are_asked_for_where_only_the_exchanges_are_known(void **state) {
   struct trial *trial = *state;
-  struct client client;
+  static struct client client;
   ask(trial, &client, "d.test", DEPTH_EXCHANGES);
   deliver(trial, "d.test", DNSMSG_MX, two_mx(300));
   ask(trial, &client, "d.test", DEPTH_ADDRESSES);
@@ -286,7 +287,7 @@ static void addresses_are_asked_for_where_only_the_exchanges_are_known(void **st
 
 static void only_the_host_that_has_expired_is_asked_for(void **state) {
   struct trial *trial = *state;
-  struct client client;
+  static struct client client;
   ask(trial, &client, "d.test", DEPTH_ADDRESSES);
   deliver(trial, "d.test", DNSMSG_MX, two_mx(300));
   deliver_host(trial, "a.test", 100);
@@ -303,7 +304,7 @@ static void only_the_host_that_has_expired_is_asked_for(void **state) {
 
 static void domains_that_share_an_exchange_ask_for_it_once(void **state) {
   struct trial *trial = *state;
-  struct client first, second;
+  static struct client first, second;
   ask(trial, &first, "d.test", DEPTH_ADDRESSES);
   ask(trial, &second, "e.test", DEPTH_ADDRESSES);
   deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
@@ -318,7 +319,7 @@ static void domains_that_share_an_exchange_ask_for_it_once(void **state) {
 
 static void names_with_one_hash_are_still_two_domains(void **state) {
   struct trial *trial = *state;
-  struct client first, second;
+  static struct client first, second;
   prepare(trial, &first, "d.test", DEPTH_EXCHANGES);
   prepare(trial, &second, "e.test", DEPTH_EXCHANGES);
   second.question.hash = first.question.hash;
@@ -362,7 +363,7 @@ static void ten_thousand_questions_are_one_query_of_each_type(void **state) {
 
 static void questions_are_answered_in_the_order_they_came(void **state) {
   struct trial *trial = *state;
-  struct client clients[3];
+  static struct client clients[3];
   for (unsigned i = 0; i < 3; i++)
     ask(trial, &clients[i], "d.test", DEPTH_EXCHANGES);
   deliver(trial, "d.test", DNSMSG_MX, two_mx(300));
@@ -372,7 +373,7 @@ static void questions_are_answered_in_the_order_they_came(void **state) {
 
 static void a_question_about_exchanges_does_not_wait_for_addresses_it_came_late_for(void **state) {
   struct trial *trial = *state;
-  struct client first, late;
+  static struct client first, late;
   ask(trial, &first, "d.test", DEPTH_ADDRESSES);
   deliver(trial, "d.test", DNSMSG_MX, fake_mx(0, 10, "a.test"));
   trial->now_ms += 10; /* the MX facts have expired, the flight still asks for addresses */
@@ -387,7 +388,7 @@ static void a_question_about_exchanges_does_not_wait_for_addresses_it_came_late_
 
 static void a_question_about_addresses_joins_in_the_second_stage(void **state) {
   struct trial *trial = *state;
-  struct client first, late;
+  static struct client first, late;
   ask(trial, &first, "d.test", DEPTH_ADDRESSES);
   deliver(trial, "d.test", DNSMSG_MX, fake_mx(0, 10, "a.test"));
   ask(trial, &late, "d.test", DEPTH_ADDRESSES);
@@ -401,7 +402,7 @@ static void a_question_about_addresses_joins_in_the_second_stage(void **state) {
 static void a_ttl_of_0_is_for_all_who_wait_and_nobody_after(void **state) {
   struct trial *trial = *state;
   enum { COUNT = 100 };
-  struct client clients[COUNT], next;
+  static struct client clients[COUNT], next;
   for (enum depth depth = DEPTH_EXCHANGES; depth <= DEPTH_ADDRESSES; depth++) {
     size_t asked_count = trial->dns->of_type[DNSMSG_MX];
     for (unsigned i = 0; i < COUNT; i++) {
@@ -449,7 +450,7 @@ static void answers_without_exchanges_ask_for_no_addresses(void **state) {
       {unusable, VERDICT_MX_ALL_INVALID, 300},
   };
   for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-    struct client client;
+    static struct client client;
     char name[16];
     snprintf(name, sizeof(name), "d%zu.test", i);
     ask(trial, &client, name, DEPTH_ADDRESSES);
@@ -469,7 +470,7 @@ static void answers_without_exchanges_ask_for_no_addresses(void **state) {
 
 static void odd_records_are_dropped_with_a_warning(void **state) {
   struct trial *trial = *state;
-  struct client client;
+  static struct client client;
   struct dnsmsg message = fake_mx(300, 10, "a.test");
   fake_add_mx(&message, 5, "");
   fake_add_mx(&message, 7, "a.test");
@@ -490,7 +491,7 @@ static void odd_records_are_dropped_with_a_warning(void **state) {
 
 static void a_hundred_exchanges_are_taken(void **state) {
   struct trial *trial = *state;
-  struct client client;
+  static struct client client;
   struct dnsmsg message = fake_reply(DNSMSG_ANSWER);
   message.ttl_s = 300;
   for (unsigned i = 0; i < DNSMSG_MX_MAX; i++) {
@@ -511,7 +512,7 @@ static void a_hundred_exchanges_are_taken(void **state) {
 
 static void an_exchange_that_is_an_address_needs_no_more_queries(void **state) {
   struct trial *trial = *state;
-  struct client client;
+  static struct client client;
   ask(trial, &client, "d.test", DEPTH_ADDRESSES);
   deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "192.0.2.7"));
   assert_int_equal(trial->dns->asked_count, 1);
@@ -524,7 +525,7 @@ static void an_exchange_that_is_an_address_needs_no_more_queries(void **state) {
 
 static void a_domain_without_mx_is_its_own_exchange(void **state) {
   struct trial *trial = *state;
-  struct client client;
+  static struct client client;
   ask(trial, &client, "d.test", DEPTH_ADDRESSES);
   deliver(trial, "d.test", DNSMSG_MX, fake_denial(DNSMSG_NODATA, 900));
   deliver(trial, "d.test", DNSMSG_A, fake_a(300, 1, 1));
@@ -547,7 +548,7 @@ static void a_domain_without_mx_is_its_own_exchange(void **state) {
 
 static void depth_exchanges_does_not_check_an_implicit_exchange(void **state) {
   struct trial *trial = *state;
-  struct client client;
+  static struct client client;
   ask(trial, &client, "d.test", DEPTH_EXCHANGES);
   deliver(trial, "d.test", DNSMSG_MX, fake_denial(DNSMSG_NODATA, 900));
   assert_int_equal(client.verdict, VERDICT_ROUTE);
@@ -558,7 +559,7 @@ static void depth_exchanges_does_not_check_an_implicit_exchange(void **state) {
 static void no_mx_and_no_address_is_permanent_only_where_both_are_denied(void **state) {
   struct trial *trial = *state;
   for (int soft = 0; soft < 2; soft++) {
-    struct client client;
+    static struct client client;
     const char *name = soft ? "soft.test" : "hard.test";
     ask(trial, &client, name, DEPTH_ADDRESSES);
     deliver(trial, name, DNSMSG_MX, fake_denial(DNSMSG_NODATA, 900));
@@ -572,7 +573,7 @@ static void no_mx_and_no_address_is_permanent_only_where_both_are_denied(void **
 
 static void a_denial_without_soa_lives_5_seconds(void **state) {
   struct trial *trial = *state;
-  struct client client;
+  static struct client client;
   ask(trial, &client, "d.test", DEPTH_EXCHANGES);
   deliver(trial, "d.test", DNSMSG_MX, fake_reply(DNSMSG_NODATA));
   assert_int_equal(client.ttl_s, 5);
@@ -580,7 +581,7 @@ static void a_denial_without_soa_lives_5_seconds(void **state) {
 
 static void a_domain_that_is_an_alias_is_answered_with_its_end(void **state) {
   struct trial *trial = *state;
-  struct client client;
+  static struct client client;
   ask(trial, &client, "d.test", DEPTH_EXCHANGES);
   deliver(trial, "d.test", DNSMSG_MX, fake_alias(DNSMSG_FOLLOW, 1, 60, "e.test"));
   deliver(trial, "e.test", DNSMSG_MX, fake_alias(DNSMSG_FOLLOW, 1, 900, "f.test"));
@@ -596,7 +597,7 @@ static void a_domain_that_is_an_alias_is_answered_with_its_end(void **state) {
 
 static void an_implicit_exchange_is_the_end_of_the_alias_chain(void **state) {
   struct trial *trial = *state;
-  struct client client;
+  static struct client client;
   struct dnsmsg denial = fake_denial(DNSMSG_NODATA, 900);
   denial.hops = 1;
   denial.ttl_s = 120;
@@ -614,7 +615,7 @@ static void an_implicit_exchange_is_the_end_of_the_alias_chain(void **state) {
 
 static void an_alias_of_nothing_is_no_such_domain(void **state) {
   struct trial *trial = *state;
-  struct client client;
+  static struct client client;
   ask(trial, &client, "d.test", DEPTH_ADDRESSES);
   deliver(trial, "d.test", DNSMSG_MX, fake_alias(DNSMSG_FOLLOW, 1, 60, "e.test"));
   deliver(trial, "e.test", DNSMSG_MX, fake_denial(DNSMSG_NXDOMAIN, 900));
@@ -626,7 +627,7 @@ static void an_alias_of_nothing_is_no_such_domain(void **state) {
 static void eight_aliases_are_followed_and_nine_are_a_loop(void **state) {
   struct trial *trial = *state;
   for (unsigned hops = HOPS; hops <= HOPS + 1; hops++) {
-    struct client client;
+    static struct client client;
     struct dnsmsg message = fake_mx(300, 10, "a.test");
     char name[16];
     message.hops = (uint8_t)hops;
@@ -660,7 +661,7 @@ static void every_failure_has_its_verdict_and_is_remembered_for_a_while(void **s
       {DNS_UNREACHABLE, 0, VERDICT_DNS_NETWORK, 1},
   };
   for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-    struct client client;
+    static struct client client;
     char name[16];
     snprintf(name, sizeof(name), "d%zu.test", i);
     ask(trial, &client, name, DEPTH_ADDRESSES);
@@ -686,7 +687,7 @@ static void every_failure_has_its_verdict_and_is_remembered_for_a_while(void **s
 static void notimp_is_a_domain_without_mx_where_that_is_wanted(void **state) {
   (void)state;
   struct trial trial;
-  struct client client;
+  static struct client client;
   struct resolver_options options = usual;
   options.notimp_as_nodata = true;
   open_with(&trial, &options, CACHE_BYTES);
@@ -702,7 +703,7 @@ static void notimp_is_a_domain_without_mx_where_that_is_wanted(void **state) {
 
 static void refresh_asks_for_all_although_it_is_known(void **state) {
   struct trial *trial = *state;
-  struct client client;
+  static struct client client;
   ask(trial, &client, "d.test", DEPTH_ADDRESSES);
   deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
   deliver_host(trial, "a.test", 300);
@@ -721,7 +722,7 @@ static void refresh_asks_for_all_although_it_is_known(void **state) {
 
 static void refresh_in_the_first_stage_makes_do_with_the_query_under_way(void **state) {
   struct trial *trial = *state;
-  struct client client, ordinary, refreshing;
+  static struct client client, ordinary, refreshing;
   ask(trial, &client, "e.test", DEPTH_ADDRESSES);
   deliver(trial, "e.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
   deliver_host(trial, "a.test", 300);
@@ -740,7 +741,7 @@ static void refresh_in_the_first_stage_makes_do_with_the_query_under_way(void **
 
 static void refresh_in_the_second_stage_asks_for_the_mx_anew_once(void **state) {
   struct trial *trial = *state;
-  struct client client, ordinary, refreshing[3];
+  static struct client client, ordinary, refreshing[3];
   ask(trial, &client, "d.test", DEPTH_EXCHANGES);
   deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
   ask(trial, &ordinary, "d.test", DEPTH_ADDRESSES); /* from the MX facts in memory */
@@ -770,7 +771,7 @@ static void refresh_in_the_second_stage_asks_for_the_mx_anew_once(void **state) 
 
 static void refresh_that_is_refused_in_the_second_stage_leaves_the_flight_as_it_was(void **state) {
   struct trial *trial = *state;
-  struct client ordinary, refreshing;
+  static struct client ordinary, refreshing;
   ask(trial, &ordinary, "d.test", DEPTH_ADDRESSES);
   deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
   fake_dns_refuse_after(trial->dns, 0, ERR_OVERLOAD);
@@ -784,7 +785,7 @@ static void refresh_that_is_refused_in_the_second_stage_leaves_the_flight_as_it_
 
 static void a_refresh_that_fails_says_so_and_leaves_good_facts(void **state) {
   struct trial *trial = *state;
-  struct client client;
+  static struct client client;
   struct dnsmsg good[] = {fake_mx(300, 10, "a.test"), fake_denial(DNSMSG_NXDOMAIN, 300)};
   for (size_t i = 0; i < 2; i++) {
     const char *name = i ? "e.test" : "d.test";
@@ -806,7 +807,7 @@ static void a_refresh_that_fails_says_so_and_leaves_good_facts(void **state) {
 
 static void a_refresh_that_fails_is_no_failure_for_who_did_not_want_one(void **state) {
   struct trial *trial = *state;
-  struct client client, refreshing, ordinary;
+  static struct client client, refreshing, ordinary;
   ask(trial, &client, "d.test", DEPTH_EXCHANGES);
   deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
   prepare(trial, &refreshing, "d.test", DEPTH_ADDRESSES);
@@ -826,7 +827,7 @@ static void a_refresh_that_fails_is_no_failure_for_who_did_not_want_one(void **s
 
 static void a_failure_replaces_facts_that_expire_while_they_are_refreshed(void **state) {
   struct trial *trial = *state;
-  struct client client;
+  static struct client client;
   ask(trial, &client, "d.test", DEPTH_EXCHANGES);
   deliver(trial, "d.test", DNSMSG_MX, fake_mx(1, 10, "a.test"));
   prepare(trial, &client, "d.test", DEPTH_EXCHANGES);
@@ -840,7 +841,7 @@ static void a_failure_replaces_facts_that_expire_while_they_are_refreshed(void *
 
 static void a_failure_may_replace_a_failure(void **state) {
   struct trial *trial = *state;
-  struct client client;
+  static struct client client;
   ask(trial, &client, "d.test", DEPTH_EXCHANGES);
   deliver(trial, "d.test", DNSMSG_MX, fake_reply(DNSMSG_SERVFAIL));
   prepare(trial, &client, "d.test", DEPTH_EXCHANGES);
@@ -853,7 +854,7 @@ static void a_failure_may_replace_a_failure(void **state) {
 
 static void a_denial_replaces_good_facts(void **state) {
   struct trial *trial = *state;
-  struct client client;
+  static struct client client;
   ask(trial, &client, "d.test", DEPTH_EXCHANGES);
   deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
   prepare(trial, &client, "d.test", DEPTH_EXCHANGES);
@@ -866,7 +867,7 @@ static void a_denial_replaces_good_facts(void **state) {
 
 static void cache_only_asks_nobody(void **state) {
   struct trial *trial = *state;
-  struct client client;
+  static struct client client;
   for (int step = 0; step < 3; step++) {
     for (enum depth depth = DEPTH_EXCHANGES; depth <= DEPTH_ADDRESSES; depth++) {
       size_t asked_count = trial->dns->asked_count;
@@ -890,7 +891,7 @@ static void cache_only_asks_nobody(void **state) {
 
 static void cache_only_joins_no_flight(void **state) {
   struct trial *trial = *state;
-  struct client first, second;
+  static struct client first, second;
   ask(trial, &first, "d.test", DEPTH_EXCHANGES);
   prepare(trial, &second, "d.test", DEPTH_EXCHANGES);
   second.question.cache_only = true;
@@ -902,7 +903,7 @@ static void cache_only_joins_no_flight(void **state) {
 
 static void a_question_ends_at_its_deadline_and_the_flight_fills_the_cache(void **state) {
   struct trial *trial = *state;
-  struct client hasty, patient;
+  static struct client hasty, patient;
   uint64_t late = counted(STATS_LOOKUPS_DEADLINE);
   prepare(trial, &hasty, "d.test", DEPTH_EXCHANGES);
   hasty.question.timeout_ms = 200;
@@ -927,7 +928,7 @@ static void a_question_ends_at_its_deadline_and_the_flight_fills_the_cache(void 
 
 static void a_lookup_of_addresses_goes_on_to_them_though_nobody_waits(void **state) {
   struct trial *trial = *state;
-  struct client hasty, patient;
+  static struct client hasty, patient;
   prepare(trial, &hasty, "d.test", DEPTH_ADDRESSES);
   hasty.question.timeout_ms = 200;
   assert_false(submit(&hasty));
@@ -943,7 +944,7 @@ static void a_lookup_of_addresses_goes_on_to_them_though_nobody_waits(void **sta
 
 static void a_lookup_of_exchanges_goes_no_further_when_nobody_waits(void **state) {
   struct trial *trial = *state;
-  struct client hasty;
+  static struct client hasty;
   prepare(trial, &hasty, "d.test", DEPTH_EXCHANGES);
   hasty.question.timeout_ms = 200;
   assert_false(submit(&hasty));
@@ -954,7 +955,7 @@ static void a_lookup_of_exchanges_goes_no_further_when_nobody_waits(void **state
 
 static void a_question_may_end_while_its_addresses_are_asked_for(void **state) {
   struct trial *trial = *state;
-  struct client hasty, patient, later;
+  static struct client hasty, patient, later;
   prepare(trial, &hasty, "d.test", DEPTH_ADDRESSES);
   hasty.question.timeout_ms = 200;
   assert_false(submit(&hasty));
@@ -972,7 +973,7 @@ static void a_question_may_end_while_its_addresses_are_asked_for(void **state) {
 static void each_question_has_a_deadline_of_its_own(void **state) {
   struct trial *trial = *state;
   enum { COUNT = 50 };
-  struct client clients[COUNT];
+  static struct client clients[COUNT];
   for (unsigned i = 0; i < COUNT; i++) {
     prepare(trial, &clients[i], "d.test", i % 2);
     clients[i].question.timeout_ms = 100 + i * 37 % COUNT;
@@ -992,7 +993,7 @@ static void a_flight_ends_at_the_lookup_deadline_and_is_not_remembered(void **st
   struct trial *trial = *state;
   static const uint32_t timeouts_ms[] = {0, DEADLINE_MS, 60000};
   for (size_t i = 0; i < 3; i++) {
-    struct client client;
+    static struct client client;
     int64_t start_ms = trial->now_ms;
     prepare(trial, &client, "d.test", DEPTH_ADDRESSES);
     client.question.timeout_ms = timeouts_ms[i];
@@ -1012,7 +1013,7 @@ static void a_flight_ends_at_the_lookup_deadline_and_is_not_remembered(void **st
 
 static void a_flight_that_ends_answers_what_is_known_of_its_hosts(void **state) {
   struct trial *trial = *state;
-  struct client client, later;
+  static struct client client, later;
   ask(trial, &client, "d.test", DEPTH_ADDRESSES);
   trial->now_ms += 100;
   deliver(trial, "d.test", DNSMSG_MX, two_mx(300));
@@ -1037,7 +1038,7 @@ static void a_flight_that_ends_answers_what_is_known_of_its_hosts(void **state) 
 
 static void a_flight_that_ends_without_any_address_is_a_soft_failure(void **state) {
   struct trial *trial = *state;
-  struct client client;
+  static struct client client;
   ask(trial, &client, "d.test", DEPTH_ADDRESSES);
   deliver(trial, "d.test", DNSMSG_MX, two_mx(300));
   run_at(trial, START_MS + DEADLINE_MS);
@@ -1053,7 +1054,7 @@ static void a_flight_that_ends_without_any_address_is_a_soft_failure(void **stat
 
 static void a_refresh_that_is_too_slow_is_so_only_for_who_wanted_it(void **state) {
   struct trial *trial = *state;
-  struct client client, ordinary, refreshing;
+  static struct client client, ordinary, refreshing;
   ask(trial, &client, "d.test", DEPTH_ADDRESSES);
   deliver(trial, "d.test", DNSMSG_MX, two_mx(300));
   deliver_host(trial, "a.test", 300);
@@ -1075,7 +1076,7 @@ static void a_refresh_that_is_too_slow_is_so_only_for_who_wanted_it(void **state
 
 static void a_question_that_joins_late_ends_with_its_flight(void **state) {
   struct trial *trial = *state;
-  struct client first, late;
+  static struct client first, late;
   ask(trial, &first, "d.test", DEPTH_EXCHANGES);
   trial->now_ms += DEADLINE_MS - 10;
   prepare(trial, &late, "d.test", DEPTH_EXCHANGES);
@@ -1091,7 +1092,7 @@ static void a_question_that_joins_late_ends_with_its_flight(void **state) {
 
 static void the_next_deadline_is_that_of_the_earliest(void **state) {
   struct trial *trial = *state;
-  struct client first, second;
+  static struct client first, second;
   assert_true(resolver_next_ms(trial->resolver) == INT64_MAX);
   ask(trial, &first, "d.test", DEPTH_EXCHANGES);
   assert_int_equal(resolver_next_ms(trial->resolver), START_MS + DEADLINE_MS);
@@ -1111,7 +1112,7 @@ static void the_next_deadline_is_that_of_the_earliest(void **state) {
 static void a_query_that_is_refused_is_overload_at_once_and_not_remembered(void **state) {
   struct trial *trial = *state;
   static const int errors[] = {ERR_OVERLOAD, ERR_NOMEM};
-  struct client client;
+  static struct client client;
   for (size_t i = 0; i < 2; i++) {
     uint64_t overload = counted(STATS_LOOKUPS_OVERLOAD);
     fake_dns_refuse_after(trial->dns, 0, errors[i]);
@@ -1130,7 +1131,7 @@ static void a_query_that_is_refused_is_overload_at_once_and_not_remembered(void 
 
 static void who_joins_a_flight_under_way_is_not_refused(void **state) {
   struct trial *trial = *state;
-  struct client first, second;
+  static struct client first, second;
   ask(trial, &first, "d.test", DEPTH_EXCHANGES);
   fake_dns_refuse_after(trial->dns, 0, ERR_OVERLOAD);
   ask(trial, &second, "d.test", DEPTH_EXCHANGES);
@@ -1141,7 +1142,7 @@ static void who_joins_a_flight_under_way_is_not_refused(void **state) {
 
 static void addresses_that_are_all_refused_are_overload(void **state) {
   struct trial *trial = *state;
-  struct client client;
+  static struct client client;
   ask(trial, &client, "d.test", DEPTH_EXCHANGES);
   deliver(trial, "d.test", DNSMSG_MX, two_mx(300));
   fake_dns_refuse_after(trial->dns, 0, ERR_OVERLOAD);
@@ -1158,7 +1159,7 @@ static void addresses_that_are_all_refused_are_overload(void **state) {
 
 static void addresses_that_are_refused_behind_the_mx_are_a_soft_failure(void **state) {
   struct trial *trial = *state;
-  struct client client;
+  static struct client client;
   ask(trial, &client, "d.test", DEPTH_ADDRESSES);
   fake_dns_refuse_after(trial->dns, 0, ERR_OVERLOAD);
   deliver(trial, "d.test", DNSMSG_MX, two_mx(300));
@@ -1172,7 +1173,7 @@ static void addresses_that_are_refused_behind_the_mx_are_a_soft_failure(void **s
 
 static void addresses_of_which_some_are_refused_are_a_route(void **state) {
   struct trial *trial = *state;
-  struct client client;
+  static struct client client;
   ask(trial, &client, "d.test", DEPTH_ADDRESSES);
   fake_dns_refuse_after(trial->dns, 2, ERR_OVERLOAD);
   deliver(trial, "d.test", DNSMSG_MX, two_mx(300));
@@ -1185,7 +1186,7 @@ static void addresses_of_which_some_are_refused_are_a_route(void **state) {
 
 static void a_chain_that_is_refused_midway_is_a_failure_of_ours(void **state) {
   struct trial *trial = *state;
-  struct client client;
+  static struct client client;
   ask(trial, &client, "d.test", DEPTH_EXCHANGES);
   fake_dns_refuse_after(trial->dns, 0, ERR_OVERLOAD);
   deliver(trial, "d.test", DNSMSG_MX, fake_alias(DNSMSG_FOLLOW, 1, 60, "e.test"));
@@ -1196,7 +1197,7 @@ static void a_chain_that_is_refused_midway_is_a_failure_of_ours(void **state) {
 
 static void stopping_answers_all_and_refuses_what_comes(void **state) {
   struct trial *trial = *state;
-  struct client known, first, second, later;
+  static struct client known, first, second, later;
   ask(trial, &known, "known.test", DEPTH_EXCHANGES);
   deliver(trial, "known.test", DNSMSG_MX, two_mx(300));
   ask(trial, &first, "d.test", DEPTH_EXCHANGES);
@@ -1220,7 +1221,7 @@ static void stopping_answers_all_and_refuses_what_comes(void **state) {
 static void destroying_takes_back_flights_of_both_stages_and_answers_nobody(void **state) {
   (void)state;
   struct trial trial;
-  struct client clients[6];
+  static struct client clients[6];
   open_with(&trial, &usual, CACHE_BYTES);
   ask(&trial, &clients[0], "d.test", DEPTH_ADDRESSES);
   ask(&trial, &clients[1], "e.test", DEPTH_ADDRESSES);
@@ -1244,7 +1245,7 @@ static void destroying_takes_back_flights_of_both_stages_and_answers_nobody(void
 
 static void a_domain_that_is_purged_while_it_is_looked_up_is_still_answered(void **state) {
   struct trial *trial = *state;
-  struct client client;
+  static struct client client;
   ask(trial, &client, "d.test", DEPTH_ADDRESSES);
   deliver(trial, "d.test", DNSMSG_MX, two_mx(300));
   assert_true(cache_remove(trial->cache, "d.test", 6, client.question.hash));
