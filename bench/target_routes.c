@@ -20,7 +20,8 @@ static bool is_there_before(const struct target_exchange *exchanges, size_t at) 
 
 void target_build_routes(char routes[TARGET_ROUTES_SIZE], const char *kind, struct target_exchange *exchanges,
                          size_t count) {
-  qsort(exchanges, count, sizeof *exchanges, compare);
+  if (count > 0) /* qsort takes no NULL */
+    qsort(exchanges, count, sizeof *exchanges, compare);
   size_t length = (size_t)snprintf(routes, TARGET_ROUTES_SIZE, "%s", kind);
   for (size_t i = 0; i < count && length < TARGET_ROUTES_SIZE; i++)
     if (!is_there_before(exchanges, i))
