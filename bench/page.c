@@ -222,11 +222,32 @@ static void say_open(const struct page *page) {
   fputc('.', out);
 }
 
+/* "940 k/s with mxway, 400 k/s with redis" */
+static void say_search(const struct page *page) {
+  FILE *out = page->out;
+  fputs("The highest rate at which <code>", out);
+  page_text(out, page->session->find_max);
+  fputs("</code> holds: ", out);
+  for (size_t i = 0; i < page->target_count; i++) {
+    double rate = page->targets[i].target->held_rate;
+    fputs(i > 0 ? ", <b>" : "<b>", out);
+    if (rate > 0)
+      page_figure(out, format_rate(rate));
+    else
+      fputs("none", out);
+    fputs("</b> with ", out);
+    page_text(out, page->targets[i].name);
+  }
+  fputc('.', out);
+}
+
 void page_lead(const struct page *page) {
   FILE *out = page->out;
   fputs("<p class=\"lead\">", out);
-  if (page->target_count == 0 || page->targets[page->session->baseline].totals.completed == 0)
+  if (!page->is_measured)
     fputs("Nothing was measured.", out);
+  else if (page->session->find_max[0])
+    say_search(page);
   else if (page->session->is_open_loop)
     say_open(page);
   else

@@ -65,7 +65,8 @@ void page_bars(const struct page *page) {
   if (page->target_count < 2 || !page->is_measured)
     return;
   fputs("<section class=\"pair\">\n", page->out);
-  if (!page->session->is_open_loop)
+  /* At a fixed rate all are alike. */
+  if (!page->session->is_open_loop || page->session->find_max[0])
     print_bars(page, &rate);
   print_bars(page, &cpu);
   fputs("</section>\n", page->out);

@@ -49,9 +49,12 @@ static void print_result(const struct page *page, const struct page_target *targ
   const struct result_totals *totals = &target->totals;
   double lost = (double)(totals->timeouts + totals->errors);
   open_row(out, target);
-  fputs(" <small class=\"label\">", out);
-  page_text(out, target->target->label);
-  fputs("</small></th>", out);
+  if (strcmp(target->name, target->target->label) != 0) {
+    fputs(" <small class=\"label\">", out);
+    page_text(out, target->target->label);
+    fputs("</small>", out);
+  }
+  fputs("</th>", out);
   print_spread(out, "Rate", result_figure(target->target, FIGURE_RATE), format_rate);
   if (page->session->find_max[0])
     print_figure(out, "Highest rate held",
@@ -77,11 +80,6 @@ void page_results(const struct page *page) {
   if (page->target_count == 0)
     return;
   fputs("<section><h2>Results</h2>\n", out);
-  if (page->session->find_max[0]) {
-    fputs("<p>Searched: the highest rate at which <code>", out);
-    page_text(out, page->session->find_max);
-    fputs("</code> holds.</p>\n", out);
-  }
   bool is_search = page->session->find_max[0] != '\0';
   open_table(out, "Median of the runs, and from the least to the most; server CPU is for one lookup",
              is_search ? searched : plain, is_search ? 8 : 7);

@@ -13,7 +13,7 @@
  *   format       1
  *   environment  {cpu, kernel, cores, started_at, version, command, queries, queries_hash}: text
  *   mode         "closed" (each answer brings the next question) or "open" (a fixed rate)
- *   rate         of the open loop, lookups a second; null in the closed loop
+ *   rate         of the open loop, lookups a second; null in the closed loop and with find_max
  *   find_max     the condition searched for, or null
  *   baseline     index into targets; null without targets
  *   warnings     [text]

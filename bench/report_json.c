@@ -245,7 +245,8 @@ static json_t *session_value(struct builder *builder) {
   put(builder, object, "format", json_integer(FORMAT));
   put(builder, object, "environment", environment_value(builder));
   put_text(builder, object, "mode", session->is_open_loop ? "open" : "closed");
-  put(builder, object, "rate", session->is_open_loop ? real(session->rate) : json_null());
+  put(builder, object, "rate",
+      session->is_open_loop && session->rate > 0 ? real(session->rate) : json_null());
   put(builder, object, "find_max", session->find_max[0] ? text_value(session->find_max) : json_null());
   put(builder, object, "baseline", session->target_count > 0 ? count_value(session->baseline) : json_null());
   put(builder, object, "warnings", warnings.array);

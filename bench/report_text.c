@@ -133,11 +133,8 @@ static void print_target(FILE *out, const struct result_session *session,
     print_name(out, "rate");
     print_spread(out, result_figure(target, FIGURE_RATE), format_rate, "");
     if (session->find_max[0]) {
-      print_name(out, "held");
-      fputs(target->held_rate > 0 ? format_rate(target->held_rate).text : "at no rate", out);
-      fputs(" with ", out);
-      format_print_clean(out, session->find_max);
-      fputc('\n', out);
+      print_name(out, "held at");
+      fprintf(out, "%s\n", target->held_rate > 0 ? format_rate(target->held_rate).text : "no rate");
     }
     print_quantile_head(out);
     print_quantiles(out, target, SERIES_LATENCY, totals.max_us);
@@ -185,7 +182,11 @@ static void print_ratios(FILE *out, const struct result_session *session) {
 }
 
 int report_text(const struct result_session *session, FILE *out) {
-  if (session->is_open_loop)
+  if (session->find_max[0]) {
+    fputs("Open loop at the highest rate that holds ", out);
+    format_print_clean(out, session->find_max);
+    fputs("\n  latency counts from the moment a question was due\n", out);
+  } else if (session->is_open_loop)
     fprintf(out, "Open loop at %s: latency counts from the moment a question was due\n",
             format_rate(session->rate).text);
   else

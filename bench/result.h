@@ -71,7 +71,7 @@ struct result_session {
   size_t target_count, baseline; /* ratios are to targets[baseline] */
   struct result_target *targets;
   bool is_open_loop;
-  double rate;                     /* of the open loop, queries a second */
+  double rate; /* of the open loop, queries a second; 0: each target has its own (find_max) */
   char find_max[RESULT_TEXT_SIZE]; /* the condition of --find-max; "" where nothing is searched */
 };
 

@@ -21,7 +21,7 @@ BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil
 OPTIONS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
            "--disable-background-networking", "--disable-component-update", "--disable-extensions",
            "--disable-dev-shm-usage", "--hide-scrollbars"]
-SESSIONS = ("four", "one", "open", "hostile", "empty", "none")
+SESSIONS = ("four", "one", "open", "search", "hostile", "empty", "none")
 # The browser's setting of prefers-color-scheme.
 SCHEMES = {"dark": "0", "light": "1"}
 # Elements without an end tag, in HTML and as the browser prints it.

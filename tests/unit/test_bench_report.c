@@ -1,6 +1,6 @@
 /*
- * With `--page PATH [four|one|open|hostile|empty]` this program writes a page made of invented figures
- * instead of testing: for tests/flow/test_bench_page.py, and for looking at it.
+ * With `--page PATH [four|one|open|search|hostile|empty|none]` this program writes a page made of invented
+ * figures instead of testing: for tests/flow/test_bench_page.py, and for looking at it.
  */
 #include "cmocka_compat.h"
 
@@ -81,8 +81,14 @@ static void make_open(struct result_session *session) {
   made_session(session, made_four, 4, 5);
   session->is_open_loop = true;
   session->rate = 20000;
-  snprintf(session->find_max, sizeof session->find_max, "p99<500us");
+}
+
+static void make_search(struct result_session *session) {
+  made_session(session, made_four, 3, 1);
+  session->is_open_loop = true;
+  snprintf(session->find_max, sizeof session->find_max, "p99<500us,loss<0.1%%");
   session->targets[0].held_rate = 940000;
+  session->targets[1].held_rate = 512000;
 }
 
 static void make_one(struct result_session *session) { made_session(session, made_four, 1, 3); }
@@ -132,8 +138,9 @@ static void make_hostile(struct result_session *session) {
 static const struct made {
   const char *name;
   void (*make)(struct result_session *session);
-} sessions[] = {{"four", make_four},       {"one", make_one},     {"open", make_open},
-                {"hostile", make_hostile}, {"empty", make_empty}, {"none", make_none}};
+} sessions[] = {{"four", make_four},     {"one", make_one},         {"open", make_open},
+                {"search", make_search}, {"hostile", make_hostile}, {"empty", make_empty},
+                {"none", make_none}};
 enum { SESSIONS = sizeof sessions / sizeof *sessions };
 
 /* ---- figures ---- */
@@ -579,8 +586,34 @@ static void page_shows_every_part(void **state) {
   page = page_of(&session);
   assert_non_null(strstr(page, "Asked at a fixed 20.0&nbsp;k/s"));
   assert_non_null(strstr(page, "<h2>Service time by percentile</h2>"));
-  assert_non_null(strstr(page, "Highest rate held"));
   free(page);
+  made_session_free(&session);
+}
+
+static void searched_rates_are_reported(void **state) {
+  (void)state;
+  struct result_session session;
+  make_search(&session);
+  char *page = page_of(&session);
+  assert_non_null(strstr(page,
+                         "The highest rate at which <code>p99&lt;500us,loss&lt;0.1%</code> holds: "
+                         "<b>940&nbsp;k/s</b> with mxway, <b>512&nbsp;k/s</b> with redis, "
+                         "<b>none</b> with dns."));
+  assert_non_null(strstr(page, "Highest rate held"));
+  assert_non_null(strstr(page, "<h2>Lookups a second</h2>"));
+  free(page);
+  char *text = print(report_text, &session);
+  assert_non_null(strstr(text, "Open loop at the highest rate that holds p99<500us,loss<0.1%\n"));
+  assert_non_null(strstr(text, "  held at     940 k/s\n"));
+  assert_non_null(strstr(text, "  held at     no rate\n"));
+  free(text);
+  json_t *object = json_of(&session);
+  assert_true(json_is_null(json_object_get(object, "rate")));
+  assert_string_equal(json_string_value(json_object_get(object, "find_max")), "p99<500us,loss<0.1%");
+  json_t *targets = json_object_get(object, "targets");
+  assert_true(json_number_value(json_object_get(json_array_get(targets, 0), "held_rate")) > 939999);
+  assert_true(json_is_null(json_object_get(json_array_get(targets, 2), "held_rate")));
+  json_decref(object);
   made_session_free(&session);
 }
 
@@ -632,6 +665,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(page_of_any_session_is_well_formed_and_needs_nothing_else),
       cmocka_unit_test(page_escapes_text_from_outside),
       cmocka_unit_test(page_shows_every_part),
+      cmocka_unit_test(searched_rates_are_reported),
       cmocka_unit_test(page_numbers_targets_of_one_kind),
   };
   return cmocka_run_group_tests_name("bench_report", tests, NULL, NULL);
