@@ -55,7 +55,8 @@ static int init_thread(struct engine_thread *thread, struct engine *engine, unsi
   thread->asked_max = limit_of(thread, options);
   unsigned count = (unsigned)share_of(options->connections, number, engine->thread_count);
   thread->connections = calloc(count, sizeof *thread->connections);
-  if (!thread->connections)
+  thread->unwritten = calloc(count, sizeof(struct engine_connection *));
+  if (!thread->connections || !thread->unwritten)
     return ENOMEM;
   for (unsigned i = 0; i < count && !error; i++) {
     thread->connection_count++;

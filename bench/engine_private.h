@@ -55,6 +55,9 @@ struct engine_thread {
 
   struct engine_connection *connections;
   unsigned connection_count, next_connection;
+  /* Open loop: those with a batch, each once; written before the thread waits again. */
+  struct engine_connection **unwritten;
+  unsigned unwritten_count;
   uint64_t free_slots, busy_slots;
   struct engine_slot *oldest, *newest;
 

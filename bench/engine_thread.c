@@ -70,6 +70,8 @@ static void ask(struct engine_connection *connection, uint64_t due_ns) {
   if (options->verify && thread->verify_count++ % options->verify_every == 0)
     slot->expected = verify_find(options->verify, query.name, query.length);
   hold(slot);
+  if (thread->step_ns > 0 && connection->batch_count == 0)
+    thread->unwritten[thread->unwritten_count++] = connection;
   connection->batch[connection->batch_count++] = slot->number;
   thread->asked++;
   thread->run.sent++;
@@ -125,22 +127,17 @@ static void fill_by_schedule(struct engine_thread *thread) {
 }
 
 static void flush_all(struct engine_thread *thread) {
-  for (unsigned i = 0; i < thread->connection_count; i++) {
-    struct engine_connection *connection = &thread->connections[i];
-    if (connection->batch_count > 0 || connection->out_length > 0)
-      engine_flush(connection);
-  }
+  while (thread->unwritten_count > 0)
+    engine_flush(thread->unwritten[--thread->unwritten_count]);
 }
 
 void engine_pump(struct engine_thread *thread, struct engine_connection *connection) {
-  if (thread->is_asking && thread->step_ns > 0 && due_of(thread) <= thread->now_ns) {
+  if (thread->is_asking && thread->step_ns == 0)
+    fill(connection);
+  else if (thread->is_asking && due_of(thread) <= thread->now_ns)
     fill_by_schedule(thread);
-    flush_all(thread);
-  } else {
-    if (thread->is_asking && thread->step_ns == 0)
-      fill(connection);
-    engine_flush(connection);
-  }
+  flush_all(thread);
+  engine_flush(connection); /* the next steps of lookups too */
 }
 
 /* ---- time ---- */
@@ -206,11 +203,12 @@ static void on_timer(struct ev_loop *loop, struct ev_io *watcher, int events) {
   give_up_old(thread);
   if (thread->step_ns > 0 && thread->is_asking)
     fill_by_schedule(thread);
-  for (unsigned i = 0; i < thread->connection_count; i++) {
-    if (thread->step_ns == 0 && thread->is_asking && thread->connections[i].fd >= 0)
+  flush_all(thread);
+  for (unsigned i = 0; thread->step_ns == 0 && i < thread->connection_count; i++)
+    if (thread->is_asking && thread->connections[i].fd >= 0) {
       fill(&thread->connections[i]);
-    engine_flush(&thread->connections[i]);
-  }
+      engine_flush(&thread->connections[i]);
+    }
   engine_settle(thread);
 }
 
@@ -297,6 +295,7 @@ void engine_thread_fini(struct engine_thread *thread) {
   for (unsigned i = 0; i < thread->connection_count; i++)
     engine_connection_fini(&thread->connections[i]);
   free(thread->connections);
+  free(thread->unwritten);
   free(thread->input);
   free(thread->before);
   result_run_fini(&thread->run);
