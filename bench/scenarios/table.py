@@ -81,6 +81,17 @@ def warn(title, session):
             print(f"  note, {title}: {sentence}")
 
 
+def print_sentences(title, session):
+    """mxway beside the others in words. Rates of disturbed runs compare the machine's moods, so they stay out."""
+    targets = {name_of(target["label"]): target for target in session["targets"]}
+    is_quiet = not any(target["disturbed"] for target in session["targets"])
+    for other in ("Redis GET", "unbound, MX"):
+        rate, cpu = (median(targets.get(other), "ratios", key) for key in ("rate", "server_cpu"))
+        if cpu:
+            faster = f", and answers {1 / rate:.2g} times as many" if rate and is_quiet else ""
+            print(f"  {title}: mxway needs {1 / cpu:.2g} of the CPU a lookup of {other}{faster}")
+
+
 def ratios(arguments):
     """SESSION=FILE...: one table over all sessions; ratios are to mxway."""
     sessions = [(title, load(path)) for title, path in (argument.split("=", 1) for argument in arguments)]
@@ -102,11 +113,7 @@ def ratios(arguments):
     show(head, rows)
     print()
     for title, session in sessions:
-        targets = {name_of(target["label"]): target for target in session["targets"]}
-        for other in ("Redis GET", "unbound, MX"):
-            rate, cpu = (median(targets.get(other), "ratios", key) for key in ("rate", "server_cpu"))
-            if rate and cpu:
-                print(f"  {title}: mxway answers {1 / rate:.2f} times as many as {other}, for {1 / cpu:.2f} of its CPU a lookup")
+        print_sentences(title, session)
     for title, session in sessions:
         warn(title, session)
 
