@@ -121,11 +121,16 @@ size_t reply_build_literal(uint8_t *at, uint64_t id, const struct name *name) {
   return (size_t)(put_frame(at, head, (size_t)(end - head), 0) - at);
 }
 
+/* Without facts it was still the DNS that failed, or a decision of ours. */
+static enum source source_of(enum verdict verdict) {
+  return verdict >= VERDICT_DNS_SERVFAIL && verdict <= VERDICT_CNAME_LOOP ? SOURCE_DNS : SOURCE_POLICY;
+}
+
 size_t reply_build_verdict(uint8_t *at, uint64_t id, enum verdict verdict, const struct name *name,
                            const char *detail) {
   uint8_t head[HEAD_BYTES_MAX], *end = wire_put_uint(head, FIELD_REPLY_ID, id);
   end = wire_put_uint(end, FIELD_REPLY_VERDICT, verdict);
-  end = wire_put_uint(end, FIELD_REPLY_SOURCE, SOURCE_POLICY);
+  end = wire_put_uint(end, FIELD_REPLY_SOURCE, source_of(verdict));
   if (name)
     end = wire_put_string(end, FIELD_REPLY_CANONICAL, name->text, name->length);
   end = put_smtp(end, verdict, false);

@@ -140,7 +140,10 @@ static void fill_exchange(struct route_exchange *out, const struct route_policy 
   out->ttl_s = 0;
   if (out->status == STATUS_OK)
     choose_addresses(out, &view, random);
-  if (out->facts)
+  /* An address that stands in the MX record itself lives as long as the record. */
+  if (out->exchange->host->is_address)
+    out->ttl_s = route->mx_ttl_s;
+  else if (out->facts)
     out->ttl_s = exchange_ttl(out, &view, now_ms);
 }
 

@@ -238,6 +238,7 @@ EXAMPLES = [
     Example(
         "V12", "an exchange that is an address in text", "d.test 300 MX 10 192.0.2.7\n",
         exchanges=["10 192.0.2.7 OK 192.0.2.7"], warnings=["mx_is_address"], ttl=300, queries=1,
+        also=address_ttl_is(300),
     ),
     Example(
         "V13", "an exchange that is an alias",
