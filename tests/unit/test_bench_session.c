@@ -75,6 +75,13 @@ static void a_search_keeps_the_run_of_the_highest_rate_that_held(void **state) {
   assert_true(rate > 4000 && rate < 5000);
 }
 
+static void a_search_climbs_past_rates_that_fail(void **state) {
+  (void)state;
+  /* 1000 and 2000 fail, as they may for noise; 4000 holds. */
+  assert_int_equal(run("--gen uniform:n=10 -s null -l 0.05 --find-max rate>3000,rate<7000 --repeats 0"), 0);
+  assert_true(result.targets[0].held_rate > 6300 && result.targets[0].held_rate < 7700);
+}
+
 static void a_search_for_what_never_holds_says_so(void **state) {
   (void)state;
   assert_int_equal(run("--gen uniform:n=10 -s null -l 0.02 --find-max p99<1ns --repeats 0"), 0);
@@ -109,6 +116,7 @@ int main(void) {
       TEST(each_target_gets_its_runs),
       TEST(a_warm_up_is_not_counted),
       TEST(a_search_keeps_the_run_of_the_highest_rate_that_held),
+      TEST(a_search_climbs_past_rates_that_fail),
       TEST(a_search_for_what_never_holds_says_so),
       TEST(a_target_that_is_not_there_is_named_before_anything_runs),
       TEST(an_interrupted_session_runs_nothing_more),
