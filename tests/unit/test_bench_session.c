@@ -78,7 +78,7 @@ static void a_search_keeps_the_run_of_the_highest_rate_that_held(void **state) {
 static void a_search_climbs_past_rates_that_fail(void **state) {
   (void)state;
   /* 1000 and 2000 fail, as they may for noise; 4000 holds. */
-  assert_int_equal(run("--gen uniform:n=10 -s null -l 0.05 --find-max rate>3000,rate<7000 --repeats 0"), 0);
+  assert_int_equal(run("--gen uniform:n=10 -s null -l 0.2 --find-max rate>3000,rate<7000 --repeats 4"), 0);
   assert_true(result.targets[0].held_rate > 6300 && result.targets[0].held_rate < 7700);
 }
 
