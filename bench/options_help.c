@@ -30,6 +30,7 @@ static const char usual[] =
     "     redis:SOCKET|ADDRESS:PORT[,value=BYTES]  GET of keys that are set before (mxway-bench:NAME)\n"
     "     null[,reply=BYTES]               a server that does nothing: the floor of the socket\n"
     "     each also pid=N                  the server's process, where it cannot be found out\n"
+    "               name=TEXT              what the page calls it\n"
     "  -d FILE            lines `name` or `name TYPE`; - is standard input\n"
     "  --gen SPEC         zipf:s=1.0,n=1000000 or uniform:n=100000; nx=SHARE of names that do not exist,\n"
     "                     new=SHARE of names never asked before; names of the zone of mxway-upstream\n"

@@ -7,13 +7,14 @@
 #include "report.h"
 #include "tool_utf8.h"
 
-enum { NAME_COLUMNS_MAX = 18, SAID_MAX = 8 };
+enum { NAME_COLUMNS_MAX = 24, SAID_MAX = 8 };
 
-/* What stands before the colon of a label, "mxway" of "mxway:/run/x.sock"; at most NAME_COLUMNS_MAX letters.
- */
-static void cut_name(char name[PAGE_NAME_SIZE], const char *label) {
+/* The target's own name, or what stands before the colon of its label, "mxway" of "mxway:/run/x.sock"; at
+ * most NAME_COLUMNS_MAX letters. */
+static void cut_name(char name[PAGE_NAME_SIZE], const struct result_target *target) {
   size_t length, columns = 0, end = 0;
-  char *clean = tool_utf8_repair(label, strcspn(label, ":"), true, &length);
+  const char *text = target->name[0] ? target->name : target->label;
+  char *clean = tool_utf8_repair(text, target->name[0] ? strlen(text) : strcspn(text, ":"), true, &length);
   const char *from = clean && length > 0 ? clean : "target";
   for (; from[end] && end < PAGE_NAME_SIZE - 16; end++) {
     bool begins_letter = ((unsigned char)from[end] & 0xc0) != 0x80;
@@ -54,7 +55,7 @@ int page_init(struct page *page, const struct result_session *session, FILE *out
     struct page_target *target = &page->targets[i];
     target->target = &session->targets[i];
     result_total(target->target, &target->totals);
-    cut_name(target->name, target->target->label);
+    cut_name(target->name, target->target);
     target->colour = (unsigned)(i % PAGE_STYLES);
     target->marker = (unsigned)((i + i / PAGE_STYLES) % PAGE_STYLES);
     page->is_measured = page->is_measured || target->totals.completed > 0;

@@ -17,20 +17,26 @@
  *   find_max     the condition searched for, or null
  *   baseline     index into targets; null without targets
  *   warnings     [text]
- *   targets      [{
- *     label, repeated (disturbed runs measured again), held_rate (of find_max, or null),
- *     sent, completed, timeouts, errors, wrong, verified, length_s, rss_before_bytes, rss_after_bytes (or
- * null), disturbed, client_bound, partial (numbers of runs), kinds      {NAME: count}, the most frequent
- * first figures    {rate, server_cpu_us, client_cpu_us, mean_us, loss}: spreads latency, service  {p50_us,
- * p90_us, p95_us, p99_us, p99_9_us, p99_99_us: spreads; max_us} ratios     {rate, server_cpu, p50, p99}:
- * spreads of the run-by-run ratio to the baseline runs       [{ length_s, sent, completed, timeouts, errors,
- * wrong, verified, request_bytes, reply_bytes, rate, kinds    as above latency, service  {count, min_us,
- * mean_us, deviation_us, p50_us ... p99_99_us, max_us} server   {cpu_s, cpu_us, rss_before_bytes,
- * rss_after_bytes}, or null where it is not on this machine client   {cpu_s, cpu_us} steal_s, wait_s,
- * disturbed, client_bound, partial, error (text or null) intervals  [{at_s, length_s, completed, rate,
- * p50_us, p99_us, max_us}]
- *     }]
- *   }]
+ *   targets      [target]
+ *
+ *   target       name          of the option name=, or ""
+ *                label         as given with -s
+ *                repeated      disturbed runs measured again
+ *                held_rate     of find_max, or null
+ *                sent, completed, timeouts, errors, wrong, verified, length_s
+ *                rss_before_bytes, rss_after_bytes     or null
+ *                disturbed, client_bound, partial      numbers of runs
+ *                kinds         {NAME: count}, the most frequent first
+ *                figures       {rate, server_cpu_us, client_cpu_us, mean_us, loss}: spreads
+ *                latency, service  {p50_us, p90_us, p95_us, p99_us, p99_9_us, p99_99_us: spreads; max_us}
+ *                ratios        {rate, server_cpu, p50, p99}: spreads of the run-by-run ratio to the baseline
+ *                runs          [run]
+ *
+ *   run          length_s, sent, completed, timeouts, errors, wrong, verified, request_bytes, reply_bytes,
+ * rate kinds         as above latency, service  {count, min_us, mean_us, deviation_us, p50_us ... p99_99_us,
+ * max_us} server        {cpu_s, cpu_us, rss_before_bytes, rss_after_bytes}; null: not on this machine client
+ * {cpu_s, cpu_us} steal_s, wait_s, disturbed, client_bound, partial, error (text or null) intervals [{at_s,
+ * length_s, completed, rate, p50_us, p99_us, max_us}]
  *
  * CSV: a head line, then a line for each run (RFC 4180 quoting, ends of line \n; empty is "not known");
  * columns are only ever added at the right end.

@@ -197,6 +197,7 @@ static json_t *target_value(struct builder *builder, const struct result_target 
   struct result_totals totals;
   result_total(target, &totals);
   json_t *object = json_object();
+  put_text(builder, object, "name", target->name);
   put_text(builder, object, "label", target->label);
   put_count(builder, object, "repeated", target->repeated_count);
   put(builder, object, "held_rate", target->held_rate > 0 ? real(target->held_rate) : json_null());

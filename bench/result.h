@@ -54,6 +54,7 @@ struct result_run {
 };
 
 struct result_target {
+  char name[64];                 /* as its option name= calls it; "" otherwise */
   char label[RESULT_LABEL_SIZE]; /* as given with -s */
   size_t run_count;
   struct result_run *runs;

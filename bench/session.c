@@ -152,8 +152,10 @@ static int init_result(struct session *session) {
   result->is_open_loop = options->rate > 0 || options->find_max;
   result->rate = options->rate;
   snprintf(result->find_max, sizeof result->find_max, "%s", options->find_max_text);
-  for (size_t i = 0; i < options->target_count; i++)
+  for (size_t i = 0; i < options->target_count; i++) {
+    snprintf(result->targets[i].name, sizeof result->targets[i].name, "%s", options->targets[i].name);
     snprintf(result->targets[i].label, sizeof result->targets[i].label, "%s", options->targets[i].label);
+  }
   return 0;
 }
 

@@ -58,6 +58,10 @@ uint64_t target_parse_number(const char *text, uint64_t most) {
 
 static bool set_option(struct target *target, const char *name, const char *value,
                        bool (*set)(struct target *, const char *, const char *)) {
+  if (strcmp(name, "name") == 0) {
+    snprintf(target->name, sizeof target->name, "%s", value ? value : "");
+    return target->name[0] != '\0';
+  }
   if (strcmp(name, "pid") != 0)
     return set(target, name, value);
   target->pid = (pid_t)target_parse_number(value, INT32_MAX);

@@ -22,6 +22,7 @@ struct engine_connection; /* the engine's; one thread's */
 
 struct target {
   const struct target_kind *kind;
+  char name[64];                   /* of the option name=, for the reports; "" otherwise */
   char label[128];                 /* the spec as given */
   struct sockaddr_storage address; /* where to connect */
   socklen_t address_length;

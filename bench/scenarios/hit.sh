@@ -16,11 +16,11 @@ one_size() {
     say "$names domains, $connections connections x $outstanding outstanding"
     measure "$names-${connections}x$outstanding" -c "$connections" -q "$outstanding" -T 1 --gen "zipf:s=1.0,n=$names" \
       -l "$seconds" --runs "$runs" --repeats "$repeats" --warm-up 1 \
-      -s "mxway:$work/mxwayd.sock,pid=${pids[mxwayd]}" \
-      -s "mxway:$work/mxwayd.sock,depth=addresses,pid=${pids[mxwayd]}" \
-      -s null \
-      -s "redis:$work/redis.sock,pid=${pids[redis]}" \
-      -s "dns:$unbound,pid=${pids[unbound]}"
+      -s "mxway:$work/mxwayd.sock,pid=${pids[mxwayd]},name=mxway" \
+      -s "mxway:$work/mxwayd.sock,depth=addresses,pid=${pids[mxwayd]},name=mxway with addresses" \
+      -s "null,name=null (bare socket)" \
+      -s "redis:$work/redis.sock,pid=${pids[redis]},name=Redis GET" \
+      -s "dns:$unbound,pid=${pids[unbound]},name=unbound MX"
     sessions+=("$names domains, ${connections} x $outstanding=$out/$names-${connections}x$outstanding.json")
   done
   after=$(upstream_total)

@@ -78,11 +78,15 @@ class Bench(FlowTest):
 
     def test_targets_are_compared_and_conditions_set_the_exit_status(self):
         _, daemon = self.start_servers()
-        both = ("-s", f"mxway:{daemon.socket_path}", "-s", "null", "-d", self.names, "-l", 0.3, "--runs", 2)
+        both = ("-s", f"mxway:{daemon.socket_path},name=ours", "-s", "null", "-d", self.names, "-l", 0.3, "--runs", 2)
         good = bench(*both, "-o", "csv", "--assert", "rate>1,loss<=0%,errors<1")
         self.assertEqual(good.returncode, 0, good.stderr)
         rows = list(csv.DictReader(io.StringIO(good.stdout)))
         self.assertEqual(len(rows), 4)
+        page = self.folder / "page.html"
+        named = json.loads(bench(*both, "-o", "json", "--html", page).stdout)
+        self.assertEqual([target["name"] for target in named["targets"]], ["ours", ""])
+        self.assertIn("<h1>Lookups compared: ours and null</h1>", page.read_text())
         bad = bench(*both, "--assert", "rate>1000000000")
         self.assertEqual(bad.returncode, 1)
         self.assertIn("wanted", bad.stdout + bad.stderr)
