@@ -110,12 +110,20 @@ static void set_node(struct ares_addr_port_node *node, const struct sockaddr_sto
   }
 }
 
+/* With server, domains and the rest given, c-ares has no reason to read resolv.conf and its like again
+ * for each channel; the server given here is replaced before it is asked. */
 static int init_ares(struct channel *channel) {
+  struct in_addr replaced = {.s_addr = htonl(INADDR_LOOPBACK)};
+  char lookups[] = "b";
   struct ares_options options = {
       .flags = ARES_FLAG_NOCHECKRESP | ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES |
                (channel->is_edns ? ARES_FLAG_EDNS : 0),
       .timeout = (int)channel->channels->timeout_ms,
       .tries = 1, /* retries are for dns to decide */
+      .ndots = 1,
+      .servers = &replaced,
+      .nservers = 1,
+      .lookups = lookups,
       .ednspsz = CHANNEL_EDNS_SIZE,
       .socket_send_buffer_size = SOCKET_BUFFER_BYTES,
       .socket_receive_buffer_size = SOCKET_BUFFER_BYTES,
@@ -123,7 +131,8 @@ static int init_ares(struct channel *channel) {
       .sock_state_cb_data = channel,
   };
   int set = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_EDNSPSZ | ARES_OPT_SOCK_SNDBUF |
-            ARES_OPT_SOCK_RCVBUF | ARES_OPT_SOCK_STATE_CB;
+            ARES_OPT_SOCK_RCVBUF | ARES_OPT_SOCK_STATE_CB | ARES_OPT_NDOTS | ARES_OPT_SERVERS |
+            ARES_OPT_DOMAINS | ARES_OPT_SORTLIST | ARES_OPT_LOOKUPS;
 #ifdef ARES_OPT_QUERY_CACHE
   options.qcache_max_ttl = 0; /* its cache keeps NODATA for the wrong time */
   set |= ARES_OPT_QUERY_CACHE;
