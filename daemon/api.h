@@ -38,8 +38,8 @@ struct api_shared {
 
 struct api;
 
-/* `shared`, `loop` and `stats` are lent. Not for the running loop's thread
- * alone: adds a reader to the cache, so before any thread starts. Returns NULL without memory. */
+/* `shared`, `loop` and `stats` are lent. Adds a reader to the cache: before any
+ * thread starts. Returns NULL without memory. */
 struct api *api_create(struct api_shared *shared, struct ev_loop *loop, struct stats *stats);
 
 /* After its loop has ended and no miss of its is under way. */
