@@ -29,6 +29,7 @@ static const struct {
     [MXWAY_DEADLINE] = {"DEADLINE", MXWAY_CLASS_TRANSIENT},
     [MXWAY_NOT_CACHED] = {"NOT_CACHED", MXWAY_CLASS_TRANSIENT},
     [MXWAY_BAD_REQUEST] = {"BAD_REQUEST", MXWAY_CLASS_PERMANENT},
+    [MXWAY_REJECTED] = {"REJECTED", MXWAY_CLASS_PERMANENT},
 };
 
 static bool is_known(enum mxway_verdict verdict) {

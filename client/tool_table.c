@@ -58,6 +58,8 @@ const char *tool_table_sentence(enum mxway_verdict verdict) {
     return "the daemon's memory does not hold this domain";
   case MXWAY_BAD_REQUEST:
     return "the daemon does not accept this question";
+  case MXWAY_REJECTED:
+    return "the daemon is configured to refuse mail for this domain";
   }
   return "the daemon says what this tool is too old to know";
 }

@@ -5,7 +5,8 @@
 static void on_reply(void *context, enum dns_result result, const struct dnsmsg *message, int64_t now_ms);
 
 static int ask(struct chase *chase) {
-  return dns_ask(chase->dns, chase->name, chase->qtype, on_reply, chase, &chase->query);
+  const struct dns_question question = {chase->name, chase->qtype, chase->priority, chase->story};
+  return dns_ask(chase->dns, &question, on_reply, chase, &chase->query);
 }
 
 /* Goes on at the alias where the reply ends; false where there is no way on. */
@@ -37,15 +38,27 @@ static void on_reply(void *context, enum dns_result result, const struct dnsmsg 
   chase->done(chase, &end, now_ms);
 }
 
-int chase_start(struct chase *chase, struct dns *dns, const char *name, uint16_t qtype, uint32_t max_hops,
+int chase_start(struct chase *chase, struct dns *dns, const struct dns_question *question, uint32_t max_hops,
                 chase_done_fn *done) {
-  *chase =
-      (struct chase){.dns = dns, .done = done, .max_hops = max_hops, .ttl_s = UINT32_MAX, .qtype = qtype};
-  strncat(chase->name, name, sizeof(chase->name) - 1);
+  *chase = (struct chase){.dns = dns,
+                          .done = done,
+                          .max_hops = max_hops,
+                          .ttl_s = UINT32_MAX,
+                          .qtype = question->qtype,
+                          .priority = question->priority,
+                          .story = question->story};
+  strncat(chase->name, question->name, sizeof(chase->name) - 1);
   int error = ask(chase);
   if (error != 0)
     chase->query = NULL;
   return error;
+}
+
+void chase_promote(struct chase *chase, enum dns_priority priority) {
+  if (!chase->query || priority >= chase->priority)
+    return;
+  chase->priority = priority;
+  dns_promote(chase->query, priority);
 }
 
 void chase_cancel(struct chase *chase) {

@@ -32,13 +32,18 @@ struct chase {
   chase_done_fn *done;
   uint32_t max_hops, hops, ttl_s;
   uint16_t qtype;
+  enum dns_priority priority;
+  struct story *story;         /* lent until the end */
   char name[DNSMSG_NAME_SIZE]; /* asked for now */
 };
 
-/* Asks for `name` (canonical text). Returns 0, then `done` is called once, never before this
+/* Asks `question`. Returns 0, then `done` is called once, never before this
  * returns; or the error of dns_ask. `chase` stays in place until then. */
-int chase_start(struct chase *chase, struct dns *dns, const char *name, uint16_t qtype, uint32_t max_hops,
+int chase_start(struct chase *chase, struct dns *dns, const struct dns_question *question, uint32_t max_hops,
                 chase_done_fn *done);
+
+/* Raises its priority, that of the query under way included. One that does not run is left alone. */
+void chase_promote(struct chase *chase, enum dns_priority priority);
 
 /* Ends a chase without a call; one that does not run is left alone. */
 void chase_cancel(struct chase *chase);

@@ -9,4 +9,7 @@
 /* CLOCK_MONOTONIC in milliseconds: a step of the wall clock does not move it. */
 int64_t clock_now_ms(void);
 
+/* The same in microseconds, for what is measured. */
+int64_t clock_now_us(void);
+
 #endif

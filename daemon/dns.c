@@ -350,12 +350,12 @@ void dns_destroy(struct dns *dns) {
   free(dns);
 }
 
-int dns_ask(struct dns *dns, const char *name, uint16_t qtype, dns_done_fn *done, void *context,
+int dns_ask(struct dns *dns, const struct dns_question *question, dns_done_fn *done, void *context,
             struct dns_query **result) {
   bool must_wait = dns->under_way >= dns->max_queries || dns->queue.first;
   if (must_wait && dns->waiting >= dns->max_queue)
     return ERR_OVERLOAD;
-  size_t length = strlen(name);
+  size_t length = strlen(question->name);
   assert(length < DNSMSG_NAME_SIZE);
   struct dns_query *query = calloc(1, sizeof(*query) + length + 1);
   if (!query)
@@ -364,8 +364,8 @@ int dns_ask(struct dns *dns, const char *name, uint16_t qtype, dns_done_fn *done
   query->done = done;
   query->context = context;
   query->tries_left = dns->tries;
-  query->qtype = qtype;
-  memcpy(query->name, name, length + 1);
+  query->qtype = question->qtype;
+  memcpy(query->name, question->name, length + 1);
   *result = query;
   if (must_wait) {
     query->state = QUERY_WAITING;
@@ -377,6 +377,8 @@ int dns_ask(struct dns *dns, const char *name, uint16_t qtype, dns_done_fn *done
   }
   return 0;
 }
+
+void dns_promote(struct dns_query *query, enum dns_priority priority) { (void)query, (void)priority; }
 
 void dns_cancel(struct dns_query *query) {
   if (query->state == QUERY_WAITING) {

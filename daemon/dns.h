@@ -23,6 +23,7 @@
 
 #include "dnsmsg.h"
 #include "stats.h"
+#include "story.h"
 
 enum { DNS_SERVERS_MAX = 8 };
 
@@ -40,6 +41,16 @@ enum dns_result {
   DNS_UNREACHABLE, /* no server could be reached, or refused TCP after TC */
 };
 
+/* Who wants to know (ROUTING L2): the first wait least, the last are the first to be shed. */
+enum dns_priority { DNS_FOR_CLIENT, DNS_FOR_REFRESH, DNS_FOR_PREFETCH, DNS_PRIORITY_COUNT };
+
+struct dns_question {
+  const char *name; /* canonical text, at most 253 octets, no '\\'; lent for dns_ask */
+  uint16_t qtype;   /* DNSMSG_MX, DNSMSG_A or DNSMSG_AAAA */
+  enum dns_priority priority;
+  struct story *story; /* told what happens, or NULL; dns takes a reference of its own */
+};
+
 /* `message` is lent for the call, NULL unless DNS_REPLIED. */
 typedef void dns_done_fn(void *context, enum dns_result result, const struct dnsmsg *message, int64_t now_ms);
 
@@ -53,12 +64,14 @@ int dns_create(struct ev_loop *loop, const struct dns_options *options, struct s
 /* Ends everything; no callback follows. */
 void dns_destroy(struct dns *dns);
 
-/* Asks for `name` (canonical text, at most 253 octets, no '\\') and `qtype`.
- * Returns 0 and gives `*query`; then `done` is called exactly once, never before this returns
+/* Asks. Returns 0 and gives `*query`; then `done` is called exactly once, never before this returns
  * and never after dns_cancel; the query is gone when it is called. Or ERR_OVERLOAD when the
  * queue is full, or ERR_NOMEM. */
-int dns_ask(struct dns *dns, const char *name, uint16_t qtype, dns_done_fn *done, void *context,
+int dns_ask(struct dns *dns, const struct dns_question *question, dns_done_fn *done, void *context,
             struct dns_query **query);
+
+/* Somebody more important wants the answer, too: a query that waits moves up. Never down. */
+void dns_promote(struct dns_query *query, enum dns_priority priority);
 
 /* Forgets a query that has not called back. Takes `query`. */
 void dns_cancel(struct dns_query *query);

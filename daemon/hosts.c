@@ -186,8 +186,9 @@ static void on_v4(struct chase *chase, const struct chase_end *end, int64_t now_
 static void start_family(struct host_flight *flight, enum family family, int64_t now_ms) {
   static chase_done_fn *const on_done[FAMILY_COUNT] = {[FAMILY_V6] = on_v6, [FAMILY_V4] = on_v4};
   struct hosts *hosts = flight->hosts;
-  if (chase_start(&flight->chases[family], hosts->dns, flight->host->name, qtypes[family],
-                  hosts->max_cname_hops, on_done[family]) == 0) {
+  const struct dns_question question = {flight->host->name, qtypes[family], DNS_FOR_CLIENT, NULL};
+  if (chase_start(&flight->chases[family], hosts->dns, &question, hosts->max_cname_hops, on_done[family]) ==
+      0) {
     flight->running++;
     return;
   }

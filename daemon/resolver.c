@@ -304,8 +304,8 @@ static struct flight *start_flight(struct resolver *resolver, const struct quest
 
 static int ask_mx(struct flight *flight) {
   struct resolver *resolver = flight->resolver;
-  return chase_start(&flight->mx, resolver->dns, flight->name.text, DNSMSG_MX,
-                     resolver->options.max_cname_hops, on_mx);
+  const struct dns_question question = {flight->name.text, DNSMSG_MX, DNS_FOR_CLIENT, NULL};
+  return chase_start(&flight->mx, resolver->dns, &question, resolver->options.max_cname_hops, on_mx);
 }
 
 /* Where a new flight begins: with the MX query, or with the addresses where the

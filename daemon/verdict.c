@@ -32,6 +32,7 @@ static const struct row rows[] = {
     [VERDICT_DEADLINE] = {"DEADLINE", CLASS_TRANSIENT, {451, "4.3.2"}, {0, NULL}},
     [VERDICT_NOT_CACHED] = {"NOT_CACHED", CLASS_TRANSIENT, {451, "4.3.2"}, {0, NULL}},
     [VERDICT_BAD_REQUEST] = {"BAD_REQUEST", CLASS_PERMANENT, {501, "5.5.4"}, {0, NULL}},
+    [VERDICT_REJECTED] = {"REJECTED", CLASS_PERMANENT, {550, "5.7.1"}, {0, NULL}},
 };
 
 const char *verdict_name(enum verdict verdict) { return rows[verdict].name; }

@@ -32,6 +32,7 @@ enum verdict {
   VERDICT_DEADLINE,
   VERDICT_NOT_CACHED,
   VERDICT_BAD_REQUEST,
+  VERDICT_REJECTED,
 };
 
 /* May a sender expect another answer later? */

@@ -26,6 +26,7 @@ struct dns_query {
   struct dns_query *next; /* asked later */
   char name[DNSMSG_NAME_SIZE];
   uint16_t qtype;
+  enum dns_priority priority;
   dns_done_fn *done;
   void *context;
 };
@@ -72,8 +73,9 @@ void dns_destroy(struct dns *dns) {
   free(dns);
 }
 
-int dns_ask(struct dns *dns, const char *name, uint16_t qtype, dns_done_fn *done, void *context,
+int dns_ask(struct dns *dns, const struct dns_question *question, dns_done_fn *done, void *context,
             struct dns_query **result) {
+  const char *name = question->name;
   size_t length = strlen(name);
   assert_in_range(length, 1, DNSMSG_NAME_SIZE - 1);
   assert_null(strchr(name, '\\'));
@@ -85,7 +87,8 @@ int dns_ask(struct dns *dns, const char *name, uint16_t qtype, dns_done_fn *done
   assert_non_null(query);
   query->dns = dns;
   memcpy(query->name, name, length + 1);
-  query->qtype = qtype;
+  query->qtype = question->qtype;
+  query->priority = question->priority;
   query->done = done;
   query->context = context;
   struct dns_query **last = &dns->first;
@@ -94,9 +97,14 @@ int dns_ask(struct dns *dns, const char *name, uint16_t qtype, dns_done_fn *done
   *last = query;
   dns->open_count++;
   dns->asked_count++;
-  dns->of_type[(uint8_t)qtype]++;
+  dns->of_type[(uint8_t)question->qtype]++;
   *result = query;
   return 0;
+}
+
+void dns_promote(struct dns_query *query, enum dns_priority priority) {
+  if (priority < query->priority)
+    query->priority = priority;
 }
 
 void dns_cancel(struct dns_query *query) {

@@ -50,8 +50,13 @@ static void on_done(struct chase *chase, const struct chase_end *end, int64_t no
   assert_null(chase->query); /* does not run any more: it may be started anew */
 }
 
+static int ask(struct trial *trial, const char *name, uint16_t qtype, uint32_t max_hops) {
+  const struct dns_question question = {name, qtype, DNS_FOR_CLIENT, NULL};
+  return chase_start(&trial->chase, trial->dns, &question, max_hops, on_done);
+}
+
 static void start(struct trial *trial, uint16_t qtype) {
-  assert_int_equal(chase_start(&trial->chase, trial->dns, "a.test", qtype, HOPS, on_done), 0);
+  assert_int_equal(ask(trial, "a.test", qtype, HOPS), 0);
   assert_int_equal(trial->calls, 0);
 }
 
@@ -215,7 +220,7 @@ static void the_bound_is_on_the_sum_of_all_replies(void **state) {
 
 static void the_bound_is_the_caller_s(void **state) {
   struct trial *trial = *state;
-  assert_int_equal(chase_start(&trial->chase, trial->dns, "a.test", DNSMSG_A, 1, on_done), 0);
+  assert_int_equal(ask(trial, "a.test", DNSMSG_A, 1), 0);
   deliver(trial, "a.test", fake_alias(DNSMSG_FOLLOW, 1, 60, "b.test"));
   assert_int_equal(trial->calls, 0);
   deliver(trial, "b.test", fake_alias(DNSMSG_FOLLOW, 1, 60, "c.test"));
@@ -288,7 +293,7 @@ static void a_query_refused_at_the_start_is_an_error_and_no_call(void **state) {
   static const int errors[] = {ERR_OVERLOAD, ERR_NOMEM};
   for (size_t i = 0; i < 2; i++) {
     fake_dns_refuse_after(trial->dns, 0, errors[i]);
-    assert_int_equal(chase_start(&trial->chase, trial->dns, "a.test", DNSMSG_A, HOPS, on_done), errors[i]);
+    assert_int_equal(ask(trial, "a.test", DNSMSG_A, HOPS), errors[i]);
     assert_int_equal(trial->calls, 0);
     chase_cancel(&trial->chase);
   }
@@ -337,7 +342,7 @@ static void the_longest_name_is_asked_for_whole(void **state) {
   longest[sizeof(longest) - 1] = '\0';
   for (size_t i = 63; i < sizeof(longest) - 1; i += 64)
     longest[i] = '.';
-  assert_int_equal(chase_start(&trial->chase, trial->dns, longest, DNSMSG_A, HOPS, on_done), 0);
+  assert_int_equal(ask(trial, longest, DNSMSG_A, HOPS), 0);
   deliver(trial, longest, fake_alias(DNSMSG_FOLLOW, 1, 60, "a.test"));
   deliver(trial, "a.test", fake_alias(DNSMSG_FOLLOW, 1, 60, longest));
   deliver(trial, longest, fake_a(300, 1, 1));

@@ -691,7 +691,7 @@ static void known_numbers_have_texts_and_others_are_unknown(void **state) {
   for (unsigned i = 0; i < statuses->n_values; i++)
     assert_string_equal(mxway_status_text((enum mxway_status)statuses->values[i].value),
                         statuses->values[i].name + strlen("EXCHANGE_STATUS_"));
-  static const int strange[] = {-1, 23, 99, INT32_MAX, INT32_MIN};
+  static const int strange[] = {-1, 24, 99, INT32_MAX, INT32_MIN};
   for (size_t i = 0; i < sizeof strange / sizeof *strange; i++) {
     assert_string_equal(mxway_verdict_text((enum mxway_verdict)strange[i]), "UNKNOWN");
     assert_string_equal(mxway_source_text((enum mxway_source)strange[i]), "UNKNOWN");

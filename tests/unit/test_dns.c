@@ -475,7 +475,9 @@ static void ask_name(struct fixture *fixture, struct asked *asked, const char *n
   struct dns_query *query = NULL;
   asked->fixture = fixture;
   asked->query = NULL;
-  assert_int_equal(dns_ask(fixture->dns, name, DNSMSG_MX, on_done, asked, &query), 0);
+  assert_int_equal(dns_ask(fixture->dns, &(struct dns_question){name, DNSMSG_MX, DNS_FOR_CLIENT, NULL},
+                           on_done, asked, &query),
+                   0);
   assert_non_null(query);
   asked->query = query;
   assert_int_equal(asked->calls, before);
@@ -1086,7 +1088,9 @@ static void a_full_queue_is_an_overload(void **state) {
   create(fixture);
   for (int i = 0; i < 5; i++)
     ask_name(fixture, &asked[i], "d.test");
-  assert_int_equal(dns_ask(fixture->dns, "d.test", DNSMSG_MX, on_done, &asked[5], &query), ERR_OVERLOAD);
+  assert_int_equal(dns_ask(fixture->dns, &(struct dns_question){"d.test", DNSMSG_MX, DNS_FOR_CLIENT, NULL},
+                           on_done, &asked[5], &query),
+                   ERR_OVERLOAD);
   assert_ptr_equal(query, untouched);
   dns_cancel(asked[3].query); /* makes room */
   ask_name(fixture, &asked[6], "d.test");
@@ -1108,7 +1112,9 @@ static void without_a_queue_only_the_bound_is_taken(void **state) {
   fixture->options.max_queue = 0;
   create(fixture);
   ask_name(fixture, &asked, "d.test");
-  assert_int_equal(dns_ask(fixture->dns, "d.test", DNSMSG_MX, on_done, &asked, &query), ERR_OVERLOAD);
+  assert_int_equal(dns_ask(fixture->dns, &(struct dns_question){"d.test", DNSMSG_MX, DNS_FOR_CLIENT, NULL},
+                           on_done, &asked, &query),
+                   ERR_OVERLOAD);
   LOOP_UNTIL(fixture->loop, asked.calls == 1);
   ask_name(fixture, &asked, "d.test");
   LOOP_UNTIL(fixture->loop, asked.calls == 2);
@@ -1190,8 +1196,9 @@ static void expect_one_of_a_pair(struct fixture *fixture) {
   struct pair pair = {0};
   struct half halves[2] = {{&pair, 0}, {&pair, 1}};
   for (int i = 0; i < 2; i++)
-    assert_int_equal(
-        dns_ask(fixture->dns, "d.test", DNSMSG_MX, cancel_the_other, &halves[i], &pair.queries[i]), 0);
+    assert_int_equal(dns_ask(fixture->dns, &(struct dns_question){"d.test", DNSMSG_MX, DNS_FOR_CLIENT, NULL},
+                             cancel_the_other, &halves[i], &pair.queries[i]),
+                     0);
   LOOP_UNTIL(fixture->loop, pair.calls > 0);
   loop_for(fixture->loop, 20);
   assert_int_equal(pair.calls, 1);

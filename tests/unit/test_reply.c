@@ -353,6 +353,7 @@ static const struct {
     {VERDICT_DEADLINE, 451, "4.3.2", 451, "4.3.2"},
     {VERDICT_NOT_CACHED, 451, "4.3.2", 451, "4.3.2"},
     {VERDICT_BAD_REQUEST, 501, "5.5.4", 501, "5.5.4"},
+    {VERDICT_REJECTED, 550, "5.7.1", 550, "5.7.1"},
 };
 
 enum { VERDICTS = sizeof(smtp_rows) / sizeof(smtp_rows[0]) };
@@ -495,7 +496,7 @@ static void the_largest_reply_stays_within_its_bound(void **state) {
   static const unsigned counts[][2] = {{32, 0}, {32, 32}, {4, 4}, {0, 32}};
   for (size_t i = 0; i < 4; i++)
     for (enum depth depth = DEPTH_EXCHANGES; depth <= DEPTH_ADDRESSES; depth++)
-      for (enum verdict verdict = VERDICT_ROUTE; verdict <= VERDICT_BAD_REQUEST; verdict++) {
+      for (enum verdict verdict = VERDICT_ROUTE; verdict <= VERDICT_REJECTED; verdict++) {
         struct zone zone;
         build_large(&zone, 33, counts[i][0], counts[i][1], FACTS_NAME_SIZE - 1);
         struct route route = route_of(&zone, depth);
@@ -625,8 +626,8 @@ static void the_numbers_of_our_enums_are_those_of_the_protocol(void **state) {
   SAME_VERDICT(INVALID_NAME), SAME_VERDICT(DNS_SERVFAIL), SAME_VERDICT(DNS_REFUSED);
   SAME_VERDICT(DNS_TIMEOUT), SAME_VERDICT(DNS_NETWORK), SAME_VERDICT(DNS_MALFORMED);
   SAME_VERDICT(CNAME_LOOP), SAME_VERDICT(OVERLOAD), SAME_VERDICT(SHUTDOWN), SAME_VERDICT(DEADLINE);
-  SAME_VERDICT(NOT_CACHED), SAME_VERDICT(BAD_REQUEST);
-  assert_int_equal(mxway__v1__verdict__descriptor.n_values, VERDICT_BAD_REQUEST + 1);
+  SAME_VERDICT(NOT_CACHED), SAME_VERDICT(BAD_REQUEST), SAME_VERDICT(REJECTED);
+  assert_int_equal(mxway__v1__verdict__descriptor.n_values, VERDICT_REJECTED + 1);
 
 #define SAME_STATUS(status) SAME(STATUS_##status, EXCHANGE_STATUS__EXCHANGE_STATUS_##status)
   SAME_STATUS(NOT_RESOLVED), SAME_STATUS(OK), SAME_STATUS(NXDOMAIN), SAME_STATUS(NO_ADDRESS);

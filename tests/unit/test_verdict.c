@@ -40,6 +40,7 @@ static const struct {
     {VERDICT_DEADLINE, CLASS_TRANSIENT, 451, "4.3.2", 0, ""},
     {VERDICT_NOT_CACHED, CLASS_TRANSIENT, 451, "4.3.2", 0, ""},
     {VERDICT_BAD_REQUEST, CLASS_PERMANENT, 501, "5.5.4", 0, ""},
+    {VERDICT_REJECTED, CLASS_PERMANENT, 550, "5.7.1", 0, ""},
 };
 
 enum { RULE_COUNT = sizeof(rules) / sizeof(rules[0]) };
