@@ -368,6 +368,7 @@ static struct entry *build_entry(struct cache *cache, const char *name, size_t l
                                        .warnings = value->warnings,
                                        .kind = (uint8_t)value->kind,
                                        .cause = value->cause,
+                                       .failures = value->failures,
                                        .name_length = (uint8_t)length,
                                        .canonical_length = (uint8_t)canonical_length};
   memcpy(entry->facts.text, name, length);
@@ -443,7 +444,7 @@ void cache_sweep(struct cache *cache, int64_t now_ms, size_t count) {
   for (; count > 0 && cache->count > 0; count--) {
     struct entry *entry = cache->cursor ? cache->cursor : cache->oldest;
     cache->cursor = entry->newer;
-    if (entry->facts.expires_at_ms <= now_ms) {
+    if (!domain_facts_are_kept(&entry->facts, now_ms)) {
       stats_add(cache->stats, STATS_CACHE_EXPIRATIONS);
       unlink_entry(cache, entry, slot_of(cache, entry));
     }

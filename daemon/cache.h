@@ -83,7 +83,7 @@ void cache_put_host(struct cache *cache, struct host *host, struct host_facts *f
 void cache_hold_host(struct host *host);
 void cache_release_host(struct cache *cache, struct host *host);
 
-/* Looks at the next `count` entries and removes those that expired before `now_ms`;
+/* Looks at the next `count` entries and removes those that are of no use any more (domain_facts_are_kept);
  * frees what readers have left. Call now and then. */
 void cache_sweep(struct cache *cache, int64_t now_ms, size_t count);
 

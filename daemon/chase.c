@@ -1,5 +1,6 @@
 #include "chase.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 static void on_reply(void *context, enum dns_result result, const struct dnsmsg *message, int64_t now_ms);
@@ -11,6 +12,8 @@ static int ask(struct chase *chase) {
 
 /* Goes on at the alias where the reply ends; false where there is no way on. */
 static bool follow(struct chase *chase, const struct dnsmsg *message) {
+  story_add(chase->story, "V13, V14 (RFC 2181 10.1)",
+            "%s leads to %s, about which the reply is silent: asks on", chase->name, message->canonical);
   memcpy(chase->name, message->canonical, sizeof(chase->name));
   return ask(chase) == 0;
 }
@@ -24,10 +27,13 @@ static void on_reply(void *context, enum dns_result result, const struct dnsmsg 
     if (message->ttl_s < chase->ttl_s)
       chase->ttl_s = message->ttl_s;
     bool too_far = chase->hops > chase->max_hops || message->outcome == DNSMSG_LOOP;
+    if (too_far)
+      story_add(chase->story, "V13, V14", "the aliases of this name loop, or are more than %" PRIu32,
+                chase->max_hops);
     if (message->outcome == DNSMSG_FOLLOW && !too_far) {
       if (follow(chase, message))
         return;
-      end.result = DNS_UNREACHABLE;
+      end.result = DNS_SHED;
     }
     end.outcome = too_far ? DNSMSG_LOOP : message->outcome;
     end.alias_ttl_s = chase->ttl_s;
@@ -60,6 +66,8 @@ void chase_promote(struct chase *chase, enum dns_priority priority) {
   chase->priority = priority;
   dns_promote(chase->query, priority);
 }
+
+bool chase_is_sent(const struct chase *chase) { return chase->query && dns_is_sent(chase->query); }
 
 void chase_cancel(struct chase *chase) {
   if (chase->query)

@@ -45,6 +45,9 @@ int chase_start(struct chase *chase, struct dns *dns, const struct dns_question 
 /* Raises its priority, that of the query under way included. One that does not run is left alone. */
 void chase_promote(struct chase *chase, enum dns_priority priority);
 
+/* Whether the query under way has gone out, rather than waiting for others to end. */
+bool chase_is_sent(const struct chase *chase);
+
 /* Ends a chase without a call; one that does not run is left alone. */
 void chase_cancel(struct chase *chase);
 

@@ -55,6 +55,8 @@ static const struct setting settings[] = {
      "Denials (no such domain, no such record) live at most this long."},
     {"failure-ttl", NUMBER(failure_ttl_s, "5", 1, 300, " s"),
      "A failed lookup is remembered this long before the DNS is asked again."},
+    {"max-failure-ttl", NUMBER(max_failure_ttl_s, "300", 1, 300, " s"),
+     "Each further failure in a row is remembered twice as long, up to this."},
     {"lookup-deadline", NUMBER(lookup_deadline_ms, "5000", 200, 60000, " ms"),
      "Every lookup is answered within this time, whatever the DNS does."},
     {"query-timeout", NUMBER(query_timeout_ms, "800", 50, 60000, " ms"),
@@ -396,6 +398,9 @@ int config_check(const struct config *config, char error[CONFIG_ERROR_SIZE]) {
   if (config->min_ttl_s > config->max_ttl_s)
     return fail(error, "min-ttl (%" PRIu32 ") is more than max-ttl (%" PRIu32 ")", config->min_ttl_s,
                 config->max_ttl_s);
+  if (config->failure_ttl_s > config->max_failure_ttl_s)
+    return fail(error, "failure-ttl (%" PRIu32 ") is more than max-failure-ttl (%" PRIu32 ")",
+                config->failure_ttl_s, config->max_failure_ttl_s);
   if (config->query_timeout_ms > config->lookup_deadline_ms)
     return fail(error, "query-timeout (%" PRIu32 ") is more than lookup-deadline (%" PRIu32 ")",
                 config->query_timeout_ms, config->lookup_deadline_ms);

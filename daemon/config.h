@@ -33,7 +33,7 @@ struct config {
   size_t upstream_count;         /* after config_resolve_upstreams: >= 1 */
   struct config_upstream upstreams[CONFIG_UPSTREAM_MAX];
   uint64_t cache_size_bytes;
-  uint32_t min_ttl_s, max_ttl_s, max_negative_ttl_s, failure_ttl_s;
+  uint32_t min_ttl_s, max_ttl_s, max_negative_ttl_s, failure_ttl_s, max_failure_ttl_s;
   uint32_t lookup_deadline_ms;
   uint32_t query_timeout_ms; /* one try */
   uint32_t query_tries;
@@ -62,7 +62,7 @@ int config_parse_file(struct config *config, const char *path, char error[CONFIG
 int config_parse_assignment(struct config *config, const char *assignment, uint64_t *seen,
                             char error[CONFIG_ERROR_SIZE]);
 
-/* Checks what concerns two options (min-ttl <= max-ttl, query-timeout <=
+/* Checks what concerns two options (min-ttl <= max-ttl, failure-ttl <= max-failure-ttl, query-timeout <=
  * lookup-deadline). Returns 0 or ERR_CONFIG. */
 int config_check(const struct config *config, char error[CONFIG_ERROR_SIZE]);
 

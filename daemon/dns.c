@@ -380,6 +380,8 @@ int dns_ask(struct dns *dns, const struct dns_question *question, dns_done_fn *d
 
 void dns_promote(struct dns_query *query, enum dns_priority priority) { (void)query, (void)priority; }
 
+bool dns_is_sent(const struct dns_query *query) { return query->state != QUERY_WAITING; }
+
 void dns_cancel(struct dns_query *query) {
   if (query->state == QUERY_WAITING) {
     list_remove(&query->dns->queue, query);

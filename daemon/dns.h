@@ -17,6 +17,7 @@
 #define MXWAY_DAEMON_DNS_H
 
 #include <ev.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -39,6 +40,7 @@ enum dns_result {
   DNS_REPLIED,     /* a reply, of any outcome */
   DNS_TIMED_OUT,   /* silence from every server that was tried */
   DNS_UNREACHABLE, /* no server could be reached, or refused TCP after TC */
+  DNS_SHED,        /* pushed out of the full queue by something more important */
 };
 
 /* Who wants to know (ROUTING L2): the first wait least, the last are the first to be shed. */
@@ -72,6 +74,9 @@ int dns_ask(struct dns *dns, const struct dns_question *question, dns_done_fn *d
 
 /* Somebody more important wants the answer, too: a query that waits moves up. Never down. */
 void dns_promote(struct dns_query *query, enum dns_priority priority);
+
+/* Whether a query has gone out, rather than waiting in the queue. */
+bool dns_is_sent(const struct dns_query *query);
 
 /* Forgets a query that has not called back. Takes `query`. */
 void dns_cancel(struct dns_query *query);

@@ -35,6 +35,7 @@ struct host_facts *host_facts_build(const struct family_value values[FAMILY_COUN
     facts->expires_at_ms[family] = values[family].expires_at_ms;
     facts->state[family] = (uint8_t)values[family].state;
     facts->count[family] = values[family].count;
+    facts->failures[family] = values[family].failures;
   }
   facts->expanded_length = (uint16_t)(end - at);
   memcpy(facts->bytes, packed, length);
@@ -56,13 +57,14 @@ struct host_facts *host_facts_build_address(const uint8_t *octets, size_t length
 void host_facts_unpack(const struct host_facts *facts, enum family family, struct family_value *value) {
   value->state = FAMILY_UNKNOWN;
   value->expires_at_ms = INT64_MIN;
-  value->count = 0;
+  value->count = value->failures = 0;
   value->expanded[0] = '\0';
   if (!facts)
     return;
   value->state = facts->state[family];
   value->expires_at_ms = facts->expires_at_ms[family];
   value->count = facts->count[family];
+  value->failures = facts->failures[family];
   const uint8_t *at = host_facts_addresses(facts, family);
   for (uint8_t i = 0; i < value->count; i++, at += 2 + octets_of[family])
     memcpy(value->addresses[i], at + 2, octets_of[family]);
@@ -90,13 +92,18 @@ static int by_preference_then_host(const void *a, const void *b) {
   return order ? order : strcmp(x->host, y->host);
 }
 
+static const char *shown(const char *host) { return *host ? host : "the root"; }
+
 /* Keeps the first of equal hosts, which is the one with the lowest preference. */
-static void merge_duplicates(struct domain_value *value) {
+static void merge_duplicates(struct domain_value *value, struct story *story) {
   uint16_t kept = 0;
   for (uint16_t i = 0; i < value->count; i++) {
     if (kept > 0 && strcmp(value->exchanges[kept - 1].host, value->exchanges[i].host) == 0) {
       if (value->exchanges[i].host[0])
         value->warnings |= WARNING_DUPLICATE_EXCHANGE;
+      story_add(story, "V15", "dropped %s at preference %u: the same exchange stands at %u",
+                shown(value->exchanges[i].host), value->exchanges[i].preference,
+                value->exchanges[kept - 1].preference);
       continue;
     }
     if (kept != i)
@@ -106,31 +113,38 @@ static void merge_duplicates(struct domain_value *value) {
   value->count = kept;
 }
 
-void domain_value_normalise(struct domain_value *value, unsigned unusable_count) {
+void domain_value_normalise(struct domain_value *value, unsigned unusable_count, struct story *story) {
   value->kind = DOMAIN_MX;
   if (unusable_count > 0)
     value->warnings |= WARNING_UNUSABLE_NAME;
   qsort(value->exchanges, value->count, sizeof(value->exchanges[0]), by_host_then_preference);
-  merge_duplicates(value);
+  merge_duplicates(value, story);
   bool has_root = value->count > 0 && value->exchanges[0].host[0] == '\0'; /* "" sorts first */
   if (has_root && value->count == 1) {
     value->kind = DOMAIN_NULL_MX;
     if (value->exchanges[0].preference != 0)
       value->warnings |= WARNING_NULL_MX_NONZERO_PREFERENCE;
     value->count = 0;
+    story_add(story, "V8 (RFC 7505 3)", "the only exchange is the root: a null MX, no mail is accepted");
     return;
   }
   if (has_root) {
     value->warnings |= WARNING_NULL_MX_MIXED;
+    story_add(story, "V9 (RFC 7505 3)", "dropped the root, which stands beside real exchanges");
     memmove(value->exchanges, value->exchanges + 1, --value->count * sizeof(value->exchanges[0]));
   }
-  if (value->count == 0)
+  if (value->count == 0) {
     value->kind = DOMAIN_ALL_INVALID;
+    story_add(story, "V11", "no MX record names a possible host");
+  }
   qsort(value->exchanges, value->count, sizeof(value->exchanges[0]), by_preference_then_host);
   uint8_t octets[NAME_ADDRESS_MAX];
   for (uint16_t i = 0; i < value->count; i++)
-    if (name_as_address(value->exchanges[i].host, strlen(value->exchanges[i].host), octets))
+    if (name_as_address(value->exchanges[i].host, strlen(value->exchanges[i].host), octets)) {
       value->warnings |= WARNING_MX_IS_ADDRESS;
+      story_add(story, "V12", "the exchange %s is an address: it is never asked for as a name",
+                value->exchanges[i].host);
+    }
 }
 
 /* Packs one LookupReply.exchanges field; returns its end and the length of the message in it. */

@@ -21,6 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "story.h"
 #include "table.h"
 
 enum {
@@ -69,6 +70,7 @@ struct family_value {
   enum family_state state;
   int64_t expires_at_ms;
   uint8_t count;                              /* with FAMILY_OK */
+  uint8_t failures;                           /* in a row, this one included; with TEMPFAIL and LOOP */
   uint8_t addresses[FACTS_ADDRESSES_MAX][16]; /* the first 4 octets for IPv4 */
   char expanded[FACTS_NAME_SIZE];             /* end of the alias chain; "" for no alias */
 };
@@ -77,6 +79,7 @@ struct host_facts {
   int64_t expires_at_ms[FAMILY_COUNT];
   uint8_t state[FAMILY_COUNT]; /* enum family_state */
   uint8_t count[FAMILY_COUNT];
+  uint8_t failures[FAMILY_COUNT];
   uint16_t expanded_length; /* octets of the packed field `expanded`, 0 without an alias */
   uint8_t bytes[];          /* packed: addresses v6, addresses v4, expanded */
 };
@@ -158,6 +161,7 @@ struct domain_facts {
   uint16_t warnings; /* enum warning */
   uint8_t kind;      /* enum domain_kind */
   uint8_t cause;     /* enum verdict, with DOMAIN_FAILED */
+  uint8_t failures;  /* in a row, this one included, with DOMAIN_FAILED */
   uint8_t name_length;
   uint8_t canonical_length; /* 0: the name is canonical itself */
   char text[];              /* name, then canonical where it differs; not terminated */
@@ -168,6 +172,13 @@ static inline const char *domain_canonical(const struct domain_facts *facts, siz
   return facts->canonical_length ? facts->text + facts->name_length : facts->text;
 }
 
+/* Whether facts, fresh or not, are still of use. A failure that has expired is kept as long again as it
+ * lived, so that the next one is known to follow on it (RFC 9520 section 3.2). */
+static inline bool domain_facts_are_kept(const struct domain_facts *facts, int64_t now_ms) {
+  int64_t again_ms = facts->kind == DOMAIN_FAILED ? facts->expires_at_ms - facts->stored_at_ms : 0;
+  return facts->expires_at_ms + again_ms > now_ms;
+}
+
 /* What is to become domain facts. */
 struct exchange_value {
   uint16_t preference;
@@ -176,7 +187,7 @@ struct exchange_value {
 
 struct domain_value {
   enum domain_kind kind;
-  uint8_t cause;
+  uint8_t cause, failures;
   uint16_t warnings;
   int64_t stored_at_ms, expires_at_ms;
   char canonical[FACTS_NAME_SIZE]; /* "" where it is the name itself */
@@ -188,8 +199,8 @@ struct domain_value {
  * (ROUTING V1) then name, duplicates merged at the lowest preference (V15), the root ("")
  * alone as DOMAIN_NULL_MX (V8, RFC 7505 section 3) or dropped beside others (V9). Sets
  * kind, count and warnings. `unusable_count` records had no possible host name and are not
- * in the list; with nothing left the kind is DOMAIN_ALL_INVALID (V11). */
-void domain_value_normalise(struct domain_value *value, unsigned unusable_count);
+ * in the list; with nothing left the kind is DOMAIN_ALL_INVALID (V11). Tells `story` (NULL: nobody). */
+void domain_value_normalise(struct domain_value *value, unsigned unusable_count, struct story *story);
 
 /* Builds a set of `count` exchanges whose hosts are `hosts`, in the same order.
  * Returns a block for free() with refs 0, or NULL. */

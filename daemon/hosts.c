@@ -11,7 +11,8 @@ struct host_flight {
   struct hosts *hosts;
   struct host *host; /* held */
   struct hosts_wait *waits;
-  unsigned running; /* of the chases */
+  unsigned running;    /* of the chases */
+  struct story *story; /* of who asked first, held; NULL: of nobody */
   struct chase chases[FAMILY_COUNT];
   struct family_value values[FAMILY_COUNT];
 };
@@ -19,16 +20,16 @@ struct host_flight {
 struct hosts {
   struct cache *cache;
   struct dns *dns;
-  const struct ttl_policy *policy;
+  const struct learn_policy *policy;
   uint32_t max_cname_hops;
-  bool notimp_as_nodata;
+  struct random random; /* jitter of failures */
   struct table flights;
 };
 
 static const uint16_t qtypes[FAMILY_COUNT] = {[FAMILY_V6] = DNSMSG_AAAA, [FAMILY_V4] = DNSMSG_A};
 
-struct hosts *hosts_create(struct cache *cache, struct dns *dns, const struct ttl_policy *policy,
-                           uint32_t max_cname_hops, bool notimp_as_nodata) {
+struct hosts *hosts_create(struct cache *cache, struct dns *dns, const struct learn_policy *policy,
+                           uint32_t max_cname_hops) {
   struct hosts *hosts = calloc(1, sizeof(*hosts));
   if (!hosts)
     return NULL;
@@ -40,7 +41,7 @@ struct hosts *hosts_create(struct cache *cache, struct dns *dns, const struct tt
   hosts->dns = dns;
   hosts->policy = policy;
   hosts->max_cname_hops = max_cname_hops;
-  hosts->notimp_as_nodata = notimp_as_nodata;
+  random_init(&hosts->random);
   return hosts;
 }
 
@@ -54,6 +55,7 @@ static void end_flight(struct host_flight *flight) {
     chase_cancel(&flight->chases[family]);
   table_remove(&hosts->flights, &flight->node);
   cache_release_host(hosts->cache, flight->host);
+  story_unref(flight->story);
   free(flight);
 }
 
@@ -69,52 +71,6 @@ void hosts_destroy(struct hosts *hosts) {
 
 /* ---- one query's end, as facts ---- */
 
-static enum family_state state_of(const struct hosts *hosts, const struct chase_end *end) {
-  if (end->result != DNS_REPLIED)
-    return FAMILY_TEMPFAIL;
-  switch (end->outcome) {
-  case DNSMSG_ANSWER:
-    return FAMILY_OK;
-  case DNSMSG_NODATA:
-    return FAMILY_NODATA;
-  case DNSMSG_NXDOMAIN:
-    return FAMILY_NXDOMAIN;
-  case DNSMSG_LOOP:
-    return FAMILY_LOOP;
-  case DNSMSG_NOTIMP:
-    return hosts->notimp_as_nodata ? FAMILY_NODATA : FAMILY_TEMPFAIL;
-  case DNSMSG_FOLLOW:
-  case DNSMSG_FORMERR:
-  case DNSMSG_SERVFAIL:
-  case DNSMSG_OTHER_RCODE:
-  case DNSMSG_REFUSED:
-  case DNSMSG_MALFORMED:
-    return FAMILY_TEMPFAIL;
-  }
-  return FAMILY_TEMPFAIL;
-}
-
-static int64_t life_of(const struct hosts *hosts, enum family_state state, const struct chase_end *end) {
-  switch (state) {
-  case FAMILY_OK:
-    return ttl_positive_ms(hosts->policy, end->alias_ttl_s);
-  case FAMILY_NODATA:
-  case FAMILY_NXDOMAIN:
-    return ttl_negative_ms(hosts->policy, end->message->has_soa, end->message->negative_ttl_s,
-                           end->alias_ttl_s);
-  case FAMILY_UNKNOWN:
-  case FAMILY_TEMPFAIL:
-  case FAMILY_LOOP:
-    break;
-  }
-  return end->result == DNS_UNREACHABLE ? ttl_own_failure_ms() : ttl_failure_ms(hosts->policy);
-}
-
-static void take_addresses(struct family_value *value, const struct dnsmsg *message) {
-  value->count = message->address_count;
-  memcpy(value->addresses, message->addresses, value->count * sizeof(value->addresses[0]));
-}
-
 /* A name is an alias for both families or for none: the latest reply says so for the family, too,
  * that was not asked for and still has what it had. */
 static void take_alias(struct host_flight *flight, const char *expanded) {
@@ -125,25 +81,11 @@ static void take_alias(struct host_flight *flight, const char *expanded) {
   }
 }
 
-/* Whether what was known may stay although it was asked for again and failed. */
-static bool still_holds(const struct family_value *value, int64_t now_ms) {
-  return value->state == FAMILY_OK && value->expires_at_ms > now_ms;
-}
-
 static void learn(struct host_flight *flight, enum family family, const struct chase_end *end,
                   int64_t now_ms) {
-  struct family_value *value = &flight->values[family];
-  enum family_state state = state_of(flight->hosts, end);
-  if ((state == FAMILY_TEMPFAIL || state == FAMILY_LOOP) && still_holds(value, now_ms))
-    return;
-  value->state = state;
-  value->expires_at_ms = now_ms + life_of(flight->hosts, state, end);
-  value->count = 0;
-  value->expanded[0] = '\0';
-  if (state != FAMILY_TEMPFAIL && state != FAMILY_LOOP)
+  struct hosts *hosts = flight->hosts;
+  if (learn_family(hosts->policy, end, now_ms, &hosts->random, &flight->values[family]))
     take_alias(flight, end->is_alias ? end->canonical : "");
-  if (state == FAMILY_OK)
-    take_addresses(value, end->message);
 }
 
 /* Publishes; without memory the old facts stay, and a waiter sees them for what they are. */
@@ -183,21 +125,21 @@ static void on_v4(struct chase *chase, const struct chase_end *end, int64_t now_
 
 /* ---- asking ---- */
 
-static void start_family(struct host_flight *flight, enum family family, int64_t now_ms) {
+static void start_family(struct host_flight *flight, enum family family, enum dns_priority priority,
+                         int64_t now_ms) {
   static chase_done_fn *const on_done[FAMILY_COUNT] = {[FAMILY_V6] = on_v6, [FAMILY_V4] = on_v4};
   struct hosts *hosts = flight->hosts;
-  const struct dns_question question = {flight->host->name, qtypes[family], DNS_FOR_CLIENT, NULL};
+  const struct dns_question question = {flight->host->name, qtypes[family], priority, flight->story};
   if (chase_start(&flight->chases[family], hosts->dns, &question, hosts->max_cname_hops, on_done[family]) ==
       0) {
     flight->running++;
     return;
   }
-  /* Too much to do is ours, not the host's: nothing is remembered, and nothing good forgotten. */
-  if (!still_holds(&flight->values[family], now_ms))
-    flight->values[family] = (struct family_value){.state = FAMILY_TEMPFAIL, .expires_at_ms = now_ms};
+  story_add(flight->story, "L2", "too much to do: the addresses of %s are not asked for", flight->host->name);
+  learn_family_overload(now_ms, &flight->values[family]);
 }
 
-static struct host_flight *start_flight(struct hosts *hosts, struct host *host, bool refresh,
+static struct host_flight *start_flight(struct hosts *hosts, struct host *host, const struct hosts_wish *wish,
                                         int64_t now_ms) {
   struct host_flight *flight = calloc(1, sizeof(*flight));
   if (!flight)
@@ -205,12 +147,13 @@ static struct host_flight *start_flight(struct hosts *hosts, struct host *host, 
   const struct host_facts *facts = atomic_load_explicit(&host->facts, memory_order_relaxed);
   flight->hosts = hosts;
   flight->host = host;
+  flight->story = story_ref(wish->story);
   cache_hold_host(host);
   table_put(&hosts->flights, &flight->node, host->node.hash);
   for (enum family family = 0; family < FAMILY_COUNT; family++) {
     host_facts_unpack(facts, family, &flight->values[family]);
-    if (refresh || flight->values[family].expires_at_ms <= now_ms)
-      start_family(flight, family, now_ms);
+    if (wish->refresh || flight->values[family].expires_at_ms <= now_ms)
+      start_family(flight, family, wish->priority, now_ms);
   }
   if (flight->running > 0)
     return flight;
@@ -219,15 +162,26 @@ static struct host_flight *start_flight(struct hosts *hosts, struct host *host, 
   return NULL;
 }
 
-bool hosts_ask(struct hosts *hosts, struct host *host, bool refresh, int64_t now_ms,
+/* A wish meets a flight that is under way. */
+static void meet(struct host_flight *flight, const struct hosts_wish *wish) {
+  for (enum family family = 0; family < FAMILY_COUNT; family++)
+    chase_promote(&flight->chases[family], wish->priority);
+  if (flight->story != wish->story)
+    story_add(wish->story, "T8", "the addresses of %s are being asked for already: waits for those",
+              flight->host->name);
+}
+
+bool hosts_ask(struct hosts *hosts, struct host *host, const struct hosts_wish *wish, int64_t now_ms,
                struct hosts_wait *wait) {
   const struct host_facts *facts = atomic_load_explicit(&host->facts, memory_order_relaxed);
-  if (host->is_address || (!refresh && host_facts_are_fresh(facts, now_ms)))
+  if (host->is_address || (!wish->refresh && host_facts_are_fresh(facts, now_ms)))
     return false;
   struct host_flight *flight =
       (struct host_flight *)table_get(&hosts->flights, host->node.hash, is_for_host, host);
-  if (!flight)
-    flight = start_flight(hosts, host, refresh, now_ms);
+  if (flight)
+    meet(flight, wish);
+  else
+    flight = start_flight(hosts, host, wish, now_ms);
   if (!flight)
     return false;
   wait->flight = flight;

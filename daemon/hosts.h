@@ -16,7 +16,7 @@
 
 #include "cache.h"
 #include "dns.h"
-#include "ttl.h"
+#include "learn.h"
 
 struct hosts;
 struct host_flight;
@@ -32,17 +32,24 @@ struct hosts_wait {
   struct hosts_wait *previous, *next;
 };
 
+/* How a waiter wants to be served. */
+struct hosts_wish {
+  bool refresh; /* ask although the facts hold */
+  enum dns_priority priority;
+  struct story *story; /* told what happens, or NULL */
+};
+
 /* `cache` and `dns` are lent, `policy` too. Returns NULL without memory. */
-struct hosts *hosts_create(struct cache *cache, struct dns *dns, const struct ttl_policy *policy,
-                           uint32_t max_cname_hops, bool notimp_as_nodata);
+struct hosts *hosts_create(struct cache *cache, struct dns *dns, const struct learn_policy *policy,
+                           uint32_t max_cname_hops);
 
 /* Forgets every flight without a call. Before dns_destroy. */
 void hosts_destroy(struct hosts *hosts);
 
 /* Sees to it that `host` has fresh facts. False: nothing is to be waited for. True: `wait`
- * (its done and context set) is called once, never before this returns. `refresh` asks although
- * the facts hold. */
-bool hosts_ask(struct hosts *hosts, struct host *host, bool refresh, int64_t now_ms, struct hosts_wait *wait);
+ * (its done and context set) is called once, never before this returns. */
+bool hosts_ask(struct hosts *hosts, struct host *host, const struct hosts_wish *wish, int64_t now_ms,
+               struct hosts_wait *wait);
 
 /* Waits no longer; the flight goes on. One that does not wait is left alone. */
 void hosts_leave(struct hosts_wait *wait);

@@ -26,6 +26,7 @@ enum {
   FINISH_MS = 2000,   /* how long lookups under way may finish after a stop */
   FLUSH_MS = 1500,    /* and then how long clients may take to read their answers */
   STOP_POLL_MS = 5,
+  FAILURE_JITTER_PERCENT = 10, /* ROUTING T5 */
 };
 
 enum stage { STAGE_RUNNING, STAGE_STOPPING, STAGE_ENDING };
@@ -178,13 +179,15 @@ static int create_resolver(struct node *node) {
                             .max_queue = config->max_queue};
   for (size_t i = 0; i < config->upstream_count; i++)
     dns.servers[i] = &config->upstreams[i].address;
-  struct resolver_options options = {.ttl = {.min_s = config->min_ttl_s,
-                                             .max_s = config->max_ttl_s,
-                                             .max_negative_s = config->max_negative_ttl_s,
-                                             .failure_s = config->failure_ttl_s},
+  struct resolver_options options = {.learn = {.ttl = {.min_s = config->min_ttl_s,
+                                                       .max_s = config->max_ttl_s,
+                                                       .max_negative_s = config->max_negative_ttl_s,
+                                                       .failure_s = config->failure_ttl_s,
+                                                       .max_failure_s = config->max_failure_ttl_s,
+                                                       .failure_jitter_percent = FAILURE_JITTER_PERCENT},
+                                               .notimp_as_nodata = config->notimp_as_nodata},
                                      .lookup_deadline_ms = config->lookup_deadline_ms,
-                                     .max_cname_hops = config->max_cname_hops,
-                                     .notimp_as_nodata = config->notimp_as_nodata};
+                                     .max_cname_hops = config->max_cname_hops};
   int error = create_worker(&node->worker, on_resolver_nudge, node);
   if (error != 0)
     return error;

@@ -1,11 +1,14 @@
 #include "resolver.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "chase.h"
 #include "error.h"
+#include "explain.h"
+#include "random.h"
 #include "table.h"
 
 /* One domain that is being looked up, in two stages: the MX query, then the
@@ -24,6 +27,7 @@ struct flight {
   const struct domain_facts *facts; /* held; NULL in the first stage */
   struct hosts_wait *waits;         /* the second stage: one an exchange */
   unsigned pending;                 /* waits not done yet */
+  struct story *story;              /* of the first question that wants one, held; or NULL */
 };
 
 struct resolver {
@@ -37,6 +41,7 @@ struct resolver {
   struct table flights;
   struct heap flights_due, questions_due;
   bool is_stopped;
+  struct random random;      /* jitter of failures */
   struct domain_value value; /* what the flight that lands has learned */
 };
 
@@ -49,6 +54,8 @@ static void join(struct flight *flight, struct question *question) {
   *(flight->last ? &flight->last->next : &flight->first) = question;
   flight->last = question;
   flight->wants_addresses |= question->depth != DEPTH_EXCHANGES;
+  if (!flight->story)
+    flight->story = story_ref(question->story);
 }
 
 static void leave(struct question *question) {
@@ -98,6 +105,7 @@ static void end_flight(struct flight *flight) {
     cache_release(resolver->cache, flight->facts);
   table_remove(&resolver->flights, &flight->node);
   heap_remove(&resolver->flights_due, &flight->due);
+  story_unref(flight->story);
   free(flight);
 }
 
@@ -128,12 +136,13 @@ static void on_host(void *context, int64_t now_ms) {
 /* Asks for every exchange's addresses at once; false where nothing is to be waited for. */
 static bool ask_hosts(struct flight *flight, int64_t now_ms) {
   const struct exchange_set *set = flight->facts->set;
+  const struct hosts_wish wish = {flight->refresh, DNS_FOR_CLIENT, flight->story};
   flight->waits = calloc(set->count, sizeof(flight->waits[0]));
   for (uint16_t i = 0; flight->waits && i < set->count; i++) {
     flight->waits[i].done = on_host;
     flight->waits[i].context = flight;
-    flight->pending += hosts_ask(flight->resolver->hosts, set->exchanges[i].host, flight->refresh, now_ms,
-                                 &flight->waits[i]);
+    flight->pending +=
+        hosts_ask(flight->resolver->hosts, set->exchanges[i].host, &wish, now_ms, &flight->waits[i]);
   }
   return flight->pending > 0;
 }
@@ -152,85 +161,6 @@ static void on_facts(struct flight *flight, const struct domain_facts *facts, in
 
 /* ---- the first stage: what the MX query said ---- */
 
-/* The verdict for a query that failed (ROUTING V10); 0 where it did not. */
-static enum verdict failure_of(const struct resolver *resolver, const struct chase_end *end) {
-  if (end->result == DNS_TIMED_OUT)
-    return VERDICT_DNS_TIMEOUT;
-  if (end->result == DNS_UNREACHABLE)
-    return VERDICT_DNS_NETWORK;
-  switch (end->outcome) {
-  case DNSMSG_ANSWER:
-  case DNSMSG_NODATA:
-  case DNSMSG_NXDOMAIN:
-    return 0;
-  case DNSMSG_NOTIMP:
-    return resolver->options.notimp_as_nodata ? 0 : VERDICT_DNS_REFUSED;
-  case DNSMSG_REFUSED:
-    return VERDICT_DNS_REFUSED;
-  case DNSMSG_SERVFAIL:
-  case DNSMSG_OTHER_RCODE:
-    return VERDICT_DNS_SERVFAIL;
-  case DNSMSG_LOOP:
-    return VERDICT_CNAME_LOOP;
-  case DNSMSG_FOLLOW:
-  case DNSMSG_FORMERR:
-  case DNSMSG_MALFORMED:
-    return VERDICT_DNS_MALFORMED;
-  }
-  return VERDICT_DNS_MALFORMED;
-}
-
-/* Copies the records with a possible host name; returns how many have none. */
-static unsigned take_exchanges(struct domain_value *value, const struct dnsmsg *message) {
-  unsigned unusable = 0;
-  for (uint8_t i = 0; i < message->mx_count; i++) {
-    const struct dnsmsg_mx *mx = &message->mx[i];
-    if (!mx->usable) {
-      unusable++;
-      continue;
-    }
-    struct exchange_value *exchange = &value->exchanges[value->count++];
-    exchange->preference = mx->preference;
-    memcpy(exchange->host, mx->host, sizeof(exchange->host));
-  }
-  if (message->cut)
-    value->warnings |= WARNING_TOO_MANY_MX;
-  return unusable;
-}
-
-/* A domain without MX is its own exchange at preference 0 (RFC 5321 section 5.1). */
-static void take_implicit(struct domain_value *value, const struct flight *flight) {
-  const char *canonical = value->canonical[0] ? value->canonical : flight->name.text;
-  value->kind = DOMAIN_NODATA;
-  value->count = 1;
-  value->exchanges[0].preference = 0;
-  memcpy(value->exchanges[0].host, canonical, strlen(canonical) + 1);
-}
-
-/* Turns a reply that says something into a value; returns its life. */
-static int64_t take_reply(struct domain_value *value, const struct flight *flight,
-                          const struct chase_end *end) {
-  const struct ttl_policy *policy = &flight->resolver->options.ttl;
-  if (end->is_alias)
-    memcpy(value->canonical, end->canonical, strlen(end->canonical) + 1);
-  if (end->outcome == DNSMSG_ANSWER) {
-    domain_value_normalise(value, take_exchanges(value, end->message));
-    return ttl_positive_ms(policy, end->alias_ttl_s);
-  }
-  if (end->outcome == DNSMSG_NXDOMAIN)
-    value->kind = DOMAIN_NXDOMAIN;
-  else
-    take_implicit(value, flight);
-  return ttl_negative_ms(policy, end->message->has_soa, end->message->negative_ttl_s, end->alias_ttl_s);
-}
-
-static int64_t take_failure(struct domain_value *value, const struct flight *flight, enum verdict failure) {
-  value->kind = DOMAIN_FAILED;
-  value->cause = (uint8_t)failure;
-  return failure == VERDICT_DNS_NETWORK ? ttl_own_failure_ms()
-                                        : ttl_failure_ms(&flight->resolver->options.ttl);
-}
-
 /* What the cache holds that a failure must not replace (ROUTING T5), or NULL. */
 static const struct domain_facts *good_facts(const struct flight *flight, int64_t now_ms) {
   const struct domain_facts *facts =
@@ -241,6 +171,7 @@ static const struct domain_facts *good_facts(const struct flight *flight, int64_
 /* A refresh has failed and good facts stay: who wanted it is told, the others go on with those. */
 static void fail_refresh(struct flight *flight, enum verdict failure, int64_t now_ms) {
   struct answer answer = {.verdict = failure};
+  story_add(flight->story, "T5", "the refresh failed; the facts in memory still hold and stay");
   for (struct question *question = flight->first, *next; question; question = next) {
     next = question->next;
     if (question->refresh)
@@ -259,27 +190,46 @@ static void keep_facts(struct flight *flight, const struct domain_facts *facts, 
   on_facts(flight, facts, now_ms);
 }
 
-static void on_mx(struct chase *chase, const struct chase_end *end, int64_t now_ms) {
-  struct flight *flight = (struct flight *)((char *)chase - offsetof(struct flight, mx));
+/* Publishes what was learned, and goes on with it. */
+static void put_value(struct flight *flight, int64_t now_ms) {
   struct resolver *resolver = flight->resolver;
-  struct domain_value *value = &resolver->value;
-  value->count = value->warnings = value->cause = 0;
-  value->canonical[0] = '\0';
-  enum verdict failure = failure_of(resolver, end);
-  const struct domain_facts *good = failure ? good_facts(flight, now_ms) : NULL;
-  if (good) {
-    keep_facts(flight, good, failure, now_ms);
-    return;
-  }
-  int64_t life_ms = failure ? take_failure(value, flight, failure) : take_reply(value, flight, end);
-  value->stored_at_ms = now_ms;
-  value->expires_at_ms = now_ms + life_ms;
   const struct domain_facts *facts =
-      cache_put(resolver->cache, flight->name.text, flight->name.length, flight->hash, value);
+      cache_put(resolver->cache, flight->name.text, flight->name.length, flight->hash, &resolver->value);
   if (facts)
     on_facts(flight, facts, now_ms);
   else
     land_with_verdict(flight, VERDICT_OVERLOAD, now_ms);
+}
+
+static void on_failure(struct flight *flight, enum verdict failure, int64_t now_ms) {
+  struct resolver *resolver = flight->resolver;
+  const struct name *name = &flight->name;
+  const struct domain_facts *good = good_facts(flight, now_ms);
+  story_add(flight->story, "V10", "the question for the MX records of %s ends with %s", name->text,
+            verdict_name(failure));
+  if (good) {
+    keep_facts(flight, good, failure, now_ms);
+  } else if (failure == VERDICT_OVERLOAD) {
+    stats_add(resolver->stats, STATS_LOOKUPS_OVERLOAD);
+    land_with_verdict(flight, failure, now_ms);
+  } else {
+    const struct domain_facts *before = cache_peek(resolver->cache, name->text, name->length, flight->hash);
+    learn_domain_failure(&resolver->options.learn, failure, before, now_ms, &resolver->random,
+                         &resolver->value);
+    put_value(flight, now_ms);
+  }
+}
+
+static void on_mx(struct chase *chase, const struct chase_end *end, int64_t now_ms) {
+  struct flight *flight = (struct flight *)((char *)chase - offsetof(struct flight, mx));
+  struct resolver *resolver = flight->resolver;
+  enum verdict failure = learn_failure(&resolver->options.learn, end);
+  if (failure) {
+    on_failure(flight, failure, now_ms);
+    return;
+  }
+  learn_domain(&resolver->options.learn, flight->name.text, end, now_ms, flight->story, &resolver->value);
+  put_value(flight, now_ms);
 }
 
 /* ---- asking ---- */
@@ -294,7 +244,9 @@ static struct flight *start_flight(struct resolver *resolver, const struct quest
   flight->hash = question->hash;
   flight->refresh = question->refresh;
   flight->started_ms = now_ms;
+  flight->story = story_ref(question->story);
   if (heap_put(&resolver->flights_due, &flight->due, now_ms + resolver->options.lookup_deadline_ms) != 0) {
+    story_unref(flight->story);
     free(flight);
     return NULL;
   }
@@ -304,7 +256,7 @@ static struct flight *start_flight(struct resolver *resolver, const struct quest
 
 static int ask_mx(struct flight *flight) {
   struct resolver *resolver = flight->resolver;
-  const struct dns_question question = {flight->name.text, DNSMSG_MX, DNS_FOR_CLIENT, NULL};
+  const struct dns_question question = {flight->name.text, DNSMSG_MX, DNS_FOR_CLIENT, flight->story};
   return chase_start(&flight->mx, resolver->dns, &question, resolver->options.max_cname_hops, on_mx);
 }
 
@@ -364,6 +316,7 @@ static bool answer_at_once(struct resolver *resolver, const struct question *que
  * wants the exchanges alone need not wait where they are there already. True: `answer` is filled. */
 static bool meet(struct flight *flight, const struct question *question, struct answer *answer) {
   stats_add(flight->resolver->stats, STATS_LOOKUPS_COALESCED);
+  story_add(question->story, "T8", "%s is being looked up already: waits for that", question->name.text);
   if (question->refresh && !flight->refresh) {
     if (flight->facts && start_over(flight) != 0)
       return overload(flight->resolver, answer);
@@ -380,6 +333,8 @@ bool resolver_ask(struct resolver *resolver, struct question *question, int64_t 
   const struct name *name = &question->name;
   const struct domain_facts *facts = cache_peek(resolver->cache, name->text, name->length, question->hash);
   question->due.place = 0;
+  question->flight = NULL;
+  explain_memory(question->story, name->text, facts, question->depth, now_ms);
   if (answer_at_once(resolver, question, facts, now_ms, answer))
     return true;
   struct flight *flight = (struct flight *)table_get(&resolver->flights, question->hash, is_for_name, name);
@@ -402,6 +357,14 @@ bool resolver_ask(struct resolver *resolver, struct question *question, int64_t 
   return false;
 }
 
+bool resolver_leave(struct resolver *resolver, struct question *question) {
+  (void)resolver;
+  if (!question->flight)
+    return false;
+  leave(question);
+  return true;
+}
+
 /* ---- time ---- */
 
 static void end_question(struct question *question, int64_t now_ms) {
@@ -410,8 +373,11 @@ static void end_question(struct question *question, int64_t now_ms) {
   answer_question(question, &answer, now_ms);
 }
 
-/* What some exchanges said is a route (ROUTING V6); without the MX there is none. */
+/* What some exchanges said is a route (ROUTING V6). Without the MX there is none: silence is remembered as
+ * such (RFC 9520 section 2.2), but not a query that never went out. */
 static void time_out(struct flight *flight, int64_t now_ms) {
+  story_add(flight->story, "L1", "the lookup ends at its deadline of %" PRIu32 " ms",
+            flight->resolver->options.lookup_deadline_ms);
   const struct domain_facts *good = flight->facts ? NULL : good_facts(flight, now_ms);
   if (good) {
     fail_refresh(flight, VERDICT_DNS_TIMEOUT, now_ms);
@@ -421,7 +387,7 @@ static void time_out(struct flight *flight, int64_t now_ms) {
   if (flight->facts)
     land_with_facts(flight, now_ms);
   else
-    land_with_verdict(flight, VERDICT_DNS_TIMEOUT, now_ms);
+    on_failure(flight, chase_is_sent(&flight->mx) ? VERDICT_DNS_TIMEOUT : VERDICT_OVERLOAD, now_ms);
 }
 
 void resolver_run(struct resolver *resolver, int64_t now_ms) {
@@ -454,14 +420,14 @@ struct resolver *resolver_create(struct cache *cache, struct dns *dns, const str
   resolver->stats = stats;
   resolver->on_answer = on_answer;
   resolver->context = context;
+  random_init(&resolver->random);
   heap_init(&resolver->flights_due);
   heap_init(&resolver->questions_due);
   if (table_init(&resolver->flights) != 0) {
     free(resolver);
     return NULL;
   }
-  resolver->hosts =
-      hosts_create(cache, dns, &resolver->options.ttl, options->max_cname_hops, options->notimp_as_nodata);
+  resolver->hosts = hosts_create(cache, dns, &resolver->options.learn, options->max_cname_hops);
   if (!resolver->hosts) {
     resolver_destroy(resolver);
     return NULL;

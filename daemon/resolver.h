@@ -5,9 +5,11 @@
  * everyone who waits. Any number of questions for one name are one flight (ROUTING T8); exchanges that
  * several domains share are asked for once. A flight ends by itself at the lookup deadline; a
  * question may end earlier, at its own, and the flight goes on and fills the cache
- * (ROUTING L1). The first question that wants a refresh sends a flight back for the MX; where the refresh
- * fails, good facts stay (T5) and only who wanted it is told. Knows no socket, no protobuf, no loop: whoever
- * runs it calls resolver_run when resolver_next_ms says so.
+ * (ROUTING L1), or be taken back. What fails is remembered for longer each time, in memory alone, and never
+ * in the place of good facts (T5, RFC 9520); what we had no means to ask is not remembered. The first
+ * question that wants a refresh sends a flight back for the MX; where the refresh fails only who wanted it is
+ * told. Knows no socket, no protobuf, no loop: whoever runs it calls resolver_run when resolver_next_ms says
+ * so.
  *
  * One thread: the cache's writer. Time is an argument.
  *
@@ -24,16 +26,16 @@
 #include "dns.h"
 #include "heap.h"
 #include "hosts.h"
+#include "learn.h"
 #include "name.h"
 #include "route.h"
-#include "ttl.h"
+#include "story.h"
 #include "verdict.h"
 
 struct resolver_options {
-  struct ttl_policy ttl;
+  struct learn_policy learn;
   uint32_t lookup_deadline_ms;
   uint32_t max_cname_hops;
-  bool notimp_as_nodata;
 };
 
 /* One caller's question, inside an object of the caller's. */
@@ -45,6 +47,7 @@ struct question {
   bool refresh;        /* ask although the cache has an answer */
   bool cache_only;     /* ask nobody */
   uint32_t timeout_ms; /* 0: the lookup deadline */
+  struct story *story; /* told what happens, lent; or NULL */
   /* The resolver's. */
   struct heap_node due;
   struct flight *flight;
@@ -76,6 +79,10 @@ void resolver_destroy(struct resolver *resolver);
  * question is pending and belongs to the resolver until it is answered. */
 bool resolver_ask(struct resolver *resolver, struct question *question, int64_t now_ms,
                   struct answer *answer);
+
+/* Forgets a pending question, which is the caller's again and is not answered; its flight goes on
+ * and fills the cache. One that is not pending is left alone; false then. */
+bool resolver_leave(struct resolver *resolver, struct question *question);
 
 /* Ends what is due. */
 void resolver_run(struct resolver *resolver, int64_t now_ms);

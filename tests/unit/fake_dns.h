@@ -27,6 +27,7 @@ struct dns_query {
   char name[DNSMSG_NAME_SIZE];
   uint16_t qtype;
   enum dns_priority priority;
+  bool is_waiting; /* the test says so: it has not gone out */
   dns_done_fn *done;
   void *context;
 };
@@ -106,6 +107,8 @@ void dns_promote(struct dns_query *query, enum dns_priority priority) {
   if (priority < query->priority)
     query->priority = priority;
 }
+
+bool dns_is_sent(const struct dns_query *query) { return !query->is_waiting; }
 
 void dns_cancel(struct dns_query *query) {
   query->dns->cancelled_count++;

@@ -57,7 +57,7 @@ static inline struct host *make_host(const char *name) {
 static inline void zone_build(struct zone *zone, const char *name) {
   struct domain_value *value = &zone->value;
   if (value->kind == DOMAIN_MX)
-    domain_value_normalise(value, 0);
+    domain_value_normalise(value, 0, NULL);
   for (uint16_t i = 0; i < value->count; i++)
     zone->hosts[i] = make_host(value->exchanges[i].host);
   if (value->count > 0) {

@@ -271,8 +271,8 @@ static void other_outcomes_end_the_chase_as_they_are(void **state) {
 
 static void silence_ends_the_chase_without_a_message(void **state) {
   struct trial *trial = *state;
-  static const enum dns_result results[] = {DNS_TIMED_OUT, DNS_UNREACHABLE};
-  for (size_t i = 0; i < 2; i++)
+  static const enum dns_result results[] = {DNS_TIMED_OUT, DNS_UNREACHABLE, DNS_SHED};
+  for (size_t i = 0; i < 3; i++)
     for (int midway = 0; midway < 2; midway++) {
       start(trial, DNSMSG_A);
       if (midway)
@@ -300,13 +300,13 @@ static void a_query_refused_at_the_start_is_an_error_and_no_call(void **state) {
   assert_int_equal(trial->dns->cancelled_count, 0);
 }
 
-static void a_query_refused_midway_ends_the_chase_as_unreachable(void **state) {
+static void a_query_refused_midway_ends_the_chase_as_shed(void **state) {
   struct trial *trial = *state;
   start(trial, DNSMSG_A);
   fake_dns_refuse_after(trial->dns, 0, ERR_OVERLOAD);
   deliver(trial, "a.test", fake_alias(DNSMSG_FOLLOW, 1, 60, "b.test"));
   assert_int_equal(trial->calls, 1);
-  assert_int_equal(trial->result, DNS_UNREACHABLE);
+  assert_int_equal(trial->result, DNS_SHED);
   chase_cancel(&trial->chase);
   assert_int_equal(trial->dns->cancelled_count, 0);
 }
@@ -369,7 +369,7 @@ int main(void) {
       TRIAL(other_outcomes_end_the_chase_as_they_are),
       TRIAL(silence_ends_the_chase_without_a_message),
       TRIAL(a_query_refused_at_the_start_is_an_error_and_no_call),
-      TRIAL(a_query_refused_midway_ends_the_chase_as_unreachable),
+      TRIAL(a_query_refused_midway_ends_the_chase_as_shed),
       TRIAL(a_cancelled_chase_makes_no_call),
       TRIAL(a_chase_that_never_ran_or_has_ended_can_be_cancelled),
       TRIAL(the_longest_name_is_asked_for_whole),

@@ -39,7 +39,7 @@ static const char *listed(const struct domain_value *value) {
 /* Normalises, compares and frees. */
 static void expect(struct domain_value *value, unsigned unusable_count, enum domain_kind kind,
                    unsigned warnings, const char *list) {
-  domain_value_normalise(value, unusable_count);
+  domain_value_normalise(value, unusable_count, NULL);
   assert_int_equal(value->kind, kind);
   assert_int_equal(value->warnings, warnings);
   assert_string_equal(listed(value), list);
@@ -221,7 +221,7 @@ static void a_hundred_exchanges_are_all_kept(void **state) {
     snprintf(host, sizeof(host), "mx%02d.test", i);
     add(value, (uint16_t)(i / 10), host);
   }
-  domain_value_normalise(value, 0);
+  domain_value_normalise(value, 0, NULL);
   assert_int_equal(value->kind, DOMAIN_MX);
   assert_int_equal(value->warnings, 0);
   assert_int_equal(value->count, FACTS_EXCHANGES_MAX);
@@ -252,7 +252,7 @@ static void check_random_list(struct random *random) {
     add(value, preference, host);
     lowest[name] = preference < lowest[name] ? preference : lowest[name];
   }
-  domain_value_normalise(value, 0);
+  domain_value_normalise(value, 0, NULL);
   for (unsigned i = 1; i < NAMES; i++)
     left += lowest[i] != ABSENT;
   assert_int_equal(value->count, left);

@@ -12,6 +12,7 @@ enum {
   START_MS = 1000000,
   DEADLINE_MS = 5000,
   FAILURE_S = 7,
+  MAX_FAILURE_S = 300,
   MAX_NEGATIVE_S = 3600,
   HOPS = 8,
   CACHE_BYTES = 1 << 20,
@@ -118,7 +119,11 @@ static void open_with(struct trial *trial, const struct resolver_options *option
 }
 
 static const struct resolver_options usual = {
-    .ttl = {.min_s = 0, .max_s = 86400, .max_negative_s = MAX_NEGATIVE_S, .failure_s = FAILURE_S},
+    .learn = {.ttl = {.min_s = 0,
+                      .max_s = 86400,
+                      .max_negative_s = MAX_NEGATIVE_S,
+                      .failure_s = FAILURE_S,
+                      .max_failure_s = MAX_FAILURE_S}},
     .lookup_deadline_ms = DEADLINE_MS,
     .max_cname_hops = HOPS,
 };
@@ -689,7 +694,7 @@ static void notimp_is_a_domain_without_mx_where_that_is_wanted(void **state) {
   struct trial trial;
   static struct client client;
   struct resolver_options options = usual;
-  options.notimp_as_nodata = true;
+  options.learn.notimp_as_nodata = true;
   open_with(&trial, &options, CACHE_BYTES);
   ask(&trial, &client, "d.test", DEPTH_ADDRESSES);
   deliver(&trial, "d.test", DNSMSG_MX, fake_reply(DNSMSG_NOTIMP));
@@ -989,13 +994,15 @@ static void each_question_has_a_deadline_of_its_own(void **state) {
   assert_int_equal(trial->dns->asked_count, 1);
 }
 
-static void a_flight_ends_at_the_lookup_deadline_and_is_not_remembered(void **state) {
+static void a_flight_ends_at_the_lookup_deadline_and_its_silence_is_remembered(void **state) {
   struct trial *trial = *state;
   static const uint32_t timeouts_ms[] = {0, DEADLINE_MS, 60000};
   for (size_t i = 0; i < 3; i++) {
     static struct client client;
+    char name[16];
     int64_t start_ms = trial->now_ms;
-    prepare(trial, &client, "d.test", DEPTH_ADDRESSES);
+    snprintf(name, sizeof(name), "d%zu.test", i);
+    prepare(trial, &client, name, DEPTH_ADDRESSES);
     client.question.timeout_ms = timeouts_ms[i];
     assert_false(submit(&client));
     assert_int_equal(trial->dns->asked_count, i + 1);
@@ -1008,7 +1015,21 @@ static void a_flight_ends_at_the_lookup_deadline_and_is_not_remembered(void **st
     assert_int_equal(trial->dns->open_count, 0);
     assert_int_equal(trial->dns->cancelled_count, i + 1);
     assert_true(resolver_next_ms(trial->resolver) == INT64_MAX);
+    ask_known(trial, &client, name, DEPTH_ADDRESSES);
+    assert_int_equal(client.verdict, VERDICT_DNS_TIMEOUT);
+    assert_int_equal(client.ttl_s, FAILURE_S);
   }
+}
+
+static void a_query_that_never_went_out_by_the_deadline_is_overload_and_not_remembered(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  fake_dns_find(trial->dns, "d.test", DNSMSG_MX)->is_waiting = true;
+  run_at(trial, START_MS + DEADLINE_MS);
+  assert_int_equal(client.answers, 1);
+  assert_int_equal(client.verdict, VERDICT_OVERLOAD);
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
 }
 
 static void a_flight_that_ends_answers_what_is_known_of_its_hosts(void **state) {
@@ -1184,15 +1205,16 @@ static void addresses_of_which_some_are_refused_are_a_route(void **state) {
   assert_int_equal(client.exchanges[1].status, STATUS_TEMPFAIL);
 }
 
-static void a_chain_that_is_refused_midway_is_a_failure_of_ours(void **state) {
+static void a_chain_that_is_refused_midway_is_overload_and_not_remembered(void **state) {
   struct trial *trial = *state;
   static struct client client;
   ask(trial, &client, "d.test", DEPTH_EXCHANGES);
   fake_dns_refuse_after(trial->dns, 0, ERR_OVERLOAD);
   deliver(trial, "d.test", DNSMSG_MX, fake_alias(DNSMSG_FOLLOW, 1, 60, "e.test"));
   assert_int_equal(client.answers, 1);
-  assert_int_equal(client.verdict, VERDICT_DNS_NETWORK);
-  assert_int_equal(client.ttl_s, 1);
+  assert_int_equal(client.verdict, VERDICT_OVERLOAD);
+  fake_dns_accept(trial->dns);
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
 }
 
 static void stopping_answers_all_and_refuses_what_comes(void **state) {
@@ -1488,7 +1510,8 @@ int main(void) {
       TRIAL(a_lookup_of_exchanges_goes_no_further_when_nobody_waits),
       TRIAL(a_question_may_end_while_its_addresses_are_asked_for),
       TRIAL(each_question_has_a_deadline_of_its_own),
-      TRIAL(a_flight_ends_at_the_lookup_deadline_and_is_not_remembered),
+      TRIAL(a_flight_ends_at_the_lookup_deadline_and_its_silence_is_remembered),
+      TRIAL(a_query_that_never_went_out_by_the_deadline_is_overload_and_not_remembered),
       TRIAL(a_flight_that_ends_answers_what_is_known_of_its_hosts),
       TRIAL(a_flight_that_ends_without_any_address_is_a_soft_failure),
       TRIAL(a_refresh_that_is_too_slow_is_so_only_for_who_wanted_it),
@@ -1499,7 +1522,7 @@ int main(void) {
       TRIAL(addresses_that_are_all_refused_are_overload),
       TRIAL(addresses_that_are_refused_behind_the_mx_are_a_soft_failure),
       TRIAL(addresses_of_which_some_are_refused_are_a_route),
-      TRIAL(a_chain_that_is_refused_midway_is_a_failure_of_ours),
+      TRIAL(a_chain_that_is_refused_midway_is_overload_and_not_remembered),
       TRIAL(stopping_answers_all_and_refuses_what_comes),
       cmocka_unit_test(destroying_takes_back_flights_of_both_stages_and_answers_nobody),
       TRIAL(a_domain_that_is_purged_while_it_is_looked_up_is_still_answered),

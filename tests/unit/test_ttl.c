@@ -2,9 +2,14 @@
 
 #include "ttl.h"
 
-static const struct ttl_policy defaults = {
-    .min_s = 0, .max_s = 86400, .max_negative_s = 3600, .failure_s = 5};
-static const struct ttl_policy floored = {.min_s = 60, .max_s = 600, .max_negative_s = 30, .failure_s = 10};
+static const struct ttl_policy defaults = {.min_s = 0,
+                                           .max_s = 86400,
+                                           .max_negative_s = 3600,
+                                           .failure_s = 5,
+                                           .max_failure_s = 300,
+                                           .failure_jitter_percent = 10};
+static const struct ttl_policy floored = {
+    .min_s = 60, .max_s = 600, .max_negative_s = 30, .failure_s = 10, .max_failure_s = 300};
 
 static void records_live_their_ttl_in_milliseconds(void **state) {
   (void)state;
@@ -42,11 +47,13 @@ static void a_ttl_with_its_top_bit_set_is_a_large_number_and_capped(void **state
 
 static void the_longest_life_that_can_be_configured_does_not_overflow(void **state) {
   (void)state;
-  const struct ttl_policy endless = {
-      .max_s = UINT32_MAX, .max_negative_s = UINT32_MAX, .failure_s = UINT32_MAX};
+  const struct ttl_policy endless = {.max_s = UINT32_MAX,
+                                     .max_negative_s = UINT32_MAX,
+                                     .failure_s = UINT32_MAX,
+                                     .max_failure_s = UINT32_MAX};
   assert_true(ttl_positive_ms(&endless, UINT32_MAX) == INT64_C(4294967295000));
   assert_true(ttl_negative_ms(&endless, 1, UINT32_MAX, UINT32_MAX) == INT64_C(4294967295000));
-  assert_true(ttl_failure_ms(&endless) == INT64_C(4294967295000));
+  assert_true(ttl_failure_ms(&endless, UINT32_MAX, 0) == INT64_C(4294967295000));
 }
 
 static void a_denial_lives_its_negative_ttl(void **state) {
@@ -92,8 +99,29 @@ static void denials_are_not_remembered_where_max_negative_ttl_is_0(void **state)
 
 static void a_failure_upstream_lives_failure_ttl_without_a_floor(void **state) {
   (void)state;
-  assert_true(ttl_failure_ms(&defaults) == 5000);
-  assert_true(ttl_failure_ms(&floored) == 10000);
+  assert_true(ttl_failure_ms(&defaults, 1, 0) == 5000);
+  assert_true(ttl_failure_ms(&floored, 1, 0) == 10000);
+}
+
+static void each_failure_in_a_row_lives_twice_as_long_up_to_the_most(void **state) {
+  (void)state;
+  static const int64_t lives_s[] = {5, 10, 20, 40, 80, 160, 300, 300};
+  for (unsigned i = 0; i < sizeof(lives_s) / sizeof(lives_s[0]); i++)
+    assert_true(ttl_failure_ms(&defaults, i + 1, 0) == lives_s[i] * 1000);
+  assert_true(ttl_failure_ms(&defaults, UINT32_MAX, 0) == 300000);
+}
+
+static void the_draw_moves_a_failure_by_a_tenth_at_most_and_never_over_the_most(void **state) {
+  (void)state;
+  int64_t least_ms = INT64_MAX, most_ms = 0;
+  for (uint64_t draw = 0; draw <= UINT32_MAX; draw += 65537) {
+    int64_t life_ms = ttl_failure_ms(&defaults, 2, (uint32_t)draw);
+    least_ms = life_ms < least_ms ? life_ms : least_ms;
+    most_ms = life_ms > most_ms ? life_ms : most_ms;
+    assert_true(ttl_failure_ms(&defaults, 7, (uint32_t)draw) <= 300000);
+  }
+  assert_in_range(least_ms, 9000, 9010);
+  assert_in_range(most_ms, 10990, 11000);
 }
 
 static void a_failure_of_our_own_lives_a_second(void **state) {
@@ -116,6 +144,8 @@ int main(void) {
       cmocka_unit_test(a_denial_has_no_floor),
       cmocka_unit_test(denials_are_not_remembered_where_max_negative_ttl_is_0),
       cmocka_unit_test(a_failure_upstream_lives_failure_ttl_without_a_floor),
+      cmocka_unit_test(each_failure_in_a_row_lives_twice_as_long_up_to_the_most),
+      cmocka_unit_test(the_draw_moves_a_failure_by_a_tenth_at_most_and_never_over_the_most),
       cmocka_unit_test(a_failure_of_our_own_lives_a_second),
   };
   return cmocka_run_group_tests_name("ttl", tests, NULL, NULL);

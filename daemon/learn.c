@@ -1,0 +1,234 @@
+#include "learn.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <string.h>
+
+/* ---- the MX query ---- */
+
+enum verdict learn_failure(const struct learn_policy *policy, const struct chase_end *end) {
+  switch (end->result) {
+  case DNS_REPLIED:
+    break;
+  case DNS_TIMED_OUT:
+    return VERDICT_DNS_TIMEOUT;
+  case DNS_UNREACHABLE:
+    return VERDICT_DNS_NETWORK;
+  case DNS_SHED:
+    return VERDICT_OVERLOAD;
+  }
+  switch (end->outcome) {
+  case DNSMSG_ANSWER:
+  case DNSMSG_NODATA:
+  case DNSMSG_NXDOMAIN:
+    return 0;
+  case DNSMSG_NOTIMP:
+    return policy->notimp_as_nodata ? 0 : VERDICT_DNS_REFUSED;
+  case DNSMSG_REFUSED:
+    return VERDICT_DNS_REFUSED;
+  case DNSMSG_SERVFAIL:
+  case DNSMSG_OTHER_RCODE:
+    return VERDICT_DNS_SERVFAIL;
+  case DNSMSG_LOOP:
+    return VERDICT_CNAME_LOOP;
+  case DNSMSG_FOLLOW:
+  case DNSMSG_FORMERR:
+  case DNSMSG_MALFORMED:
+    return VERDICT_DNS_MALFORMED;
+  }
+  return VERDICT_DNS_MALFORMED;
+}
+
+/* Copies the records with a possible host name; returns how many have none. */
+static unsigned take_exchanges(struct domain_value *value, const struct dnsmsg *message,
+                               struct story *story) {
+  unsigned unusable = 0;
+  for (uint8_t i = 0; i < message->mx_count; i++) {
+    const struct dnsmsg_mx *mx = &message->mx[i];
+    if (!mx->usable) {
+      unusable++;
+      story_add(story, "V11", "dropped an MX record of preference %u: what it names cannot be a host",
+                mx->preference);
+      continue;
+    }
+    struct exchange_value *exchange = &value->exchanges[value->count++];
+    exchange->preference = mx->preference;
+    memcpy(exchange->host, mx->host, sizeof(exchange->host));
+  }
+  if (message->cut) {
+    value->warnings |= WARNING_TOO_MANY_MX;
+    story_add(story, "V16", "read only the first %u MX records", message->mx_count);
+  }
+  return unusable;
+}
+
+/* A domain without MX is its own exchange at preference 0. */
+static void take_implicit(struct domain_value *value, const char *name, struct story *story) {
+  const char *canonical = value->canonical[0] ? value->canonical : name;
+  value->kind = DOMAIN_NODATA;
+  value->count = 1;
+  value->exchanges[0].preference = 0;
+  memcpy(value->exchanges[0].host, canonical, strlen(canonical) + 1);
+  story_add(story, "V3 (RFC 5321 5.1)", "%s has no MX record, so it is its own exchange at preference 0",
+            canonical);
+}
+
+static void tell_life(struct story *story, const struct learn_policy *policy, const struct chase_end *end,
+                      int64_t life_ms) {
+  int64_t life_s = life_ms / 1000;
+  const char *zero = life_ms == 0 ? ", that is, for this answer alone" : "";
+  if (end->outcome == DNSMSG_ANSWER)
+    story_add(story, "T1 (RFC 2181 5.2), T2",
+              "the MX facts live %" PRId64 " s: the least TTL is %" PRIu32 ", within %" PRIu32 " to %" PRIu32
+              "%s",
+              life_s, end->alias_ttl_s, policy->ttl.min_s, policy->ttl.max_s, zero);
+  else if (end->message->has_soa)
+    story_add(story, "T4 (RFC 2308 5)",
+              "the denial lives %" PRId64 " s: the SOA says %" PRIu32 ", at most %" PRIu32 "%s", life_s,
+              end->message->negative_ttl_s, policy->ttl.max_negative_s, zero);
+  else
+    story_add(story, "T4 (RFC 2308 5)", "the denial came without an SOA and lives %" PRId64 " s%s", life_s,
+              zero);
+}
+
+void learn_domain(const struct learn_policy *policy, const char *name, const struct chase_end *end,
+                  int64_t now_ms, struct story *story, struct domain_value *value) {
+  const struct dnsmsg *message = end->message;
+  int64_t life_ms;
+  value->count = value->warnings = value->cause = value->failures = 0;
+  value->canonical[0] = '\0';
+  if (end->is_alias)
+    memcpy(value->canonical, end->canonical, strlen(end->canonical) + 1);
+  if (end->outcome == DNSMSG_ANSWER) {
+    domain_value_normalise(value, take_exchanges(value, message, story), story);
+    life_ms = ttl_positive_ms(&policy->ttl, end->alias_ttl_s);
+  } else {
+    life_ms = ttl_negative_ms(&policy->ttl, message->has_soa, message->negative_ttl_s, end->alias_ttl_s);
+    if (end->outcome == DNSMSG_NXDOMAIN)
+      value->kind = DOMAIN_NXDOMAIN;
+    else
+      take_implicit(value, name, story);
+  }
+  tell_life(story, policy, end, life_ms);
+  value->stored_at_ms = now_ms;
+  value->expires_at_ms = now_ms + life_ms;
+}
+
+/* ---- failures ---- */
+
+static uint8_t one_more(uint8_t failures) {
+  return failures < UINT8_MAX ? (uint8_t)(failures + 1) : failures;
+}
+
+static uint32_t draw(struct random *random) { return (uint32_t)random_next(random); }
+
+void learn_domain_failure(const struct learn_policy *policy, enum verdict failure,
+                          const struct domain_facts *before, int64_t now_ms, struct random *random,
+                          struct domain_value *value) {
+  assert(failure != VERDICT_OVERLOAD);
+  value->count = value->warnings = 0;
+  value->canonical[0] = '\0';
+  value->kind = DOMAIN_FAILED;
+  value->cause = (uint8_t)failure;
+  value->failures = before && domain_facts_are_kept(before, now_ms) ? before->failures : 0;
+  value->stored_at_ms = now_ms;
+  if (failure == VERDICT_DNS_NETWORK) { /* ours: not charged to the domain */
+    value->expires_at_ms = now_ms + ttl_own_failure_ms();
+    return;
+  }
+  value->failures = one_more(value->failures);
+  value->expires_at_ms = now_ms + ttl_failure_ms(&policy->ttl, value->failures, draw(random));
+}
+
+/* ---- the address queries ---- */
+
+static enum family_state state_of(const struct learn_policy *policy, const struct chase_end *end) {
+  if (end->result != DNS_REPLIED)
+    return FAMILY_TEMPFAIL;
+  switch (end->outcome) {
+  case DNSMSG_ANSWER:
+    return FAMILY_OK;
+  case DNSMSG_NODATA:
+    return FAMILY_NODATA;
+  case DNSMSG_NXDOMAIN:
+    return FAMILY_NXDOMAIN;
+  case DNSMSG_LOOP:
+    return FAMILY_LOOP;
+  case DNSMSG_NOTIMP:
+    return policy->notimp_as_nodata ? FAMILY_NODATA : FAMILY_TEMPFAIL;
+  case DNSMSG_FOLLOW:
+  case DNSMSG_FORMERR:
+  case DNSMSG_SERVFAIL:
+  case DNSMSG_OTHER_RCODE:
+  case DNSMSG_REFUSED:
+  case DNSMSG_MALFORMED:
+    return FAMILY_TEMPFAIL;
+  }
+  return FAMILY_TEMPFAIL;
+}
+
+static bool is_failure(enum family_state state) { return state == FAMILY_TEMPFAIL || state == FAMILY_LOOP; }
+
+/* Whether what was known may stay although it was asked for again and failed. */
+static bool still_holds(const struct family_value *value, int64_t now_ms) {
+  return value->state == FAMILY_OK && value->expires_at_ms > now_ms;
+}
+
+/* Failures in a row until now: those of long ago do not count. */
+static uint8_t failures_before(const struct learn_policy *policy, const struct family_value *value,
+                               int64_t now_ms) {
+  if (!is_failure(value->state) || value->failures == 0)
+    return 0;
+  return now_ms - value->expires_at_ms < ttl_failure_ms(&policy->ttl, value->failures, 0) ? value->failures
+                                                                                          : 0;
+}
+
+static void learn_family_failure(const struct learn_policy *policy, enum family_state state,
+                                 const struct chase_end *end, int64_t now_ms, struct random *random,
+                                 struct family_value *value) {
+  uint8_t failures = failures_before(policy, value, now_ms);
+  if (still_holds(value, now_ms))
+    return;
+  value->state = state;
+  value->count = 0;
+  value->expanded[0] = '\0';
+  value->failures = failures;
+  if (end->result == DNS_SHED) {
+    value->expires_at_ms = now_ms;
+  } else if (end->result == DNS_UNREACHABLE) {
+    value->expires_at_ms = now_ms + ttl_own_failure_ms();
+  } else {
+    value->failures = one_more(failures);
+    value->expires_at_ms = now_ms + ttl_failure_ms(&policy->ttl, value->failures, draw(random));
+  }
+}
+
+bool learn_family(const struct learn_policy *policy, const struct chase_end *end, int64_t now_ms,
+                  struct random *random, struct family_value *value) {
+  enum family_state state = state_of(policy, end);
+  if (is_failure(state)) {
+    learn_family_failure(policy, state, end, now_ms, random, value);
+    return false;
+  }
+  value->state = state;
+  value->failures = 0;
+  value->count = 0;
+  if (state == FAMILY_OK) {
+    value->expires_at_ms = now_ms + ttl_positive_ms(&policy->ttl, end->alias_ttl_s);
+    value->count = end->message->address_count;
+    memcpy(value->addresses, end->message->addresses, value->count * sizeof(value->addresses[0]));
+  } else {
+    value->expires_at_ms = now_ms + ttl_negative_ms(&policy->ttl, end->message->has_soa,
+                                                    end->message->negative_ttl_s, end->alias_ttl_s);
+  }
+  return true;
+}
+
+void learn_family_overload(int64_t now_ms, struct family_value *value) {
+  if (still_holds(value, now_ms))
+    return;
+  value->state = FAMILY_TEMPFAIL;
+  value->count = 0;
+  value->expanded[0] = '\0';
+  value->expires_at_ms = now_ms;
+}

@@ -1,0 +1,51 @@
+/*
+ * learn: how a question to the DNS ended, as facts.
+ *
+ * Pure: what a chase found, what was known before and the policy of lives come in; the value that
+ * is to be published goes out. Says which end is a fact about the domain and which a failure, and how long
+ * each lives (ROUTING V2-V15, T1-T5). Does not decide whether a failure may replace what is known: that is
+ * the caller's (resolver, hosts).
+ */
+#ifndef MXWAY_DAEMON_LEARN_H
+#define MXWAY_DAEMON_LEARN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "chase.h"
+#include "facts.h"
+#include "random.h"
+#include "story.h"
+#include "ttl.h"
+#include "verdict.h"
+
+struct learn_policy {
+  struct ttl_policy ttl;
+  bool notimp_as_nodata; /* the reply NOTIMP denies the record (ROUTING V10) */
+};
+
+/* The verdict for an MX query that failed; 0 where it did not (ROUTING V10). VERDICT_OVERLOAD is
+ * ours and is not to be remembered. */
+enum verdict learn_failure(const struct learn_policy *policy, const struct chase_end *end);
+
+/* Fills `value` with what the MX query for `name` (canonical text) said. Requires that it did not fail. Tells
+ * `story` (NULL: nobody) which records are dropped and why. */
+void learn_domain(const struct learn_policy *policy, const char *name, const struct chase_end *end,
+                  int64_t now_ms, struct story *story, struct domain_value *value);
+
+/* Fills `value` with a failure, which is a fact for a short while. `before`: what is known of the
+ * name, or NULL; a failure that follows on one lives twice as long (RFC 9520 section 3.2). */
+void learn_domain_failure(const struct learn_policy *policy, enum verdict failure,
+                          const struct domain_facts *before, int64_t now_ms, struct random *random,
+                          struct domain_value *value);
+
+/* Brings `value`, what was known of one family of a host, up to date. A soft failure leaves
+ * addresses that still hold as they are (ROUTING T5), and counts failures in a row. `value->expanded` is
+ * left alone. Returns whether the end was a fact, and so says what the host's alias is. */
+bool learn_family(const struct learn_policy *policy, const struct chase_end *end, int64_t now_ms,
+                  struct random *random, struct family_value *value);
+
+/* The same where the query could not be asked at all: ours, so nothing is remembered. */
+void learn_family_overload(int64_t now_ms, struct family_value *value);
+
+#endif
