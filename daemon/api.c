@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "miss.h"
 #include "mxway.pb-c.h"
 #include "reply.h"
 #include "server.h"
@@ -25,7 +26,7 @@ struct request {
   uint64_t id, hash;
   enum depth depth;
   uint32_t timeout_ms;
-  bool refresh, cache_only;
+  bool refresh, cache_only, explain;
   struct name name;
 };
 
@@ -44,17 +45,6 @@ struct api {
   ProtobufCAllocator allocator;
   struct request requests[SERVER_BATCH_MAX];
   struct route route;
-};
-
-/* A request on its way through the resolver thread. */
-struct miss {
-  struct mail mail; /* first: a mail is a miss */
-  struct question question;
-  struct api *api;
-  struct connection_ref connection;
-  uint64_t id;
-  uint8_t *reply; /* malloc block, NULL without memory */
-  size_t reply_length;
 };
 
 /* ---- decoding ---- */
@@ -151,6 +141,7 @@ static void accept_message(struct api *api, struct connection *connection,
   request->timeout_ms = message->timeout_ms;
   request->refresh = message->refresh;
   request->cache_only = message->cache_only;
+  request->explain = message->explain;
   request->hash = name_hash(request->name.text, request->name.length);
   cache_prefetch(api->shared->cache, request->hash);
 }
@@ -176,6 +167,8 @@ static void decode(struct api *api, struct connection *connection, const struct 
 
 static bool answer_from_memory(struct api *api, struct connection *connection,
                                const struct request *request) {
+  if (request->explain) /* is the resolver's, who can tell of a flight */
+    return false;
   const struct domain_facts *facts =
       cache_get(api->shared->cache, request->name.text, request->name.length, request->hash);
   if (!facts || request->refresh || !route_is_fresh(facts, request->depth, api->now_ms))
@@ -190,14 +183,16 @@ static bool answer_from_memory(struct api *api, struct connection *connection,
 }
 
 static void send_miss(struct api *api, struct connection *connection, const struct request *request) {
-  struct miss *miss = calloc(1, sizeof(*miss));
+  struct miss *miss = miss_create();
   stats_add(api->stats, STATS_MISSES);
   if (!miss) {
     answer_verdict(connection, request->id, VERDICT_OVERLOAD, &request->name, "");
     return;
   }
-  miss->api = api;
   miss->id = request->id;
+  miss->explain = request->explain;
+  miss->policy = &api->shared->route_policy;
+  miss->home = &api->mailbox;
   miss->connection = server_defer(connection);
   miss->question = (struct question){.name = request->name,
                                      .hash = request->hash,
@@ -205,7 +200,8 @@ static void send_miss(struct api *api, struct connection *connection, const stru
                                      .refresh = request->refresh,
                                      .cache_only = request->cache_only,
                                      .timeout_ms = request->timeout_ms};
-  mailbox_send(api->shared->resolver, &miss->mail);
+  miss_link(miss, (struct miss **)server_word(connection));
+  miss_send(miss, api->shared->resolver);
 }
 
 static void on_frames(void *context, struct connection *connection, const struct frame *frames,
@@ -218,59 +214,26 @@ static void on_frames(void *context, struct connection *connection, const struct
       send_miss(api, connection, &api->requests[i]);
 }
 
-/* ---- in the resolver's thread ---- */
+/* ---- misses that come home ---- */
 
-/* Packs the answer while its facts are lent. */
-static void pack_answer(struct miss *miss, const struct answer *answer, int64_t now_ms) {
-  static _Thread_local struct random random;
-  static _Thread_local struct route route;
-  static _Thread_local uint8_t bytes[REPLY_BYTES_MAX];
-  if (random.state == 0)
-    random_init(&random);
-  if (answer->facts) {
-    route_build(answer->facts, miss->question.depth, &miss->api->shared->route_policy, answer->since_ms,
-                now_ms, &random, &route);
-    miss->reply_length =
-        reply_build_route(bytes, miss->id, answer->from_memory ? SOURCE_MEMORY : SOURCE_DNS, &route);
-  } else {
-    miss->reply_length = reply_build_verdict(bytes, miss->id, answer->verdict, &miss->question.name, "");
-  }
-  miss->reply = malloc(miss->reply_length);
-  if (miss->reply)
-    memcpy(miss->reply, bytes, miss->reply_length);
-}
-
-void api_on_answer(void *context, struct question *question, const struct answer *answer, int64_t now_ms) {
-  (void)context;
-  struct miss *miss = (struct miss *)((char *)question - offsetof(struct miss, question));
-  pack_answer(miss, answer, now_ms);
-  mailbox_send(&miss->api->mailbox, &miss->mail);
-}
-
-void api_ask(struct resolver *resolver, struct mail *mail, int64_t now_ms) {
-  struct miss *miss = (struct miss *)mail;
-  struct answer answer;
-  if (resolver_ask(resolver, &miss->question, now_ms, &answer))
-    api_on_answer(NULL, &miss->question, &answer, now_ms);
-}
-
-void api_drop(void *context, struct mail *mail) {
-  (void)context;
-  struct miss *miss = (struct miss *)mail;
-  free(miss->reply);
-  free(miss);
-}
-
-/* ---- back in the frontend's thread ---- */
-
-static void on_answered(void *context, struct mail *mail) {
+static void on_home(void *context, struct mail *mail) {
   struct api *api = context;
-  struct miss *miss = (struct miss *)mail;
+  struct miss *miss = miss_take(mail);
+  if (!miss)
+    return;
   /* Without memory for the answer the promise is still kept: the client goes on waiting for its
    * own timeout, the connection's account is right. */
-  if (!server_answer(api->server, miss->connection, miss->reply, miss->reply ? miss->reply_length : 0))
+  if (miss->is_recalled)
     stats_add(api->stats, STATS_ANSWERS_LATE);
-  api_drop(NULL, mail);
+  else if (!server_answer(api->server, miss->connection, miss->reply, miss->reply ? miss->reply_length : 0))
+    stats_add(api->stats, STATS_ANSWERS_LATE);
+  miss_destroy(miss);
+}
+
+/* Whoever has gone waits for nothing any more. */
+static void on_closed(void *context, struct connection *connection) {
+  struct api *api = context;
+  miss_recall_all((struct miss **)server_word(connection), api->shared->resolver);
 }
 
 static void on_check(struct ev_loop *loop, ev_check *check, int events) {
@@ -292,7 +255,7 @@ struct api *api_create(struct api_shared *shared, struct ev_loop *loop, struct s
     return NULL;
   memset(api, 0, sizeof(*api));
   api->server = server_create(loop, shared->listen_fd, &shared->connection_count, shared->max_connections,
-                              stats, on_frames, api);
+                              stats, on_frames, on_closed, api);
   if (!api->server) {
     free(api);
     return NULL;
@@ -302,7 +265,7 @@ struct api *api_create(struct api_shared *shared, struct ev_loop *loop, struct s
   api->stats = stats;
   api->allocator = (ProtobufCAllocator){arena_alloc, arena_free, &api->arena};
   random_init(&api->random);
-  mailbox_init(&api->mailbox, loop, on_answered, api);
+  mailbox_init(&api->mailbox, loop, on_home, api);
   qsbr_add_reader(cache_qsbr(shared->cache), &api->reader);
   /* First of all that a wake-up runs, and last. */
   ev_check_init(&api->check, on_check);
@@ -322,7 +285,7 @@ bool api_is_drained(const struct api *api) { return server_is_drained(api->serve
 void api_destroy(struct api *api) {
   if (!api)
     return;
-  mailbox_fini(&api->mailbox, api_drop, NULL);
+  mailbox_fini(&api->mailbox, miss_drop, NULL);
   ev_check_stop(api->loop, &api->check);
   ev_prepare_stop(api->loop, &api->prepare);
   server_destroy(api->server);

@@ -5,7 +5,7 @@
  * looked up and answered one after the other into the connection's output. A
  * hit makes no allocation, takes no lock and no system call of its own. What the
  * cache cannot answer becomes a struct miss, is mailed to the resolver thread, comes back with
- * its reply as bytes, and is written.
+ * its reply as bytes, and is written; those of a client that goes away are called back.
  *
  * The thread's reading of the cache is announced here: online from the loop's waking
  * (ev_check) to its sleeping (ev_prepare).
@@ -21,14 +21,13 @@
 #include "cache.h"
 #include "mailbox.h"
 #include "name.h"
-#include "resolver.h"
 #include "route.h"
 #include "stats.h"
 
 /* What all frontends share; constant while they run. */
 struct api_shared {
   struct cache *cache;
-  struct mailbox *resolver; /* takes the mail of misses: see api_ask */
+  struct mailbox *resolver; /* takes misses: see miss_arrive */
   struct name_policy name_policy;
   struct route_policy route_policy;
   int listen_fd;
@@ -49,15 +48,5 @@ void api_destroy(struct api *api);
  * every client has what it is owed. */
 void api_stop(struct api *api);
 bool api_is_drained(const struct api *api);
-
-/* In the resolver's thread: one delivered mail of a miss is asked; the answer that comes
- * (now or through api_on_answer) goes back to its frontend. */
-void api_ask(struct resolver *resolver, struct mail *mail, int64_t now_ms);
-
-/* The resolver's resolver_answer_fn; the context is unused. */
-resolver_answer_fn api_on_answer;
-
-/* Frees the mail of a miss that nobody will answer. */
-void api_drop(void *context, struct mail *mail);
 
 #endif

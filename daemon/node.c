@@ -17,6 +17,7 @@
 #include "listen.h"
 #include "log.h"
 #include "mailbox.h"
+#include "miss.h"
 #include "name.h"
 #include "resolver.h"
 #include "stats.h"
@@ -68,7 +69,7 @@ struct node {
 
 static void on_mail(void *context, struct mail *mail) {
   struct node *node = context;
-  api_ask(node->resolver, mail, clock_now_ms());
+  miss_arrive(node->resolver, mail, clock_now_ms());
 }
 
 static void on_due(struct ev_loop *loop, ev_timer *timer, int events) {
@@ -197,7 +198,7 @@ static int create_resolver(struct node *node) {
   if (!node->cache || dns_create(node->worker.loop, &dns, &node->worker.stats, &node->dns) != 0)
     return ERR_NOMEM;
   node->resolver =
-      resolver_create(node->cache, node->dns, &options, &node->worker.stats, api_on_answer, NULL);
+      resolver_create(node->cache, node->dns, &options, &node->worker.stats, miss_on_answer, NULL);
   if (!node->resolver)
     return ERR_NOMEM;
   ev_timer_init(&node->due, on_due, 0., 0.);
@@ -306,7 +307,7 @@ static void destroy_resolver(struct node *node) {
   if (!node->worker.loop)
     return;
   /* What was answered too late for its frontend, or not taken up any more. */
-  mailbox_fini(&node->mailbox, api_drop, NULL);
+  mailbox_fini(&node->mailbox, miss_drop, NULL);
   resolver_destroy(node->resolver);
   dns_destroy(node->dns);
   cache_destroy(node->cache);

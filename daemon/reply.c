@@ -20,6 +20,10 @@ enum {
   FIELD_REPLY_SMTP_CODE = 13,
   FIELD_REPLY_ENHANCED_STATUS = 14,
   FIELD_REPLY_DETAIL = 17,
+  FIELD_REPLY_STORY = 19,
+  FIELD_STORY_AT = 1,
+  FIELD_STORY_RULE = 2,
+  FIELD_STORY_TEXT = 3,
 };
 
 /* All of a reply but its exchanges. */
@@ -136,4 +140,47 @@ size_t reply_build_verdict(uint8_t *at, uint64_t id, enum verdict verdict, const
   end = put_smtp(end, verdict, false);
   end = wire_put_string(end, FIELD_REPLY_DETAIL, detail, strlen(detail));
   return (size_t)(put_frame(at, head, (size_t)(end - head), 0) - at);
+}
+
+/* ---- the story ---- */
+
+static size_t line_length(const struct story_line *line) {
+  uint8_t scratch[1 + WIRE_VARINT_MAX];
+  size_t rule = strlen(line->rule), text = strlen(line->text);
+  size_t length = (size_t)(wire_put_uint(scratch, FIELD_STORY_AT, line->at_us) - scratch);
+  length += rule ? 1 + wire_varint_length(rule) + rule : 0;
+  return length + (text ? 1 + wire_varint_length(text) + text : 0);
+}
+
+static uint8_t *put_line(uint8_t *at, const struct story_line *line) {
+  at = wire_put_varint(at, FIELD_REPLY_STORY << 3 | WIRE_TYPE_BYTES);
+  at = wire_put_varint(at, line_length(line));
+  at = wire_put_uint(at, FIELD_STORY_AT, line->at_us);
+  at = wire_put_string(at, FIELD_STORY_RULE, line->rule, strlen(line->rule));
+  return wire_put_string(at, FIELD_STORY_TEXT, line->text, strlen(line->text));
+}
+
+static size_t story_length(const struct story *story) {
+  size_t length = 0;
+  for (size_t i = 0; i < story_count(story); i++) {
+    struct story_line line = story_line(story, i);
+    size_t inner = line_length(&line);
+    length += 2 + wire_varint_length(inner) + inner;
+  }
+  return length;
+}
+
+size_t reply_story_bytes(const struct story *story) { return story_length(story) + FRAME_HEADER_MAX; }
+
+size_t reply_add_story(uint8_t *at, const uint8_t *frame, size_t length, const struct story *story) {
+  struct frame parts;
+  enum frame_state state = frame_parse(frame, length, FRAME_REPLY_MAX, &parts);
+  assert(state == FRAME_COMPLETE);
+  uint8_t *end = at + frame_build_header(at, parts.body_length + story_length(story));
+  end = wire_put_bytes(end, parts.body, parts.body_length);
+  for (size_t i = 0; i < story_count(story); i++) {
+    struct story_line line = story_line(story, i);
+    end = put_line(end, &line);
+  }
+  return (size_t)(end - at);
 }

@@ -13,6 +13,7 @@
 
 #include "name.h"
 #include "route.h"
+#include "story.h"
 
 /* A frame, header included: 32 exchanges of at most 264 octets of preference and host, 258 of
  * expanded, 8 addresses of 18, and a few for tags, status and TTL; 700 for the rest. */
@@ -39,5 +40,10 @@ size_t reply_build_literal(uint8_t *at, uint64_t id, const struct name *name);
  * of at most 200 octets, or "". */
 size_t reply_build_verdict(uint8_t *at, uint64_t id, enum verdict verdict, const struct name *name,
                            const char *detail);
+
+/* Copies the frame of `length` octets to `at` with `story` (NULL: none) in it; returns the new length. The
+ * first says how many octets more that takes at most. */
+size_t reply_story_bytes(const struct story *story);
+size_t reply_add_story(uint8_t *at, const uint8_t *frame, size_t length, const struct story *story);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,7 @@ struct connection {
   uint8_t *pending;
   size_t pending_at, pending_length, pending_capacity;
   unsigned outstanding; /* promised answers */
+  void *word;           /* the context's */
   bool is_open, is_broken, at_end, is_paused;
 };
 
@@ -42,6 +44,7 @@ struct server {
   uint32_t max_connections;
   struct stats *stats;
   server_frames_fn *on_frames;
+  server_closed_fn *on_closed;
   void *context;
   struct connection **connections; /* by index; never freed before the server */
   size_t capacity, used;
@@ -210,6 +213,12 @@ static void consume(struct connection *connection, const uint8_t *bytes, size_t 
     connection->is_broken = true;
 }
 
+/* Whether the client has closed its socket rather than only its sending side (shutdown(2)). */
+static bool has_hung_up(const struct connection *connection) {
+  struct pollfd state = {.fd = connection->readable.fd};
+  return poll(&state, 1, 0) == 1 && state.revents & (POLLHUP | POLLERR);
+}
+
 /* One read: behind a half-read frame into the connection's buffer, otherwise into the thread's. */
 static void read_some(struct connection *connection) {
   struct server *server = connection->server;
@@ -220,9 +229,9 @@ static void read_some(struct connection *connection) {
   ssize_t got = recv(connection->readable.fd, buffer + at, room, 0);
   if (got > 0)
     consume(connection, buffer, at + (size_t)got);
-  else if (got == 0)
+  else if (got == 0 && !has_hung_up(connection))
     connection->at_end = true;
-  else if (errno != EAGAIN && errno != EINTR)
+  else if (got == 0 || (errno != EAGAIN && errno != EINTR))
     connection->is_broken = true;
 }
 
@@ -237,6 +246,7 @@ static void close_connection(struct connection *connection) {
   free(connection->pending);
   connection->partial = connection->pending = NULL;
   connection->is_open = false;
+  server->on_closed(server->context, connection);
   connection->ref.generation++;
   connection->next_free = server->free;
   server->free = connection;
@@ -288,6 +298,8 @@ static void on_writable(struct ev_loop *loop, ev_io *io, int events) {
   resume(connection);
   update(connection);
 }
+
+void **server_word(struct connection *connection) { return &connection->word; }
 
 struct connection_ref server_defer(struct connection *connection) {
   connection->outstanding++;
@@ -379,7 +391,7 @@ static void on_accept_pause_end(struct ev_loop *loop, ev_timer *timer, int event
 
 struct server *server_create(struct ev_loop *loop, int listen_fd, _Atomic uint32_t *connection_count,
                              uint32_t max_connections, struct stats *stats, server_frames_fn *on_frames,
-                             void *context) {
+                             server_closed_fn *on_closed, void *context) {
   struct server *server = calloc(1, sizeof(*server));
   if (!server)
     return NULL;
@@ -388,6 +400,7 @@ struct server *server_create(struct ev_loop *loop, int listen_fd, _Atomic uint32
   server->max_connections = max_connections;
   server->stats = stats;
   server->on_frames = on_frames;
+  server->on_closed = on_closed;
   server->context = context;
   ev_io_init(&server->acceptable, on_acceptable, listen_fd, EV_READ);
   ev_timer_init(&server->accept_pause, on_accept_pause_end, ACCEPT_PAUSE_S, 0.);

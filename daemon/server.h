@@ -41,11 +41,17 @@ struct connection_ref {
 typedef void server_frames_fn(void *context, struct connection *connection, const struct frame *frames,
                               size_t count);
 
+/* `connection` ends, with all answers it is still owed. Must not call back into the server. */
+typedef void server_closed_fn(void *context, struct connection *connection);
+
 /* Makes a server for `listen_fd` (non-blocking, lent). `connection_count` is shared by all servers
  * of the process and held below `max_connections`. Returns NULL without memory. */
 struct server *server_create(struct ev_loop *loop, int listen_fd, _Atomic uint32_t *connection_count,
                              uint32_t max_connections, struct stats *stats, server_frames_fn *on_frames,
-                             void *context);
+                             server_closed_fn *on_closed, void *context);
+
+/* A word of the connection for whoever handles its frames; NULL at first. */
+void **server_word(struct connection *connection);
 
 /* Stops accepting and reading; answers still go out. */
 void server_stop(struct server *server);

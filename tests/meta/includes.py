@@ -16,6 +16,7 @@ LEVELS = (
     ("learn",),
     ("hosts",),
     ("resolver",),
+    ("miss",),
     ("api",),
     ("node",),
     ("main",),

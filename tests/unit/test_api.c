@@ -9,6 +9,7 @@
 #include "clock.h"
 #include "loop_until.h"
 #include "malloc_watch.h"
+#include "miss.h"
 #include "mxway.pb-c.h"
 #include "unix_peer.h"
 #include "wire.h"
@@ -24,7 +25,7 @@ struct resolver {
   struct cache *cache;
   bool answers; /* at once, with `answer` */
   struct answer answer;
-  size_t asked_count;
+  size_t asked_count, left_count;
   struct question *asked[PENDING_MAX];
   bool fills;        /* at once, with facts it puts into the cache */
   bool replaces;     /* first the facts of the domain asked, as the writer may at any time */
@@ -79,6 +80,16 @@ bool resolver_ask(struct resolver *resolver, struct question *question, int64_t 
   return resolver->answers;
 }
 
+bool resolver_leave(struct resolver *resolver, struct question *question) {
+  for (size_t i = 0; i < resolver->asked_count; i++)
+    if (resolver->asked[i] == question) {
+      resolver->asked[i] = NULL;
+      resolver->left_count++;
+      return true;
+    }
+  return false;
+}
+
 /* ---- a frontend with everything around it, on one loop ---- */
 
 struct fixture {
@@ -95,7 +106,7 @@ struct fixture {
 
 static void on_mail(void *context, struct mail *mail) {
   struct fixture *fixture = context;
-  api_ask(&fixture->resolver, mail, clock_now_ms());
+  miss_arrive(&fixture->resolver, mail, clock_now_ms());
 }
 
 static int open_api(void **state) {
@@ -126,7 +137,7 @@ static void answer_all(struct fixture *fixture) {
   struct answer answer = {.verdict = VERDICT_SHUTDOWN};
   for (size_t i = 0; i < fixture->resolver.asked_count; i++)
     if (fixture->resolver.asked[i])
-      api_on_answer(NULL, fixture->resolver.asked[i], &answer, clock_now_ms());
+      miss_on_answer(NULL, fixture->resolver.asked[i], &answer, clock_now_ms());
   fixture->resolver.asked_count = 0;
 }
 
@@ -136,7 +147,7 @@ static int close_api(void **state) {
   unix_peer_close(&fixture->peer);
   if (!fixture->resolver.answers)
     answer_all(fixture);
-  mailbox_fini(&fixture->mailbox, api_drop, NULL);
+  mailbox_fini(&fixture->mailbox, miss_drop, NULL);
   api_destroy(fixture->api);
   assert_int_equal(fixture->shared.connection_count, 0);
   if (fixture->resolver.held)
@@ -401,7 +412,7 @@ static void a_miss_is_asked_and_its_answer_comes_back(void **state) {
   struct answer answer = {.facts = put_domain(fixture->cache, "d.test", DOMAIN_MX, now_ms + LIFE_MS),
                           .since_ms = now_ms};
   put_addresses(fixture, "d.test");
-  api_on_answer(NULL, fixture->resolver.asked[0], &answer, now_ms);
+  miss_on_answer(NULL, fixture->resolver.asked[0], &answer, now_ms);
   fixture->resolver.asked[0] = NULL;
   cache_release(fixture->cache, answer.facts);
   Reply *reply = receive(fixture);
@@ -480,7 +491,7 @@ static void cache_only_is_a_hit_or_goes_with_the_question(void **state) {
   assert_is_miss(fixture, &request);
   assert_true(fixture->resolver.asked[0]->cache_only);
   struct answer answer = {.verdict = VERDICT_NOT_CACHED};
-  api_on_answer(NULL, fixture->resolver.asked[0], &answer, clock_now_ms());
+  miss_on_answer(NULL, fixture->resolver.asked[0], &answer, clock_now_ms());
   fixture->resolver.asked[0] = NULL;
   expect_verdict(fixture, 2, VERDICT_NOT_CACHED, NULL);
 }
@@ -500,22 +511,71 @@ static void a_hit_overtakes_a_miss_and_answers_match_by_id(void **state) {
   LOOP_UNTIL(fixture->loop, fixture->resolver.asked_count == 3);
   static const unsigned order[] = {1, 2, 0};
   for (size_t i = 0; i < 3; i++) {
-    api_on_answer(NULL, fixture->resolver.asked[order[i]], &answers[order[i]], clock_now_ms());
+    miss_on_answer(NULL, fixture->resolver.asked[order[i]], &answers[order[i]], clock_now_ms());
     fixture->resolver.asked[order[i]] = NULL;
     expect_verdict(fixture, order[i], answers[order[i]].verdict, NULL);
   }
 }
 
-static void an_answer_to_a_client_that_has_gone_is_counted_as_late(void **state) {
+static void the_questions_of_a_client_that_has_gone_are_taken_back(void **state) {
+  struct fixture *fixture = *state;
+  struct unix_peer other;
+  unix_peer_connect(&other, &fixture->place);
+  LOOP_UNTIL(fixture->loop, fixture->shared.connection_count == 2);
+  Request request = request_for(1, "d.test");
+  send_request(fixture, &request);
+  send_request(fixture, &request);
+  LOOP_UNTIL(fixture->loop, fixture->resolver.asked_count == 2);
+  uint8_t bytes[64];
+  size_t length = frame_build_header(bytes, mxway__v1__lookup_request__get_packed_size(&request));
+  length += mxway__v1__lookup_request__pack(&request, bytes + length);
+  unix_peer_write_all(&other, bytes, length);
+  LOOP_UNTIL(fixture->loop, fixture->resolver.asked_count == 3);
+  unix_peer_close(&fixture->peer);
+  LOOP_UNTIL(fixture->loop, counter(fixture, STATS_ANSWERS_LATE) == 2);
+  assert_int_equal(fixture->resolver.left_count, 2);
+  assert_non_null(fixture->resolver.asked[2]); /* of somebody else */
+  assert_int_equal(fixture->shared.connection_count, 1);
+  answer_all(fixture);
+  LOOP_UNTIL(fixture->loop, unix_peer_read(&other) > 0);
+  unix_peer_close(&other);
+  LOOP_UNTIL(fixture->loop, fixture->shared.connection_count == 0);
+}
+
+/* The answer is on its way home already, or the question still on its way out, when the client goes. */
+static void a_recall_that_meets_its_answer_frees_both_once(void **state) {
   struct fixture *fixture = *state;
   Request request = request_for(1, "d.test");
   send_request(fixture, &request);
   LOOP_UNTIL(fixture->loop, fixture->resolver.asked_count == 1);
-  unix_peer_close(&fixture->peer);
-  loop_settle(fixture->loop);
   answer_all(fixture);
-  LOOP_UNTIL(fixture->loop, counter(fixture, STATS_ANSWERS_LATE) == 1);
-  assert_int_equal(fixture->shared.connection_count, 0);
+  unix_peer_close(&fixture->peer);
+  LOOP_UNTIL(fixture->loop, fixture->shared.connection_count == 0);
+  loop_settle(fixture->loop);
+  assert_int_equal(fixture->resolver.left_count, 0);
+  assert_true(counter(fixture, STATS_ANSWERS_LATE) <= 1);
+}
+
+static void an_explained_request_goes_to_the_resolver_and_brings_its_story(void **state) {
+  struct fixture *fixture = *state;
+  put(fixture, "d.test", DOMAIN_MX);
+  Request request = request_for(1, "d.test");
+  request.explain = 1;
+  send_request(fixture, &request);
+  LOOP_UNTIL(fixture->loop, fixture->resolver.asked_count == 1);
+  assert_non_null(fixture->resolver.asked[0]->story);
+  story_add(fixture->resolver.asked[0]->story, "V10", "it failed");
+  story_add(fixture->resolver.asked[0]->story, "", "so it is");
+  struct answer answer = {.verdict = VERDICT_DNS_SERVFAIL};
+  miss_on_answer(NULL, fixture->resolver.asked[0], &answer, clock_now_ms());
+  fixture->resolver.asked[0] = NULL;
+  Reply *reply = receive(fixture);
+  assert_int_equal(reply->verdict, VERDICT_DNS_SERVFAIL);
+  assert_int_equal(reply->n_story, 2);
+  assert_string_equal(reply->story[0]->rule, "V10");
+  assert_string_equal(reply->story[0]->text, "it failed");
+  assert_string_equal(reply->story[1]->text, "so it is");
+  mxway__v1__lookup_reply__free_unpacked(reply, NULL);
 }
 
 static void answers_on_their_way_at_the_end_are_dropped(void **state) {
@@ -548,7 +608,7 @@ static void without_memory_a_miss_is_an_overload(void **state) {
   for (int i = 0; i < 5; i++)
     ev_run(fixture->loop, EVRUN_NOWAIT);
   struct answer answer = {.verdict = VERDICT_DEADLINE};
-  api_on_answer(NULL, fixture->resolver.asked[0], &answer, clock_now_ms());
+  miss_on_answer(NULL, fixture->resolver.asked[0], &answer, clock_now_ms());
   fixture->resolver.asked[0] = NULL;
   for (int i = 0; i < 5; i++)
     ev_run(fixture->loop, EVRUN_NOWAIT);
@@ -1108,7 +1168,7 @@ static void frontends_and_resolver_in_threads_of_their_own_answer_everything(voi
     misses += workers[i].stats.counters[STATS_MISSES];
     api_destroy(workers[i].api);
   }
-  mailbox_fini(&mailbox, api_drop, NULL);
+  mailbox_fini(&mailbox, miss_drop, NULL);
   assert_int_equal(hits + misses, ROUNDS * CLIENTS * PIPELINED);
   assert_true(misses > 0);
   cache_release(fixture->cache, fixture->resolver.held);
@@ -1136,7 +1196,9 @@ int main(void) {
       TEST(what_memory_cannot_answer_is_a_miss),
       TEST(cache_only_is_a_hit_or_goes_with_the_question),
       TEST(a_hit_overtakes_a_miss_and_answers_match_by_id),
-      TEST(an_answer_to_a_client_that_has_gone_is_counted_as_late),
+      TEST(the_questions_of_a_client_that_has_gone_are_taken_back),
+      TEST(a_recall_that_meets_its_answer_frees_both_once),
+      TEST(an_explained_request_goes_to_the_resolver_and_brings_its_story),
       TEST(answers_on_their_way_at_the_end_are_dropped),
       TEST(without_memory_a_miss_is_an_overload),
       TEST(what_a_wake_up_may_look_at_is_kept_until_it_ends),

@@ -47,6 +47,8 @@ struct fixture {
   size_t reply_bytes; /* of the body of an answer at once; 0: as asked */
   /* What was seen. */
   size_t frame_count, call_count, largest_batch, answered_bytes;
+  size_t closed_count;
+  void *last_word; /* of the connection that was closed last */
   size_t promise_count;
   struct promise promises[PROMISES_MAX];
 };
@@ -73,6 +75,7 @@ static void on_frames(void *context, struct connection *connection, const struct
                       size_t count) {
   struct fixture *fixture = context;
   fixture->call_count++;
+  *server_word(connection) = fixture;
   if (count > fixture->largest_batch)
     fixture->largest_batch = count;
   for (size_t i = 0; i < count; i++) {
@@ -95,6 +98,12 @@ static void on_frames(void *context, struct connection *connection, const struct
   }
 }
 
+static void on_closed(void *context, struct connection *connection) {
+  struct fixture *fixture = context;
+  fixture->closed_count++;
+  fixture->last_word = *server_word(connection);
+}
+
 static int open_server(void **state) {
   struct fixture *fixture = aligned_alloc(64, (sizeof(*fixture) + 63) / 64 * 64);
   assert_non_null(fixture);
@@ -103,7 +112,7 @@ static int open_server(void **state) {
   assert_non_null(fixture->loop);
   unix_place_open(&fixture->place);
   fixture->server = server_create(fixture->loop, fixture->place.listener, &fixture->connection_count,
-                                  MAX_CONNECTIONS, &fixture->stats, on_frames, fixture);
+                                  MAX_CONNECTIONS, &fixture->stats, on_frames, on_closed, fixture);
   assert_non_null(fixture->server);
   *state = fixture;
   return 0;
@@ -377,6 +386,36 @@ static void a_client_that_closes_its_side_still_gets_what_it_was_promised(void *
   assert_int_equal(take_numbers(&peer, 1), 2);
   assert_int_equal(fixture->connection_count, 0);
   unix_peer_close(&peer);
+}
+
+static void a_client_that_hangs_up_is_closed_at_once_whatever_it_was_promised(void **state) {
+  struct fixture *fixture = *state;
+  struct unix_peer peer;
+  fixture->defers = true;
+  connect_peer(fixture, &peer);
+  send_numbers(&peer, 0, 2);
+  LOOP_UNTIL(fixture->loop, fixture->promise_count == 2);
+  assert_int_equal(fixture->closed_count, 0);
+  unix_peer_close(&peer);
+  LOOP_UNTIL(fixture->loop, fixture->closed_count == 1);
+  assert_ptr_equal(fixture->last_word, fixture);
+  assert_int_equal(fixture->connection_count, 0);
+  assert_int_equal(answer(fixture, 0), 0);
+  assert_int_equal(answer(fixture, 1), 0);
+}
+
+static void a_connection_object_used_again_has_forgotten_its_word(void **state) {
+  struct fixture *fixture = *state;
+  struct unix_peer peer;
+  connect_peer(fixture, &peer);
+  send_numbers(&peer, 0, 1);
+  LOOP_UNTIL(fixture->loop, fixture->frame_count == 1);
+  unix_peer_close(&peer);
+  LOOP_UNTIL(fixture->loop, fixture->closed_count == 1);
+  connect_peer(fixture, &peer);
+  unix_peer_close(&peer);
+  LOOP_UNTIL(fixture->loop, fixture->closed_count == 2);
+  assert_null(fixture->last_word);
 }
 
 static void a_half_frame_at_the_end_is_forgotten(void **state) {
@@ -735,7 +774,7 @@ static void a_connection_over_the_bound_is_closed_at_once(void **state) {
   struct unix_peer peers[3], refused;
   server_destroy(fixture->server);
   fixture->server = server_create(fixture->loop, fixture->place.listener, &fixture->connection_count, 3,
-                                  &fixture->stats, on_frames, fixture);
+                                  &fixture->stats, on_frames, on_closed, fixture);
   for (int i = 0; i < 3; i++)
     connect_peer(fixture, &peers[i]);
   unix_peer_connect(&refused, &fixture->place);
@@ -958,6 +997,8 @@ struct worker {
   struct server *server;
 };
 
+static void echo_closed(void *context, struct connection *connection) { (void)context, (void)connection; }
+
 static void echo_frames(void *context, struct connection *connection, const struct frame *frames,
                         size_t count) {
   (void)context;
@@ -1005,7 +1046,7 @@ static void servers_in_several_threads_share_a_socket_and_a_bound(void **state) 
   for (int i = 0; i < WORKERS; i++) {
     workers[i].loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
     workers[i].server = server_create(workers[i].loop, place.listener, &connection_count, CLIENTS,
-                                      &workers[i].stats, echo_frames, NULL);
+                                      &workers[i].stats, echo_frames, echo_closed, NULL);
     ev_async_init(&workers[i].end, on_end);
     ev_async_start(workers[i].loop, &workers[i].end);
     assert_int_equal(pthread_create(&workers[i].thread, NULL, run_worker, &workers[i]), 0);
@@ -1059,6 +1100,8 @@ int main(void) {
       TEST(a_connection_that_waits_for_nothing_holds_no_memory),
       TEST(a_client_that_closes_its_side_still_gets_its_answers),
       TEST(a_client_that_closes_its_side_still_gets_what_it_was_promised),
+      TEST(a_client_that_hangs_up_is_closed_at_once_whatever_it_was_promised),
+      TEST(a_connection_object_used_again_has_forgotten_its_word),
       TEST(a_half_frame_at_the_end_is_forgotten),
       TEST(lost_framing_closes_behind_the_answers_to_what_came_before),
       TEST(lost_framing_closes_behind_promised_answers),

@@ -1,0 +1,125 @@
+#include "miss.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "explain.h"
+#include "reply.h"
+
+/* ---- the frontend ---- */
+
+struct miss *miss_create(void) {
+  struct miss *miss = calloc(1, sizeof(*miss));
+  if (miss)
+    miss->asked.miss = miss->recalled.miss = miss;
+  return miss;
+}
+
+void miss_destroy(struct miss *miss) {
+  if (!miss)
+    return;
+  story_unref(miss->question.story);
+  free(miss->reply);
+  free(miss);
+}
+
+void miss_link(struct miss *miss, struct miss **first) {
+  miss->next = *first;
+  miss->link = first;
+  if (miss->next)
+    miss->next->link = &miss->next;
+  *first = miss;
+}
+
+static void unlink_miss(struct miss *miss) {
+  if (!miss->link)
+    return;
+  *miss->link = miss->next;
+  if (miss->next)
+    miss->next->link = miss->link;
+  miss->link = NULL;
+}
+
+static void mail_away(struct miss *miss, struct miss_mail *mail, struct mailbox *resolver) {
+  miss->away_count++;
+  mailbox_send(resolver, &mail->mail);
+}
+
+void miss_send(struct miss *miss, struct mailbox *resolver) { mail_away(miss, &miss->asked, resolver); }
+
+void miss_recall_all(struct miss **first, struct mailbox *resolver) {
+  while (*first) {
+    struct miss *miss = *first;
+    unlink_miss(miss);
+    miss->is_recalled = true;
+    mail_away(miss, &miss->recalled, resolver);
+  }
+}
+
+struct miss *miss_take(struct mail *mail) {
+  struct miss *miss = ((struct miss_mail *)mail)->miss;
+  if (--miss->away_count > 0)
+    return NULL;
+  unlink_miss(miss);
+  return miss;
+}
+
+/* ---- the resolver ---- */
+
+/* Packs the answer while its facts are lent. */
+static size_t pack(const struct miss *miss, const struct answer *answer, int64_t now_ms, uint8_t *bytes) {
+  static _Thread_local struct random random;
+  static _Thread_local struct route route;
+  const struct question *question = &miss->question;
+  if (!answer->facts)
+    return reply_build_verdict(bytes, miss->id, answer->verdict, &question->name, "");
+  if (random.state == 0)
+    random_init(&random);
+  route_build(answer->facts, question->depth, miss->policy, answer->since_ms, now_ms, &random, &route);
+  return reply_build_route(bytes, miss->id, answer->from_memory ? SOURCE_MEMORY : SOURCE_DNS, &route);
+}
+
+static void go_home(struct miss *miss) {
+  story_unref(miss->question.story);
+  miss->question.story = NULL;
+  mailbox_send(miss->home, &miss->asked.mail);
+}
+
+void miss_on_answer(void *context, struct question *question, const struct answer *answer, int64_t now_ms) {
+  (void)context;
+  static _Thread_local uint8_t bytes[REPLY_BYTES_MAX];
+  struct miss *miss = (struct miss *)((char *)question - offsetof(struct miss, question));
+  size_t length = pack(miss, answer, now_ms, bytes);
+  if (answer->facts && !answer->from_memory)
+    explain_memory(question->story, question->name.text, answer->facts, question->depth, now_ms);
+  miss->reply_length = length + reply_story_bytes(question->story);
+  miss->reply = malloc(miss->reply_length);
+  if (miss->reply)
+    miss->reply_length = reply_add_story(miss->reply, bytes, length, question->story);
+  go_home(miss);
+}
+
+static void ask(struct resolver *resolver, struct miss *miss, int64_t now_ms) {
+  struct answer answer;
+  if (miss->explain)
+    miss->question.story = story_create();
+  if (resolver_ask(resolver, &miss->question, now_ms, &answer))
+    miss_on_answer(NULL, &miss->question, &answer, now_ms);
+}
+
+void miss_arrive(struct resolver *resolver, struct mail *mail, int64_t now_ms) {
+  struct miss_mail *arrived = (struct miss_mail *)mail;
+  struct miss *miss = arrived->miss;
+  if (arrived == &miss->asked) {
+    ask(resolver, miss, now_ms);
+    return;
+  }
+  if (resolver_leave(resolver, &miss->question))
+    go_home(miss);
+  mailbox_send(miss->home, &miss->recalled.mail);
+}
+
+void miss_drop(void *context, struct mail *mail) {
+  (void)context;
+  miss_destroy(miss_take(mail));
+}
