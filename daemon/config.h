@@ -40,6 +40,8 @@ struct config {
   uint32_t max_cname_hops; /* 1-16 */
   uint32_t max_queries;    /* in flight upstream */
   uint32_t max_queue;      /* waiting behind them */
+  bool plain_case;         /* query-case plain */
+  bool trust_ad;
   bool accept_bare_ip, allow_single_label;
   bool notimp_as_nodata, defer_no_address;
   bool reject_mx_cname; /* mx-cname reject */

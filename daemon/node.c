@@ -177,7 +177,9 @@ static int create_resolver(struct node *node) {
                             .timeout_ms = config->query_timeout_ms,
                             .tries = config->query_tries,
                             .max_queries = config->max_queries,
-                            .max_queue = config->max_queue};
+                            .max_queue = config->max_queue,
+                            .random_case = !config->plain_case,
+                            .trust_ad = config->trust_ad};
   for (size_t i = 0; i < config->upstream_count; i++)
     dns.servers[i] = &config->upstreams[i].address;
   struct resolver_options options = {.learn = {.ttl = {.min_s = config->min_ttl_s,

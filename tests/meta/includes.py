@@ -10,7 +10,7 @@ LEVELS = (
      "listen", "story", "request", "frame", "wire"),
     ("name", "verdict", "ttl"),
     ("facts",),
-    ("dnsmsg", "cache", "channel", "route"),
+    ("dnsmsg", "cache", "channel", "route", "health", "dnsquery", "dnsqueue"),
     ("reply", "dns", "server", "explain"),
     ("chase",),
     ("learn",),
