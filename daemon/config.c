@@ -46,7 +46,9 @@ static const struct setting settings[] = {
     {"max-connections", NUMBER(max_connections, "4096", 1, 100000, ""),
      "Clients connected at once; more are turned away."},
     {"upstream", SERVERS(upstreams),
-     "DNS servers to ask, the first choice first. Without one: the nameserver lines of /etc/resolv.conf."},
+     "DNS servers to ask, the first choice first. Without one: those of resolv-conf."},
+    {"resolv-conf", PATH(resolv_conf, "/etc/resolv.conf"),
+     "The file that names the DNS servers where upstream does not; changes of it are taken up."},
     {"cache-size", SIZE(cache_size_bytes, "64MiB", 1 << 20), "Memory for what the DNS said."},
     {"min-ttl", NUMBER(min_ttl_s, "0", 0, 3600, " s"),
      "Routes live at least this long, whatever their TTL says. 0 honours the TTL."},
@@ -411,32 +413,37 @@ int config_check(const struct config *config, char error[CONFIG_ERROR_SIZE]) {
   return 0;
 }
 
-/* One line of resolv.conf(5): a keyword at its start, and what it names. */
-static void read_resolv_line(struct config *config, char *line) {
+/* One line of resolv.conf(5): a keyword at its start, and what it names. True: it names a server. */
+static bool read_resolv_line(char *line, struct config_upstream *upstream) {
   static const char keyword[] = "nameserver";
   const size_t length = sizeof(keyword) - 1;
   if (strncmp(line, keyword, length) != 0 || !strchr(" \t", line[length]))
-    return;
+    return false;
   char *host = line + length + strspn(line + length, " \t");
   host[strcspn(host, " \t\r\n")] = '\0';
-  struct config_upstream upstream;
-  if (!address_parse(host, DNS_PORT, &upstream.address))
-    log_warning("resolv.conf: nameserver \"%s\" is not an address", host);
-  else if (config->upstream_count < CONFIG_UPSTREAM_MAX)
-    config->upstreams[config->upstream_count++] = upstream;
+  if (address_parse(host, DNS_PORT, &upstream->address))
+    return true;
+  log_warning("resolv.conf: nameserver \"%s\" is not an address", host);
+  return false;
 }
 
-void config_resolve_upstreams(struct config *config, const char *resolv_conf) {
-  if (config->upstream_count > 0)
-    return;
-  FILE *file = fopen(resolv_conf, "re");
+size_t config_read_resolv_conf(const char *path, struct config_upstream upstreams[CONFIG_UPSTREAM_MAX]) {
+  FILE *file = fopen(path, "re");
   char *line = NULL;
-  size_t size = 0;
-  while (file && getline(&line, &size, file) >= 0)
-    read_resolv_line(config, line);
+  size_t size = 0, count = 0;
+  while (file && count < CONFIG_UPSTREAM_MAX && getline(&line, &size, file) >= 0)
+    count += read_resolv_line(line, &upstreams[count]);
   free(line);
   if (file)
     fclose(file);
+  return count;
+}
+
+void config_resolve_upstreams(struct config *config) {
+  if (config->upstream_count > 0)
+    return;
+  config->follows_resolv_conf = true;
+  config->upstream_count = config_read_resolv_conf(config->resolv_conf, config->upstreams);
   if (config->upstream_count == 0)
     append_servers(config, "127.0.0.1,::1");
 }

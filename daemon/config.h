@@ -32,6 +32,8 @@ struct config {
   uint32_t max_connections;      /* clients at once, over all frontends */
   size_t upstream_count;         /* after config_resolve_upstreams: >= 1 */
   struct config_upstream upstreams[CONFIG_UPSTREAM_MAX];
+  bool follows_resolv_conf; /* the servers are those of that file, also when it changes */
+  char resolv_conf[CONFIG_PATH_SIZE];
   uint64_t cache_size_bytes;
   uint32_t min_ttl_s, max_ttl_s, max_negative_ttl_s, failure_ttl_s, max_failure_ttl_s;
   uint32_t lookup_deadline_ms;
@@ -68,10 +70,13 @@ int config_parse_assignment(struct config *config, const char *assignment, uint6
  * lookup-deadline). Returns 0 or ERR_CONFIG. */
 int config_check(const struct config *config, char error[CONFIG_ERROR_SIZE]);
 
-/* Without an upstream takes the `nameserver` lines of `resolv_conf` (port 53 unless one
- * names another, at most CONFIG_UPSTREAM_MAX), or 127.0.0.1 and ::1 as resolv.conf(5)
- * says where there are none or no file. */
-void config_resolve_upstreams(struct config *config, const char *resolv_conf);
+/* Without an upstream takes the `nameserver` lines of `config->resolv_conf`, or 127.0.0.1 and ::1 as
+ * resolv.conf(5) says where there are none or no file. */
+void config_resolve_upstreams(struct config *config);
+
+/* Reads the `nameserver` lines of a file in the format of resolv.conf(5): port 53 unless one names
+ * another, at most CONFIG_UPSTREAM_MAX. Returns how many there are; logs a line that is none. */
+size_t config_read_resolv_conf(const char *path, struct config_upstream upstreams[CONFIG_UPSTREAM_MAX]);
 
 /* Prints every option with its value in effect, each behind its sentence, default and
  * range as comments: a file that config_parse_file reads to the same config. */

@@ -504,14 +504,15 @@ static void the_help_lists_every_option_that_is_printed(void **state) {
   }
   fclose(file);
   free(help);
-  assert_int_equal(options, 23);
+  assert_int_equal(options, 26);
 }
 
 static struct config resolve(const char *text) {
   struct config config;
   config_init(&config);
   write_file(text);
-  config_resolve_upstreams(&config, path);
+  snprintf(config.resolv_conf, sizeof(config.resolv_conf), "%s", path);
+  config_resolve_upstreams(&config);
   return config;
 }
 
@@ -522,6 +523,7 @@ static void without_an_upstream_resolv_conf_decides(void **state) {
       "nameserver 192.0.2.1\n#nameserver 192.0.2.2\nnameserver\t2001:db8::1\n"
       "nameserver   192.0.2.3   # with a comment\n nameserver 192.0.2.4\n"
       "nameserver192.0.2.5\nnameserver 192.0.2.6\r\nnameserver 192.0.2.7");
+  assert_true(config.follows_resolv_conf);
   assert_int_equal(config.upstream_count, 5);
   assert_upstream(&config, 0, "192.0.2.1:53");
   assert_upstream(&config, 1, "[2001:db8::1]:53");
@@ -577,7 +579,8 @@ static void without_nameservers_the_machine_itself_is_asked(void **state) {
   assert_upstream(&config, 0, "127.0.0.1:53");
   assert_upstream(&config, 1, "[::1]:53");
   config_init(&config);
-  config_resolve_upstreams(&config, "/nonexistent/resolv.conf");
+  set_good(&config, "resolv-conf=/nonexistent/resolv.conf");
+  config_resolve_upstreams(&config);
   assert_int_equal(config.upstream_count, 2);
 }
 
@@ -587,7 +590,9 @@ static void a_configured_upstream_is_not_overruled_by_resolv_conf(void **state) 
   config_init(&config);
   set_good(&config, "upstream=192.0.2.9");
   write_file("nameserver 192.0.2.1\n");
-  config_resolve_upstreams(&config, path);
+  snprintf(config.resolv_conf, sizeof(config.resolv_conf), "%s", path);
+  config_resolve_upstreams(&config);
+  assert_false(config.follows_resolv_conf);
   assert_int_equal(config.upstream_count, 1);
   assert_upstream(&config, 0, "192.0.2.9:53");
 }
