@@ -26,7 +26,14 @@ struct request {
   enum depth depth;
   uint32_t timeout_ms;
   bool refresh, cache_only;
+  const struct wishes *wishes; /* NULL: none */
   struct name name;
+};
+
+/* The wishes of one request, if it has any. */
+union wishes_block {
+  struct wishes wishes;
+  uint8_t bytes[WISHES_BYTES_MAX];
 };
 
 struct api {
@@ -43,6 +50,7 @@ struct api {
   struct arena arena;
   ProtobufCAllocator allocator;
   struct request requests[SERVER_BATCH_MAX];
+  union wishes_block wishes[SERVER_BATCH_MAX];
   struct route route;
 };
 
@@ -55,7 +63,16 @@ struct miss {
   uint64_t id;
   uint8_t *reply; /* malloc block, NULL without memory */
   size_t reply_length;
+  const struct wishes *wishes; /* behind this struct in its block; NULL: none */
 };
+
+/* A zeroed miss with a copy of `wishes`; NULL without memory. */
+static struct miss *create_miss(const struct wishes *wishes) {
+  struct miss *miss = calloc(1, sizeof(*miss) + wishes_bytes(wishes));
+  if (miss && wishes)
+    miss->wishes = memcpy(miss + 1, wishes, wishes_bytes(wishes));
+  return miss;
+}
 
 /* ---- decoding ---- */
 
@@ -86,25 +103,58 @@ static bool salvage_id(const struct frame *frame, uint64_t *id) {
   return false;
 }
 
-/* What the daemon knows but does not implement is refused, never ignored.
- * Returns what is wrong, or NULL. */
-static const char *find_unsupported(const Mxway__V1__LookupRequest *message) {
-  if (message->depth != MXWAY__V1__DEPTH__DEPTH_EXCHANGES &&
-      message->depth != MXWAY__V1__DEPTH__DEPTH_ADDRESSES)
+static bool add_texts(struct wishes *wishes, enum wish wish, const char *field, size_t count,
+                      const ProtobufCBinaryData *texts, char detail[WISHES_DETAIL_SIZE]) {
+  for (size_t i = 0; i < count; i++)
+    if (!wishes_add_text(wishes, wish, field, texts[i].data, texts[i].len, detail))
+      return false;
+  return true;
+}
+
+static bool add_self_addresses(struct wishes *wishes, const Mxway__V1__LookupRequest *message,
+                               char detail[WISHES_DETAIL_SIZE]) {
+  for (size_t i = 0; i < message->n_self_addresses; i++)
+    if (!wishes_add_address(wishes, WISH_SELF, "self_addresses", message->self_addresses[i].data,
+                            message->self_addresses[i].len, detail))
+      return false;
+  return true;
+}
+
+/* What is wrong with a number or its company, or NULL. A value that is not known here is refused, never
+ * ignored. */
+static const char *find_mistake(const Mxway__V1__LookupRequest *message) {
+  if ((unsigned)message->depth > DEPTH_ADDRESSES)
     return "depth: only DEPTH_EXCHANGES and DEPTH_ADDRESSES are implemented";
-  if (message->order != MXWAY__V1__ORDER__ORDER_RANDOM || message->order_key.len > 0)
-    return "order: only ORDER_RANDOM is implemented";
-  if (message->family != MXWAY__V1__FAMILY__FAMILY_ANY)
-    return "family: only FAMILY_ANY is implemented";
-  if (message->n_self_names > 0 || message->n_self_addresses > 0)
-    return "self_names, self_addresses: not implemented";
-  if (message->n_exclude > 0)
-    return "exclude: not implemented";
-  if (message->primary_only)
-    return "primary_only: not implemented";
-  if (message->max_exchanges > 0)
-    return "max_exchanges: not implemented";
+  if ((unsigned)message->order >= ORDER_COUNT)
+    return "order: a value of the enumeration is due";
+  if (message->order == MXWAY__V1__ORDER__ORDER_KEYED && message->order_key.len == 0)
+    return "order_key: ORDER_KEYED needs one";
+  if (message->order != MXWAY__V1__ORDER__ORDER_KEYED && message->order_key.len > 0)
+    return "order_key: only ORDER_KEYED takes one";
+  if ((unsigned)message->family >= FAMILIES_COUNT)
+    return "family: a value of the enumeration is due";
   return NULL;
+}
+
+static bool has_wishes(const Mxway__V1__LookupRequest *message) {
+  return message->order != MXWAY__V1__ORDER__ORDER_RANDOM ||
+         message->family != MXWAY__V1__FAMILY__FAMILY_ANY || message->n_self_names > 0 ||
+         message->n_self_addresses > 0 || message->n_exclude > 0 || message->primary_only ||
+         message->max_exchanges > 0;
+}
+
+/* Makes a block of what the caller wishes; false with the mistake in `detail`. */
+static bool decode_wishes(struct wishes *wishes, const Mxway__V1__LookupRequest *message,
+                          char detail[WISHES_DETAIL_SIZE]) {
+  wishes_init(wishes);
+  wishes->order = (uint8_t)message->order;
+  wishes->families = (uint8_t)message->family;
+  wishes->primary_only = message->primary_only;
+  wishes->max_exchanges = message->max_exchanges < UINT8_MAX ? (uint8_t)message->max_exchanges : UINT8_MAX;
+  return wishes_set_key(wishes, "order_key", message->order_key.data, message->order_key.len, detail) &&
+         add_texts(wishes, WISH_SELF, "self_names", message->n_self_names, message->self_names, detail) &&
+         add_self_addresses(wishes, message, detail) &&
+         add_texts(wishes, WISH_EXCLUDE, "exclude", message->n_exclude, message->exclude, detail);
 }
 
 /* ---- answering at once ---- */
@@ -120,9 +170,29 @@ static void refuse(struct api *api, struct connection *connection, uint64_t id, 
   answer_verdict(connection, id, VERDICT_BAD_REQUEST, NULL, detail);
 }
 
-static void answer_literal(struct connection *connection, const struct request *request) {
+static void answer_literal(struct api *api, struct connection *connection, const struct request *request) {
+  const struct route_request wanted = {.wishes = request->wishes};
+  route_build_literal(&request->name, &wanted, &api->shared->route_policy, &api->route);
   uint8_t *at = server_reserve(connection, REPLY_BYTES_MAX);
-  server_commit(connection, reply_build_literal(at, request->id, &request->name));
+  server_commit(connection, reply_build_literal(at, request->id, &request->name, &api->route));
+}
+
+/* Decodes what the caller wishes into the request's own block; false where that was refused. */
+static bool accept_wishes(struct api *api, struct connection *connection,
+                          const Mxway__V1__LookupRequest *message, struct request *request) {
+  char detail[WISHES_DETAIL_SIZE];
+  const char *mistake = find_mistake(message);
+  request->wishes = NULL;
+  if (!mistake && has_wishes(message)) {
+    struct wishes *wishes = &api->wishes[request - api->requests].wishes;
+    if (decode_wishes(wishes, message, detail))
+      request->wishes = wishes;
+    else
+      mistake = detail;
+  }
+  if (mistake)
+    refuse(api, connection, message->id, mistake);
+  return !mistake;
 }
 
 /* Judges a decoded message; answers what needs no facts. */
@@ -130,11 +200,8 @@ static void accept_message(struct api *api, struct connection *connection,
                            const Mxway__V1__LookupRequest *message, struct request *request) {
   request->state = REQUEST_ANSWERED;
   request->id = message->id;
-  const char *unsupported = find_unsupported(message);
-  if (unsupported) {
-    refuse(api, connection, message->id, unsupported);
+  if (!accept_wishes(api, connection, message, request))
     return;
-  }
   enum name_error error =
       name_parse(message->domain.data, message->domain.len, &api->shared->name_policy, &request->name);
   if (error != NAME_OK) {
@@ -143,7 +210,7 @@ static void accept_message(struct api *api, struct connection *connection,
     return;
   }
   if (request->name.kind == NAME_LITERAL) {
-    answer_literal(connection, request);
+    answer_literal(api, connection, request);
     return;
   }
   request->state = REQUEST_DOMAIN;
@@ -182,7 +249,8 @@ static bool answer_from_memory(struct api *api, struct connection *connection,
     return false;
   cache_mark(facts);
   stats_add(api->stats, STATS_HITS);
-  route_build(facts, request->depth, &api->shared->route_policy, api->now_ms, api->now_ms, &api->random,
+  const struct route_request wanted = {.depth = request->depth, .wishes = request->wishes};
+  route_build(facts, &wanted, &api->shared->route_policy, api->now_ms, api->now_ms, &api->random,
               &api->route);
   uint8_t *at = server_reserve(connection, REPLY_BYTES_MAX);
   server_commit(connection, reply_build_route(at, request->id, SOURCE_MEMORY, &api->route));
@@ -190,7 +258,7 @@ static bool answer_from_memory(struct api *api, struct connection *connection,
 }
 
 static void send_miss(struct api *api, struct connection *connection, const struct request *request) {
-  struct miss *miss = calloc(1, sizeof(*miss));
+  struct miss *miss = create_miss(request->wishes);
   stats_add(api->stats, STATS_MISSES);
   if (!miss) {
     answer_verdict(connection, request->id, VERDICT_OVERLOAD, &request->name, "");
@@ -228,8 +296,9 @@ static void pack_answer(struct miss *miss, const struct answer *answer, int64_t 
   if (random.state == 0)
     random_init(&random);
   if (answer->facts) {
-    route_build(answer->facts, miss->question.depth, &miss->api->shared->route_policy, answer->since_ms,
-                now_ms, &random, &route);
+    const struct route_request wanted = {.depth = miss->question.depth, .wishes = miss->wishes};
+    route_build(answer->facts, &wanted, &miss->api->shared->route_policy, answer->since_ms, now_ms, &random,
+                &route);
     miss->reply_length =
         reply_build_route(bytes, miss->id, answer->from_memory ? SOURCE_MEMORY : SOURCE_DNS, &route);
   } else {

@@ -225,7 +225,7 @@ static int create_rooms(struct node *node) {
   node->shared.name_policy = (struct name_policy){.accept_bare_ip = config->accept_bare_ip,
                                                   .allow_single_label = config->allow_single_label};
   node->shared.route_policy = (struct route_policy){.defer_no_address = config->defer_no_address,
-                                                    .reject_mx_cname = config->reject_mx_cname};
+                                                    .judge.reject_mx_cname = config->reject_mx_cname};
   node->shared.max_connections = config->max_connections;
   int error = listen_start(config->listen, config->listen_mode, &node->shared.listen_fd);
   if (error == 0)

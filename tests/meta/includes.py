@@ -7,9 +7,10 @@ import sys
 # Lower rows first; rooms of the first row may include each other.
 LEVELS = (
     ("error", "log", "stats", "address", "conffile", "config", "clock", "random", "mailbox", "qsbr", "heap", "table",
-     "listen", "story", "frame", "wire"),
-    ("name", "verdict", "ttl"),
-    ("facts",),
+     "listen", "story", "digest", "frame", "wire"),
+    ("name", "verdict", "ttl", "reach", "site"),
+    ("facts", "wishes"),
+    ("judge", "ordering"),
     ("dnsmsg", "cache", "channel", "route"),
     ("reply", "dns", "server"),
     ("chase",),
@@ -23,7 +24,7 @@ LEVELS = (
 THIRD_PARTIES = {
     "confuse.h": {"conffile"},
     "idn2.h": {"name"},
-    "xxhash.h": {"name"},
+    "xxhash.h": {"name", "digest"},
     "ares.h": {"channel"},
     "protobuf-c/protobuf-c.h": {"api"},
     "mxway.pb-c.h": {"api"},

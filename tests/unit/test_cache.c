@@ -1010,7 +1010,7 @@ static void a_hit_allocates_nothing(void **state) {
     facts = cache_get(fixture->cache, "d.test", 6, hash);
     assert_true(route_is_fresh(facts, depth, 0));
     cache_mark(facts);
-    route_build(facts, depth, &policy, 0, 0, &random, &route);
+    route_build(facts, &(struct route_request){.depth = depth}, &policy, 0, 0, &random, &route);
     assert_int_equal(route.verdict, VERDICT_ROUTE);
     assert_true(reply_build_route(bytes, 1, SOURCE_MEMORY, &route) > 500);
     qsbr_offline(&fixture->reader);
@@ -1355,7 +1355,8 @@ static void read_one(struct reading *reading, struct route *route, uint8_t *byte
   if (name % 2)
     cache_mark(facts);
   enum depth depth = route_is_fresh(facts, DEPTH_ADDRESSES, 0) ? DEPTH_ADDRESSES : DEPTH_EXCHANGES;
-  route_build(facts, depth, &policy, 0, facts->stored_at_ms, &reading->random, route);
+  route_build(facts, &(struct route_request){.depth = depth}, &policy, 0, facts->stored_at_ms,
+              &reading->random, route);
   reading->wrong += reply_build_route(bytes, 1, SOURCE_MEMORY, route) > REPLY_BYTES_MAX;
   reading->wrong += !facts_are_as_drawn(facts, name, &reading->resolved);
 }

@@ -62,7 +62,8 @@ static struct route route_of(const struct zone *zone, enum depth depth) {
   struct random random = {.state = 1};
   struct route route;
   memset(&route, 0x5a, sizeof(route));
-  route_build(zone->facts, depth, &plain_policy, NOW_MS, NOW_MS, &random, &route);
+  route_build(zone->facts, &(struct route_request){.depth = depth}, &plain_policy, NOW_MS, NOW_MS, &random,
+              &route);
   return route;
 }
 
@@ -447,7 +448,7 @@ static void a_literal_is_its_own_exchange(void **state) {
     assert_int_equal(name_parse((const uint8_t *)rows[i].text, strlen(rows[i].text), &policy, &name),
                      NAME_OK);
     sheet_init(&sheet);
-    sheet.length = reply_build_literal(sheet.bytes, 77, &name);
+    sheet.length = reply_build_literal(sheet.bytes, 77, &name, &(struct route){.verdict = VERDICT_ROUTE});
     reply *got = sheet_decode(&sheet);
     assert_int_equal(got->id, 77);
     assert_int_equal(got->verdict, MXWAY__V1__VERDICT__VERDICT_ROUTE);
