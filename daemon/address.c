@@ -142,7 +142,10 @@ const char *address_prefix_text(const struct address_prefix *prefix, char text[A
   bool is_v4 = prefix->bits >= MAPPED_BITS && memcmp(prefix->octets, mapped, sizeof(mapped)) == 0;
   unsigned least = is_v4 ? MAPPED_BITS : 0;
   inet_ntop(is_v4 ? AF_INET : AF_INET6, prefix->octets + least / 8, host, sizeof(host));
-  snprintf(text, ADDRESS_TEXT_SIZE, "%s/%u", host, prefix->bits - least);
+  if (prefix->bits == 128)
+    snprintf(text, ADDRESS_TEXT_SIZE, "%s", host);
+  else
+    snprintf(text, ADDRESS_TEXT_SIZE, "%s/%u", host, prefix->bits - least);
   return text;
 }
 

@@ -30,12 +30,6 @@ struct request {
   struct name name;
 };
 
-/* The wishes of one request, if it has any. */
-union wishes_block {
-  struct wishes wishes;
-  uint8_t bytes[WISHES_BYTES_MAX];
-};
-
 struct api {
   struct api_shared *shared;
   struct ev_loop *loop;

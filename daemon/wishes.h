@@ -52,7 +52,13 @@ enum {
   WISHES_BYTES_MAX = sizeof(struct wishes) + WISHES_ITEMS_BYTES,
 };
 
-/* Makes a block of at least WISHES_BYTES_MAX octets one without wishes. */
+/* Room for any. */
+union wishes_block {
+  struct wishes wishes;
+  uint8_t bytes[WISHES_BYTES_MAX];
+};
+
+/* Empties a block that has room for any wishes. */
 void wishes_init(struct wishes *wishes);
 
 /* Each adds to the block. False where it cannot: then a sentence for people that begins with `field` is

@@ -6,11 +6,11 @@ import sys
 
 # Lower rows first; rooms of the first row may include each other.
 LEVELS = (
-    ("error", "log", "stats", "address", "conffile", "config", "clock", "random", "mailbox", "qsbr", "heap", "table",
+    ("error", "log", "stats", "address", "conffile", "clock", "random", "mailbox", "qsbr", "heap", "table",
      "listen", "story", "digest", "frame", "wire"),
     ("name", "verdict", "ttl", "reach", "site"),
     ("facts", "wishes"),
-    ("judge", "ordering"),
+    ("judge", "ordering", "config"),
     ("dnsmsg", "cache", "channel", "route"),
     ("reply", "dns", "server"),
     ("chase",),
