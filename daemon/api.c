@@ -130,11 +130,12 @@ static const char *find_mistake(const Mxway__V1__LookupRequest *message) {
   return NULL;
 }
 
+/* Whether there is anything beyond the defaults; one glance, because most requests have nothing. */
 static bool has_wishes(const Mxway__V1__LookupRequest *message) {
-  return message->order != MXWAY__V1__ORDER__ORDER_RANDOM ||
-         message->family != MXWAY__V1__FAMILY__FAMILY_ANY || message->n_self_names > 0 ||
-         message->n_self_addresses > 0 || message->n_exclude > 0 || message->primary_only ||
-         message->max_exchanges > 0;
+  size_t lengths =
+      message->n_self_names | message->n_self_addresses | message->n_exclude | message->order_key.len;
+  return lengths || (unsigned)message->order | (unsigned)message->family | (unsigned)message->primary_only |
+                        message->max_exchanges;
 }
 
 /* Makes a block of what the caller wishes; false with the mistake in `detail`. */
@@ -175,17 +176,17 @@ static void answer_literal(struct api *api, struct connection *connection, const
 static bool accept_wishes(struct api *api, struct connection *connection,
                           const Mxway__V1__LookupRequest *message, struct request *request) {
   char detail[WISHES_DETAIL_SIZE];
-  const char *mistake = find_mistake(message);
   request->wishes = NULL;
-  if (!mistake && has_wishes(message)) {
-    struct wishes *wishes = &api->wishes[request - api->requests].wishes;
-    if (decode_wishes(wishes, message, detail))
-      request->wishes = wishes;
-    else
-      mistake = detail;
-  }
+  if (!has_wishes(message) && (unsigned)message->depth <= DEPTH_ADDRESSES)
+    return true;
+  struct wishes *wishes = &api->wishes[request - api->requests].wishes;
+  const char *mistake = find_mistake(message);
+  if (!mistake && !decode_wishes(wishes, message, detail))
+    mistake = detail;
   if (mistake)
     refuse(api, connection, message->id, mistake);
+  else
+    request->wishes = wishes;
   return !mistake;
 }
 

@@ -31,6 +31,12 @@ static uint32_t find_odd(const struct family_value *value, enum family family) {
   return odd;
 }
 
+static bool is_plain(const struct host_facts *facts) {
+  return facts->count[FAMILY_V6] + facts->count[FAMILY_V4] > 0 && !facts->odd[FAMILY_V6] &&
+         !facts->odd[FAMILY_V4] && facts->expanded_length == 0 && facts->state[FAMILY_V6] != FAMILY_LOOP &&
+         facts->state[FAMILY_V4] != FAMILY_LOOP;
+}
+
 struct host_facts *host_facts_build(const struct family_value values[FAMILY_COUNT]) {
   const char *expanded = expanded_of(values);
   size_t expanded_length = strlen(expanded);
@@ -53,6 +59,7 @@ struct host_facts *host_facts_build(const struct family_value values[FAMILY_COUN
     facts->odd[family] = find_odd(&values[family], family);
   }
   facts->expanded_length = (uint16_t)(end - at);
+  facts->is_plain = is_plain(facts);
   memcpy(facts->bytes, packed, length);
   return facts;
 }

@@ -82,6 +82,7 @@ struct host_facts {
   uint8_t count[FAMILY_COUNT];
   bool authentic[FAMILY_COUNT];
   uint32_t odd[FAMILY_COUNT]; /* bit n: address n is not ordinary (see reach) */
+  bool is_plain;              /* addresses, none of them odd, and no alias: as nearly every host */
   uint16_t expanded_length;   /* octets of the packed field `expanded`, 0 without an alias */
   uint8_t bytes[];            /* packed: addresses v6, addresses v4, expanded */
 };

@@ -3,12 +3,6 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-enum families judge_families(const struct judge *judge) {
-  if (judge->wishes && judge->wishes->families != FAMILIES_ANY)
-    return (enum families)judge->wishes->families;
-  return judge->policy->families;
-}
-
 static bool is_wanted(enum families families, enum family family) {
   return families != (family == FAMILY_V6 ? FAMILIES_V4 : FAMILIES_V6);
 }
@@ -17,27 +11,28 @@ static bool is_wanted(enum families families, enum family family) {
 
 struct view {
   const struct host_facts *facts; /* NULL: nothing is known */
-  enum family_state state[FAMILY_COUNT];
+  unsigned states;                /* a bit for the enum family_state of each family */
   uint8_t count[FAMILY_COUNT];
 };
 
-static struct view view_of(const struct judge *judge, const struct exchange *exchange) {
+static const struct view unknown = {NULL, 1u << FAMILY_UNKNOWN, {0, 0}};
+
+/* What has expired is not even an alias any more. */
+static inline struct view view_of(const struct judge *judge, const struct exchange *exchange) {
   const struct host_facts *facts = atomic_load_explicit(&exchange->host->facts, memory_order_acquire);
-  struct view view = {NULL, {FAMILY_UNKNOWN, FAMILY_UNKNOWN}, {0, 0}};
-  for (enum family family = 0; facts && family < FAMILY_COUNT; family++)
-    if (facts->expires_at_ms[family] >= judge->since_ms) {
-      view.state[family] = facts->state[family];
-      view.count[family] = facts->count[family];
-      /* What has expired is not even an alias any more. */
-      if (view.state[family] != FAMILY_UNKNOWN)
-        view.facts = facts;
-    }
+  if (!facts)
+    return unknown;
+  struct view view = {NULL, 0, {0, 0}};
+  for (enum family family = 0; family < FAMILY_COUNT; family++) {
+    bool holds = facts->expires_at_ms[family] >= judge->since_ms;
+    view.states |= 1u << (holds ? facts->state[family] : FAMILY_UNKNOWN);
+    view.count[family] = holds ? facts->count[family] : 0;
+  }
+  view.facts = view.states != unknown.states ? facts : NULL;
   return view;
 }
 
-static bool has_state(const struct view *view, enum family_state state) {
-  return view->state[FAMILY_V6] == state || view->state[FAMILY_V4] == state;
-}
+static bool has_state(const struct view *view, enum family_state state) { return view->states & 1u << state; }
 
 static size_t length_of(enum family family) { return family == FAMILY_V6 ? 16 : 4; }
 
@@ -78,7 +73,7 @@ static bool lists_address(const struct wishes *wishes, enum wish wish, const str
 static struct view view_at_depth(const struct judge *judge, const struct exchange *exchange) {
   if (judge->with_addresses || exchange->host->is_address)
     return view_of(judge, exchange);
-  return (struct view){NULL, {FAMILY_UNKNOWN, FAMILY_UNKNOWN}, {0, 0}};
+  return unknown;
 }
 
 static bool is_self(const struct wishes *wishes, const struct judge *judge, const struct exchange *exchange) {
@@ -162,7 +157,7 @@ static uint32_t find_usable(struct judge *judge, const struct exchange *exchange
     if (excluded)
       judge->left_out |= LEFT_OUT_BY_EXCLUDE;
   }
-  if (!usable || is_wanted(judge_families(judge), family))
+  if (!usable || is_wanted(judge->families, family))
     return usable;
   judge->left_out |= LEFT_OUT_BY_FAMILY;
   story_add(judge->story, "O4", "left out the %s addresses of %s: that family is not wanted",
@@ -218,19 +213,43 @@ static void judge_addresses(struct judge *judge, const struct exchange *exchange
   if (!view.facts)
     return;
   judgement->expires_at_ms = find_expiry(judgement);
-  enum families families = judge_families(judge);
-  judgement->authentic = true;
-  for (enum family family = 0; family < FAMILY_COUNT; family++)
-    judgement->authentic &= view.facts->authentic[family] || !is_wanted(families, family);
+  judgement->authentic = (view.facts->authentic[FAMILY_V6] || judge->families == FAMILIES_V4) &&
+                         (view.facts->authentic[FAMILY_V4] || judge->families == FAMILIES_V6);
+}
+
+static int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* Nearly every judgement at one glance: an ordinary caller and a host with addresses, nothing odd about
+ * them. Says what judge_addresses would say, or false. */
+static bool judge_plain(const struct judge *judge, const struct host_facts *facts,
+                        struct judgement *judgement) {
+  if (!judge->is_plain || !facts || !facts->is_plain || facts->expires_at_ms[FAMILY_V6] < judge->since_ms ||
+      facts->expires_at_ms[FAMILY_V4] < judge->since_ms)
+    return false;
+  uint32_t v6 = first_bits(facts->count[FAMILY_V6]), v4 = first_bits(facts->count[FAMILY_V4]);
+  judgement->status = STATUS_OK;
+  judgement->is_alias = false;
+  judgement->authentic = facts->authentic[FAMILY_V6] && facts->authentic[FAMILY_V4];
+  judgement->facts = facts;
+  judgement->usable[FAMILY_V6] = v6;
+  judgement->usable[FAMILY_V4] = v4;
+  judgement->expires_at_ms = lesser(v6 ? facts->expires_at_ms[FAMILY_V6] : INT64_MAX,
+                                    v4 ? facts->expires_at_ms[FAMILY_V4] : INT64_MAX);
+  return true;
 }
 
 void judge_exchange(struct judge *judge, const struct exchange *exchange, struct judgement *judgement) {
+  const struct host *host = exchange->host;
+  bool is_refused = host->is_address && judge->policy->reject_mx_address;
+  if (!is_refused && judge->with_addresses &&
+      judge_plain(judge, atomic_load_explicit(&host->facts, memory_order_acquire), judgement))
+    return;
   *judgement = (struct judgement){.status = STATUS_NOT_RESOLVED, .expires_at_ms = INT64_MIN};
-  if (exchange->host->is_address && judge->policy->reject_mx_address) {
+  if (is_refused) {
     judgement->status = STATUS_INVALID;
     judgement->authentic = true;
     story_add(judge->story, "V12 (RFC 1035 3.3.9)", "refused %s: an address in the place of a name",
-              exchange->host->name);
+              host->name);
   } else if (judge->with_addresses) {
     judge_addresses(judge, exchange, judgement);
   }

@@ -49,14 +49,16 @@ enum left_out {
   LEFT_OUT_BY_PRIMARY_ONLY = 1 << 2, /* set by route */
 };
 
-/* One caller and one set of exchanges. */
+/* One caller and one set of exchanges; see judge_init. */
 struct judge {
   const struct judge_policy *policy;
   const struct wishes *wishes;             /* NULL: none */
   struct story *story;                     /* NULL: nobody listens */
   const struct domain_facts *domain_facts; /* which the exchanges belong to */
-  bool with_addresses;                     /* else names alone are looked at */
   int64_t since_ms;                        /* host facts count if they held then (ROUTING T3) */
+  enum families families;                  /* that this caller gets */
+  bool is_plain;                           /* he gets whatever there is */
+  bool with_addresses;                     /* else names alone are looked at */
   uint8_t left_out;                        /* enum left_out, gathered */
 };
 
@@ -69,8 +71,21 @@ struct judgement {
   int64_t expires_at_ms;          /* of what `status` rests on; INT64_MIN without facts */
 };
 
-/* The families this caller gets. */
-enum families judge_families(const struct judge *judge);
+/* The families a caller gets. */
+static inline enum families judge_families(const struct judge_policy *policy, const struct wishes *wishes) {
+  return wishes && wishes->families != FAMILIES_ANY ? (enum families)wishes->families : policy->families;
+}
+
+/* Begins with one caller; all pointers are lent. `wishes` and `story` may be NULL. */
+static inline void judge_init(struct judge *judge, const struct judge_policy *policy,
+                              const struct wishes *wishes, struct story *story) {
+  judge->policy = policy;
+  judge->wishes = wishes;
+  judge->story = story;
+  judge->families = judge_families(policy, wishes);
+  judge->is_plain = !wishes && judge->families != FAMILIES_V4 && judge->families != FAMILIES_V6;
+  judge->left_out = 0;
+}
 
 /* Whether an exchange is the caller himself (ROUTING O7, RFC 5321 section 5.1): by its name, the name it
  * is an alias of, the domain's name where the MX is implicit, or one of its addresses whatever their

@@ -15,7 +15,7 @@ static void swap_places(uint8_t *a, uint8_t *b) {
 }
 
 /* Makes the first `wanted` places a random choice in random order (Fisher and Yates, stopped early). */
-static void shuffle(uint8_t *places, uint8_t count, uint8_t wanted, struct random *random) {
+static inline void shuffle(uint8_t *places, uint8_t count, uint8_t wanted, struct random *random) {
   for (uint8_t i = 0; i < wanted && i + 1 < count; i++)
     swap_places(&places[i], &places[i + random_below(random, (uint32_t)(count - i))]);
 }
@@ -34,19 +34,23 @@ static void sort_by_weight(uint8_t *places, uint64_t *weights, uint8_t count) {
   }
 }
 
+static void order_by_key(uint64_t key, const struct exchange_set *set, uint8_t places[], uint8_t count) {
+  uint64_t weights[FACTS_EXCHANGES_MAX];
+  for (uint8_t i = 0; i < count; i++) {
+    const struct host *host = set->exchanges[places[i]].host;
+    weights[i] = digest_64(host->name, host->length, key);
+  }
+  sort_by_weight(places, weights, count);
+}
+
 void ordering_exchanges(const struct wishes *wishes, const struct exchange_set *set, uint8_t places[],
                         uint8_t count, struct random *random) {
-  uint64_t weights[FACTS_EXCHANGES_MAX];
   switch (order_of(wishes)) {
   case ORDER_RANDOM:
     shuffle(places, count, count, random);
     break;
   case ORDER_KEYED:
-    for (uint8_t i = 0; i < count; i++) {
-      const struct host *host = set->exchanges[places[i]].host;
-      weights[i] = digest_64(host->name, host->length, wishes->key);
-    }
-    sort_by_weight(places, weights, count);
+    order_by_key(wishes->key, set, places, count);
     break;
   case ORDER_STABLE:
   case ORDER_COUNT:
@@ -121,9 +125,9 @@ static void take_alternating(const struct pool *first, const struct pool *second
   }
 }
 
-uint8_t ordering_addresses(const struct wishes *wishes, enum families families,
-                           const struct host_facts *facts, const uint32_t usable[FAMILY_COUNT], uint8_t most,
-                           struct random *random, const uint8_t *addresses[ORDERING_ADDRESSES_MAX]) {
+static uint8_t choose(const struct wishes *wishes, enum families families, const struct host_facts *facts,
+                      const uint32_t usable[FAMILY_COUNT], uint8_t most, struct random *random,
+                      const uint8_t *addresses[ORDERING_ADDRESSES_MAX]) {
   struct pool pools[FAMILY_COUNT];
   for (enum family family = 0; family < FAMILY_COUNT; family++) {
     struct pool *pool = &pools[family];
@@ -144,4 +148,19 @@ uint8_t ordering_addresses(const struct wishes *wishes, enum families families,
   else
     take_alternating(v6, v4, total, addresses);
   return total;
+}
+
+uint8_t ordering_addresses(const struct wishes *wishes, enum families families,
+                           const struct host_facts *facts, const uint32_t usable[FAMILY_COUNT], uint8_t most,
+                           struct random *random, const uint8_t *addresses[ORDERING_ADDRESSES_MAX]) {
+  /* What most hosts have needs no choice: one address of each family, the first. */
+  if (usable[FAMILY_V6] > 1 || usable[FAMILY_V4] > 1)
+    return choose(wishes, families, facts, usable, most, random, addresses);
+  enum family first = families == FAMILIES_V4_FIRST ? FAMILY_V4 : FAMILY_V6, second = !first;
+  uint8_t count = 0;
+  if (usable[first])
+    addresses[count++] = host_facts_addresses(facts, first);
+  if (usable[second])
+    addresses[count++] = host_facts_addresses(facts, second);
+  return count;
 }

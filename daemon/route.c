@@ -46,28 +46,40 @@ static uint16_t count_before_self(const struct judge *judge, const struct exchan
   return set->count;
 }
 
+/* As nobody has looked at it yet. */
+static void list_exchange(struct route_exchange *out, const struct exchange *exchange) {
+  out->exchange = exchange;
+  out->facts = NULL;
+  out->status = STATUS_NOT_RESOLVED;
+  out->ttl_s = 0;
+  out->address_count = 0;
+}
+
 /* Lists the exchanges before `end` in the order to try them: by preference, each level in the order
  * wanted (RFC 5321 section 5.1). */
 static void list_exchanges(struct route *route, struct judge *judge, uint16_t end, struct random *random) {
   const struct exchange_set *set = route->facts->set;
-  uint16_t at = 0;
-  while (at < end) {
-    uint8_t places[FACTS_EXCHANGES_MAX], count = 0;
-    uint16_t level = at;
-    for (; at < end && set->exchanges[at].preference == set->exchanges[level].preference; at++)
-      if (!judge_is_excluded(judge, &set->exchanges[at]))
+  bool has_excluded = wishes_have(judge->wishes, WISH_EXCLUDE);
+  uint8_t order[FACTS_EXCHANGES_MAX], listed = 0;
+  for (uint16_t at = 0, level = 0; at < end; level = at) {
+    uint8_t *places = order + listed, count = 0;
+    do {
+      if (!has_excluded || !judge_is_excluded(judge, &set->exchanges[at]))
         places[count++] = (uint8_t)at;
+    } while (++at < end && set->exchanges[at].preference == set->exchanges[level].preference);
     if (count > 1)
       ordering_exchanges(judge->wishes, set, places, count, random);
-    for (uint8_t i = 0; i < count; i++)
-      route->exchanges[route->count++].exchange = &set->exchanges[places[i]];
+    listed = (uint8_t)(listed + count);
     if (count > 0 && at < end && judge->wishes && judge->wishes->primary_only) {
       judge->left_out |= LEFT_OUT_BY_PRIMARY_ONLY;
       story_add(judge->story, "O8", "left out what is behind preference %u: the request wants the best",
                 set->exchanges[level].preference);
-      return;
+      break;
     }
   }
+  for (uint8_t i = 0; i < listed; i++)
+    list_exchange(&route->exchanges[i], &set->exchanges[order[i]]);
+  route->count = listed;
 }
 
 /* Judges one listed exchange; returns its status as a bit. */
@@ -79,7 +91,6 @@ static unsigned judge_listed(struct route *route, struct judge *judge, struct ro
   out->status = judgement.status;
   for (enum family family = 0; family < FAMILY_COUNT; family++)
     out->usable[family] = judgement.usable[family];
-  out->address_count = 0;
   /* An address that stands in the MX record itself lives as long as the record. */
   bool is_of_mx = out->exchange->host->is_address && judgement.status != STATUS_NOT_RESOLVED;
   out->ttl_s = is_of_mx ? route->mx_ttl_s : seconds_left(judgement.expires_at_ms, now_ms);
@@ -128,17 +139,12 @@ static void apply_limits(struct route *route, const struct judge *judge) {
 
 /* ---- addresses ---- */
 
-static uint8_t count_usable(const struct route_exchange *exchange) {
-  return (uint8_t)(__builtin_popcount(exchange->usable[FAMILY_V6]) +
-                   __builtin_popcount(exchange->usable[FAMILY_V4]));
-}
-
 /* One address of each family is never cut; with 32 exchanges these make up the bound exactly. */
 static uint8_t count_least(const struct route_exchange *exchange) {
   return (uint8_t)((exchange->usable[FAMILY_V6] != 0) + (exchange->usable[FAMILY_V4] != 0));
 }
 
-/* How many addresses there are beyond the least, the best exchange first served (ROUTING O5). */
+/* How many addresses there are beyond the least, for the best exchanges first (ROUTING O5). */
 static unsigned count_spare(const struct route *route) {
   unsigned spare = ROUTE_ADDRESSES_TOTAL_MAX;
   for (uint8_t i = 0; i < route->count; i++)
@@ -146,22 +152,31 @@ static unsigned count_spare(const struct route *route) {
   return spare;
 }
 
+static void tell_addresses(const struct judge *judge, const struct route_exchange *exchange) {
+  int count =
+      __builtin_popcount(exchange->usable[FAMILY_V6]) + __builtin_popcount(exchange->usable[FAMILY_V4]);
+  if (count > exchange->address_count)
+    story_add(judge->story, "O5", "left out %d of %d addresses of %s: the answer has room for %d",
+              count - exchange->address_count, count, exchange->exchange->host->name,
+              exchange->address_count);
+}
+
 static void choose_addresses(struct route *route, const struct judge *judge, struct random *random) {
-  enum families families = judge_families(judge);
-  unsigned spare = count_spare(route);
+  /* So few exchanges cannot have too many together. */
+  bool is_bounded = route->count * ROUTE_ADDRESSES_MAX <= ROUTE_ADDRESSES_TOTAL_MAX;
+  unsigned spare = is_bounded ? ROUTE_ADDRESSES_TOTAL_MAX : count_spare(route);
   for (uint8_t i = 0; i < route->count; i++) {
     struct route_exchange *exchange = &route->exchanges[i];
-    uint8_t count = count_usable(exchange), least = count_least(exchange);
-    if (count == 0)
+    if (exchange->status != STATUS_OK)
       continue;
+    uint8_t least = count_least(exchange);
     uint8_t most = (uint8_t)lesser(ROUTE_ADDRESSES_MAX, least + spare);
-    exchange->address_count = ordering_addresses(judge->wishes, families, exchange->facts, exchange->usable,
-                                                 most, random, exchange->addresses);
-    spare -= exchange->address_count - least;
-    if (judge->story && exchange->address_count < count)
-      story_add(judge->story, "O5", "left out %u of %u addresses of %s: at most %u fit",
-                count - exchange->address_count, count, exchange->exchange->host->name,
-                exchange->address_count);
+    exchange->address_count = ordering_addresses(judge->wishes, judge->families, exchange->facts,
+                                                 exchange->usable, most, random, exchange->addresses);
+    if (!is_bounded)
+      spare -= exchange->address_count - least;
+    if (judge->story)
+      tell_addresses(judge, exchange);
   }
 }
 
@@ -244,11 +259,13 @@ static void build_from_set(struct route *route, struct judge *judge, const struc
     return;
   }
   list_exchanges(route, judge, end, random);
-  unsigned seen = 0;
-  for (uint8_t i = 0; i < route->count; i++)
+  bool is_plain = !judge->with_addresses && !judge->policy->reject_mx_address; /* nothing to be judged */
+  unsigned seen = is_plain && route->count > 0 ? 1u << STATUS_NOT_RESOLVED : 0;
+  for (uint8_t i = 0; !is_plain && i < route->count; i++)
     seen |= judge_listed(route, judge, &route->exchanges[i], now_ms);
   judge_route(route, policy, seen, judge->left_out, end < set->count);
-  apply_limits(route, judge);
+  if (route->count > ROUTE_EXCHANGES_MAX || judge->wishes)
+    apply_limits(route, judge);
   if (!judge->with_addresses)
     return;
   choose_addresses(route, judge, random);
@@ -293,12 +310,11 @@ void route_build(const struct domain_facts *facts, const struct route_request *r
     story_add(request->story, "V9 (RFC 7505 3)",
               "the root stands beside real exchanges: taken for a null MX");
   } else if (facts->set) {
-    struct judge judge = {.policy = &policy->judge,
-                          .wishes = request->wishes,
-                          .story = request->story,
-                          .domain_facts = facts,
-                          .with_addresses = request->depth != DEPTH_EXCHANGES,
-                          .since_ms = since_ms};
+    struct judge judge;
+    judge_init(&judge, &policy->judge, request->wishes, request->story);
+    judge.domain_facts = facts;
+    judge.with_addresses = request->depth != DEPTH_EXCHANGES;
+    judge.since_ms = since_ms;
     build_from_set(route, &judge, policy, now_ms, random);
   }
   if (request->story)
@@ -309,8 +325,7 @@ void route_build_literal(const struct name *name, const struct route_request *re
                          const struct route_policy *policy, struct route *route) {
   const uint8_t *octets = name->address;
   size_t length = name->address_length;
-  struct judge judge = {.policy = &policy->judge, .wishes = request->wishes};
-  enum families families = judge_families(&judge);
+  enum families families = judge_families(&policy->judge, request->wishes);
   set_verdict(route, VERDICT_ROUTE, false, "");
   route->count = 0;
   if (wishes_have_address(request->wishes, WISH_SELF, octets, length) ||
