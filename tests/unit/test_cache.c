@@ -462,7 +462,7 @@ static void domains_with_the_same_exchanges_share_one_set(void **state) {
   assert_int_equal(cache_host_count(fixture->cache), 0);
 }
 
-static void an_implicit_exchange_shares_the_set_of_an_explicit_one(void **state) {
+static void an_implicit_exchange_shares_the_host_of_an_explicit_one_but_is_another_site(void **state) {
   struct fixture *fixture = *state;
   struct domain_value *nodata = new_value(DOMAIN_NODATA, FOR_EVER_MS),
                       *mx = new_value(DOMAIN_MX, FOR_EVER_MS);
@@ -470,7 +470,12 @@ static void an_implicit_exchange_shares_the_set_of_an_explicit_one(void **state)
   add(mx, 0, "a.test");
   const struct domain_facts *implicit = put(fixture->cache, "a.test", nodata);
   const struct domain_facts *explicit = put(fixture->cache, "b.test", mx);
-  assert_ptr_equal(implicit->set, explicit->set);
+  assert_ptr_not_equal(implicit->set, explicit->set);
+  assert_ptr_equal(implicit->set->exchanges[0].host, explicit->set->exchanges[0].host);
+  assert_true(implicit->set->implicit);
+  assert_false(explicit->set->implicit);
+  assert_memory_not_equal(exchange_set_site(implicit->set), exchange_set_site(explicit->set),
+                          implicit->set->site_length);
   assert_int_equal(implicit->kind, DOMAIN_NODATA);
   assert_int_equal(explicit->kind, DOMAIN_MX);
 }
@@ -1453,8 +1458,8 @@ int main(void) {
       cmocka_unit_test_setup_teardown(what_a_reader_got_stays_readable_until_it_is_offline, set_up,
                                       tear_down),
       cmocka_unit_test_setup_teardown(domains_with_the_same_exchanges_share_one_set, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(an_implicit_exchange_shares_the_set_of_an_explicit_one, set_up,
-                                      tear_down),
+      cmocka_unit_test_setup_teardown(
+          an_implicit_exchange_shares_the_host_of_an_explicit_one_but_is_another_site, set_up, tear_down),
       cmocka_unit_test_setup_teardown(replacing_facts_by_the_same_keeps_their_set_and_hosts, set_up,
                                       tear_down),
       cmocka_unit_test_setup_teardown(sets_that_differ_in_anything_are_not_shared, set_up, tear_down),
