@@ -18,8 +18,17 @@
 
 #include "address.h"
 #include "log.h"
+#include "wishes.h"
 
-enum { CONFIG_UPSTREAM_MAX = 8, CONFIG_PATH_SIZE = 108, CONFIG_ERROR_SIZE = 512 };
+enum {
+  CONFIG_UPSTREAM_MAX = 8,
+  CONFIG_SELF_NAMES_MAX = 12,
+  CONFIG_SELF_ADDRESSES_MAX = 32,
+  CONFIG_ALLOW_MAX = 32,
+  CONFIG_NAME_SIZE = 254,
+  CONFIG_PATH_SIZE = 108,
+  CONFIG_ERROR_SIZE = 512,
+};
 
 struct config_upstream {
   struct sockaddr_storage address; /* AF_INET or AF_INET6, with port */
@@ -46,7 +55,16 @@ struct config {
   bool trust_ad;
   bool accept_bare_ip, allow_single_label;
   bool notimp_as_nodata, defer_no_address;
-  bool reject_mx_cname; /* mx-cname reject */
+  bool reject_mx_cname;      /* mx-cname reject */
+  bool reject_mx_address;    /* mx-address reject */
+  bool strict_null_mx_mixed; /* null-mx-mixed strict */
+  enum families families;
+  size_t self_name_count, self_address_count;
+  char self_names[CONFIG_SELF_NAMES_MAX][CONFIG_NAME_SIZE];        /* canonical */
+  struct address_prefix self_addresses[CONFIG_SELF_ADDRESSES_MAX]; /* of 128 bits */
+  bool drop_private;
+  size_t allow_count;
+  struct address_prefix allow[CONFIG_ALLOW_MAX];
   enum log_level log_level;
 };
 
@@ -59,7 +77,7 @@ void config_init(struct config *config);
 int config_parse_file(struct config *config, const char *path, char error[CONFIG_ERROR_SIZE]);
 
 /* Sets one option from "name=value" (the command line's -o). A list option
- * (upstream) is replaced by the first -o that names it after `config` came from
+ * (upstream, self-name, ...) is replaced by the first -o that names it after `config` came from
  * defaults or a file, and extended by the later ones; `value` may be several
  * separated by commas. `seen` is a caller's zeroed word that remembers which
  * lists were replaced. Returns 0 or ERR_CONFIG, as config_parse_file. */

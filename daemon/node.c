@@ -1,5 +1,6 @@
 #include "node.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <ev.h>
 #include <pthread.h>
@@ -21,6 +22,7 @@
 #include "name.h"
 #include "resolver.h"
 #include "stats.h"
+#include "wishes.h"
 
 enum {
   SWEEP_COUNT = 8192, /* entries looked at each second for expiry */
@@ -53,6 +55,7 @@ struct node {
   const struct config *config;
   struct cache *cache;
   struct api_shared shared;
+  union wishes_block self; /* of the configuration */
   /* the resolver thread */
   struct worker worker;
   struct mailbox mailbox;
@@ -250,13 +253,47 @@ static int create_frontend(struct node *node, struct frontend *frontend) {
   return 0;
 }
 
+_Static_assert(CONFIG_SELF_NAMES_MAX + CONFIG_SELF_ADDRESSES_MAX <= WISHES_ITEMS_MAX &&
+                   CONFIG_SELF_NAMES_MAX * CONFIG_NAME_SIZE + CONFIG_SELF_ADDRESSES_MAX * 16 <=
+                       WISHES_OCTETS_MAX,
+               "wishes have room for every self-name and self-address");
+
+/* The names and addresses of the configuration that are this mail system (ROUTING O7). */
+static const struct wishes *collect_self(struct node *node) {
+  const struct config *config = node->config;
+  struct wishes *self = &node->self.wishes;
+  char detail[WISHES_DETAIL_SIZE];
+  bool good = true;
+  wishes_init(self);
+  for (size_t i = 0; i < config->self_name_count; i++)
+    good &= wishes_add_text(self, WISH_SELF, "self-name", (const uint8_t *)config->self_names[i],
+                            strlen(config->self_names[i]), detail);
+  for (size_t i = 0; i < config->self_address_count; i++)
+    good &= wishes_add_address(self, WISH_SELF, "self-address", config->self_addresses[i].octets,
+                               sizeof(config->self_addresses[i].octets), detail);
+  assert(good);
+  return wishes_have(self, WISH_SELF) ? self : NULL;
+}
+
+static struct route_policy make_route_policy(struct node *node) {
+  const struct config *config = node->config;
+  return (struct route_policy){.defer_no_address = config->defer_no_address,
+                               .strict_null_mx_mixed = config->strict_null_mx_mixed,
+                               .judge = {.reject_mx_cname = config->reject_mx_cname,
+                                         .reject_mx_address = config->reject_mx_address,
+                                         .families = config->families,
+                                         .reach = {.drop_private = config->drop_private,
+                                                   .allow_count = (uint16_t)config->allow_count,
+                                                   .allow = config->allow},
+                                         .self = collect_self(node)}};
+}
+
 static int create_rooms(struct node *node) {
   const struct config *config = node->config;
   name_hash_init();
   node->shared.name_policy = (struct name_policy){.accept_bare_ip = config->accept_bare_ip,
                                                   .allow_single_label = config->allow_single_label};
-  node->shared.route_policy = (struct route_policy){.defer_no_address = config->defer_no_address,
-                                                    .reject_mx_cname = config->reject_mx_cname};
+  node->shared.route_policy = make_route_policy(node);
   node->shared.max_connections = config->max_connections;
   int error = listen_start(config->listen, config->listen_mode, &node->shared.listen_fd);
   if (error == 0)

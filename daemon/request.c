@@ -89,6 +89,7 @@ static inline void take_field(const struct field *field, struct request *request
   switch (field->number) {
   case REQUEST_ID:
     request->id = field->number_value;
+    request->has_id = true;
     break;
   case REQUEST_DOMAIN:
     request->domain = field->bytes_value;

@@ -49,9 +49,10 @@ struct request {
   uint32_t timeout_ms, max_exchanges;
   bool primary_only, no_stale, refresh, cache_only, explain;
   bool has_lists; /* at least one item of a repeated field */
+  bool has_id;    /* the id was read, perhaps before what makes this no message */
 };
 
-/* Reads a message. False where it is none; `request->id` is right all the same if it was read before. */
+/* Reads a message. False where it is none; the id holds all the same if it was read before that showed. */
 bool request_parse(const uint8_t *bytes, size_t length, struct request *request);
 
 /* The next item of a repeated field of a message that was parsed; `*at` is 0 at first and is moved on.

@@ -6,10 +6,11 @@ import sys
 
 # Lower rows first; rooms of the first row may include each other.
 LEVELS = (
-    ("error", "log", "stats", "address", "conffile", "config", "clock", "random", "mailbox", "qsbr", "heap", "table",
-     "listen", "story", "request", "frame", "wire"),
-    ("name", "verdict", "ttl"),
-    ("facts",),
+    ("error", "log", "stats", "address", "conffile", "clock", "random", "mailbox", "qsbr", "heap", "table",
+     "listen", "story", "request", "digest", "frame", "wire"),
+    ("name", "verdict", "ttl", "reach", "site"),
+    ("facts", "wishes"),
+    ("judge", "ordering", "config"),
     ("dnsmsg", "cache", "channel", "route", "health", "dnsquery", "dnsqueue"),
     ("reply", "dns", "server", "explain"),
     ("chase",),
@@ -25,7 +26,7 @@ LEVELS = (
 THIRD_PARTIES = {
     "confuse.h": {"conffile"},
     "idn2.h": {"name"},
-    "xxhash.h": {"name"},
+    "xxhash.h": {"name", "digest"},
     "ares.h": {"channel"},
     "protobuf-c/protobuf-c.h": {"api"},
     "mxway.pb-c.h": {"api"},

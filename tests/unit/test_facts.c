@@ -291,7 +291,7 @@ static struct exchange_set *build(const struct domain_value *value) {
   struct host *hosts[FACTS_EXCHANGES_MAX];
   for (uint16_t i = 0; i < value->count; i++)
     hosts[i] = (struct host *)&value->exchanges[i]; /* not looked into */
-  struct exchange_set *set = exchange_set_build(value->exchanges, value->count, hosts);
+  struct exchange_set *set = exchange_set_build(value->exchanges, value->count, false, hosts);
   assert_non_null(set);
   assert_int_equal(set->refs, 0);
   assert_int_equal(set->count, value->count);

@@ -15,7 +15,8 @@ static void open_zone(struct zone *zone) { zone_init(zone, DOMAIN_MX, NOW_MS - 1
 
 static void build(const struct zone *zone, enum depth depth, struct random *random, struct route *route) {
   memset(route, 0x5a, sizeof(*route)); /* everything a caller reads must be written */
-  route_build(zone->facts, depth, &plain_policy, NOW_MS, NOW_MS, random, route);
+  route_build(zone->facts, &(struct route_request){.depth = depth}, &plain_policy, NOW_MS, NOW_MS, random,
+              route);
 }
 
 static struct route build_once(const struct zone *zone, enum depth depth) {
@@ -29,7 +30,8 @@ static struct route build_with(const struct zone *zone, const struct route_polic
                                int64_t now_ms) {
   struct random random = {.state = 1};
   struct route route;
-  route_build(zone->facts, DEPTH_ADDRESSES, policy, since_ms, now_ms, &random, &route);
+  route_build(zone->facts, &(struct route_request){.depth = DEPTH_ADDRESSES}, policy, since_ms, now_ms,
+              &random, &route);
   return route;
 }
 
@@ -535,7 +537,7 @@ static void a_loop_of_aliases_is_warned_of_without_an_expanded_name(void **state
 
 static void reject_mx_cname_makes_an_alias_unusable(void **state) {
   (void)state;
-  static const struct route_policy reject = {.reject_mx_cname = true};
+  static const struct route_policy reject = {.judge.reject_mx_cname = true};
   for (int with_other = 0; with_other < 2; with_other++) {
     struct zone zone;
     open_zone(&zone);
@@ -556,7 +558,7 @@ static void reject_mx_cname_makes_an_alias_unusable(void **state) {
 
 static void reject_mx_cname_rejects_a_loop_of_aliases_too(void **state) {
   (void)state;
-  static const struct route_policy reject = {.reject_mx_cname = true};
+  static const struct route_policy reject = {.judge.reject_mx_cname = true};
   struct zone zone;
   open_zone(&zone);
   zone_add_level(&zone, 10, 1);
@@ -570,7 +572,7 @@ static void reject_mx_cname_rejects_a_loop_of_aliases_too(void **state) {
 
 static void an_implicit_exchange_may_be_an_alias(void **state) {
   (void)state;
-  static const struct route_policy reject = {.reject_mx_cname = true};
+  static const struct route_policy reject = {.judge.reject_mx_cname = true};
   struct zone zone;
   zone_init(&zone, DOMAIN_NODATA, NOW_MS, LATER_MS);
   snprintf(zone.value.canonical, sizeof(zone.value.canonical), "real.test");
@@ -587,7 +589,7 @@ static void an_implicit_exchange_may_be_an_alias(void **state) {
 
 static void an_alias_that_has_expired_is_forgotten_with_its_addresses(void **state) {
   (void)state;
-  static const struct route_policy reject = {.reject_mx_cname = true};
+  static const struct route_policy reject = {.judge.reject_mx_cname = true};
   struct zone zone;
   open_zone(&zone);
   zone_add_level(&zone, 10, 1);
