@@ -82,6 +82,20 @@ static void list_exchanges(struct route *route, struct judge *judge, uint16_t en
   route->count = listed;
 }
 
+/* What has been refused was told by who refused it. */
+static void tell_unusable(const struct judge *judge, const struct route_exchange *out) {
+  static const char *const reasons[] = {
+      [STATUS_NXDOMAIN] = "its name does not exist",
+      [STATUS_NO_ADDRESS] = "it has no address",
+      [STATUS_TEMPFAIL] = "its addresses cannot be had now",
+      [STATUS_CNAME_LOOP] = "its aliases loop, or are too many",
+      [STATUS_FILTERED] = "none of its addresses may be tried",
+      [STATUS_INVALID] = NULL,
+  };
+  if (reasons[out->status])
+    story_add(judge->story, "V6", "cannot use %s: %s", out->exchange->host->name, reasons[out->status]);
+}
+
 /* Judges one listed exchange; returns its status as a bit. */
 static unsigned judge_listed(struct route *route, struct judge *judge, struct route_exchange *out,
                              int64_t now_ms) {
@@ -98,6 +112,8 @@ static unsigned judge_listed(struct route *route, struct judge *judge, struct ro
     route->warnings |= WARNING_MX_IS_CNAME;
   if (judge->with_addresses)
     route->authenticated &= judgement.authentic;
+  if (judge->story)
+    tell_unusable(judge, out);
   return 1u << judgement.status;
 }
 
@@ -284,8 +300,8 @@ static void tell_verdict(const struct route *route, const struct route_request *
               "exchanges of one preference stand %s", orders[order]);
   struct smtp_status smtp = verdict_smtp(route->verdict, route->transient);
   if (route->verdict == VERDICT_ROUTE)
-    story_add(request->story, "7", "the verdict is ROUTE: %u exchanges, good for %u s", route->count,
-              route->ttl_s);
+    story_add(request->story, "7", "the verdict is ROUTE with %u exchange%s, good for %u s", route->count,
+              route->count == 1 ? "" : "s", route->ttl_s);
   else
     story_add(request->story, "7", "the verdict is %s, %u %s, good for %u s%s%s",
               verdict_name(route->verdict), smtp.code, smtp.enhanced, route->ttl_s,
