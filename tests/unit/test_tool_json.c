@@ -43,8 +43,8 @@ static void object_with_a_route_has_every_key_in_order(void **state) {
   (void)state;
   static const struct mxway_address addresses[] = {{16, {0x20, 1, 0xd, 0xb8, [15] = 1}}, {4, {192, 0, 2, 1}}};
   static const struct mxway_exchange exchanges[] = {
-      {10, "mx.test", "host.test", MXWAY_STATUS_OK, 4000000000, 2, addresses},
-      {65535, "gone.test", "", MXWAY_STATUS_NXDOMAIN, 0, 0, NULL}};
+      {10, 0, "mx.test", "host.test", MXWAY_STATUS_OK, 4000000000, 2, addresses},
+      {65535, 0, "gone.test", "", MXWAY_STATUS_NXDOMAIN, 0, 0, NULL}};
   static const char *const warnings[] = {"mx_is_cname", "UNKNOWN"};
   struct mxway_reply reply = {.verdict = MXWAY_ROUTE,
                               .ttl_s = 1,

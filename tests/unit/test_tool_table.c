@@ -29,9 +29,9 @@ static void columns_are_aligned(void **state) {
   (void)state;
   static const struct mxway_address addresses[] = {{16, {0x20, 1, 0xd, 0xb8, [15] = 1}}, {4, {192, 0, 2, 1}}};
   static const struct mxway_exchange exchanges[] = {
-      {5, "mx.test", "", MXWAY_STATUS_OK, 300, 2, addresses},
-      {100, "long.mx.test", "h.test", MXWAY_STATUS_OK, 300, 1, addresses + 1},
-      {100, "gone.test", "", MXWAY_STATUS_NXDOMAIN, 300, 0, NULL}};
+      {5, 0, "mx.test", "", MXWAY_STATUS_OK, 300, 2, addresses},
+      {100, 0, "long.mx.test", "h.test", MXWAY_STATUS_OK, 300, 1, addresses + 1},
+      {100, 0, "gone.test", "", MXWAY_STATUS_NXDOMAIN, 300, 0, NULL}};
   struct mxway_reply reply = bare;
   reply.exchange_count = 3;
   reply.exchanges = exchanges;
@@ -49,7 +49,7 @@ static void addresses_go_on_below_when_a_line_is_full(void **state) {
     addresses[i].length = 4;
     memcpy(addresses[i].octets, (uint8_t[]){198, 51, 100, (uint8_t)(200 + i)}, 4);
   }
-  const struct mxway_exchange exchange = {10, "mx.test", "", MXWAY_STATUS_OK, 300, 8, addresses};
+  const struct mxway_exchange exchange = {10, 0, "mx.test", "", MXWAY_STATUS_OK, 300, 8, addresses};
   struct mxway_reply reply = bare;
   reply.exchange_count = 1;
   reply.exchanges = &exchange;
@@ -61,7 +61,7 @@ static void addresses_go_on_below_when_a_line_is_full(void **state) {
 
 static void what_is_odd_is_said_in_words(void **state) {
   (void)state;
-  static const struct mxway_exchange exchange = {0, "c.test", "", MXWAY_STATUS_NOT_RESOLVED, 0, 0, NULL};
+  static const struct mxway_exchange exchange = {0, 0, "c.test", "", MXWAY_STATUS_NOT_RESOLVED, 0, 0, NULL};
   static const char *const warnings[] = {"mx_is_cname", "UNKNOWN"};
   struct mxway_reply reply = bare;
   reply.canonical = "c.test";
@@ -112,7 +112,7 @@ static void answer_without_a_route_is_one_line(void **state) {
 static void literal_has_no_other_name(void **state) {
   (void)state;
   static const struct mxway_address address = {4, {192, 0, 2, 1}};
-  static const struct mxway_exchange exchange = {0, "192.0.2.1", "", MXWAY_STATUS_OK, 0, 1, &address};
+  static const struct mxway_exchange exchange = {0, 0, "192.0.2.1", "", MXWAY_STATUS_OK, 0, 1, &address};
   struct mxway_reply reply = bare;
   reply.source = MXWAY_SOURCE_LITERAL;
   reply.ttl_s = 0;
@@ -126,7 +126,7 @@ static void literal_has_no_other_name(void **state) {
 
 static void names_cannot_drive_the_terminal(void **state) {
   (void)state;
-  const struct mxway_exchange exchange = {10, "\x1b[2Jmx", "\x9b", MXWAY_STATUS_OK, 0, 0, NULL};
+  const struct mxway_exchange exchange = {10, 0, "\x1b[2Jmx", "\x9b", MXWAY_STATUS_OK, 0, 0, NULL};
   struct mxway_reply reply = bare;
   reply.canonical = "\x1b]0;x\x07";
   reply.site_name = "\n";
@@ -144,7 +144,7 @@ static void every_verdict_and_status_has_words(void **state) {
   const char *unknown = tool_table_sentence((enum mxway_verdict)99);
   for (int verdict = MXWAY_ROUTE; verdict <= MXWAY_BAD_REQUEST; verdict++)
     assert_string_not_equal(tool_table_sentence((enum mxway_verdict)verdict), unknown);
-  struct mxway_exchange exchange = {1, "mx.test", "", (enum mxway_status)99, 0, 0, NULL};
+  struct mxway_exchange exchange = {1, 0, "mx.test", "", (enum mxway_status)99, 0, 0, NULL};
   struct mxway_reply reply = bare;
   reply.verdict = (enum mxway_verdict)99;
   reply.source = (enum mxway_source)99;
