@@ -143,15 +143,15 @@ static const char *action(const struct mxway_reply *reply) {
   switch (mxway_reply_class(reply)) {
   case MXWAY_CLASS_OK:
     return has_addresses(reply)
-               ? "a sender tries the exchanges from the top, and the addresses of each from the left, until "
+               ? "A sender tries the exchanges from the top, and the addresses of each from the left, until "
                  "one "
                  "takes the mail."
-               : "a sender looks up the addresses of the exchanges and tries these from the top, until one "
+               : "A sender looks up the addresses of the exchanges and tries these from the top, until one "
                  "takes the mail.";
   case MXWAY_CLASS_PERMANENT:
-    return "a sender returns the mail at once.";
+    return "A sender returns the mail at once.";
   case MXWAY_CLASS_TRANSIENT:
-    return "a sender keeps the mail and tries again later.";
+    return "A sender keeps the mail and tries again later.";
   }
   return "";
 }

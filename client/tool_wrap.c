@@ -25,9 +25,18 @@ static void put(struct tool_wrap *wrap, const char *octets, size_t length, size_
   wrap->is_fresh = false;
 }
 
+/* The octets of the word at the start; a number takes the next word, perhaps its unit, along. */
+static size_t word_length(const char *text) {
+  size_t length = strcspn(text, " ");
+  bool is_number = strspn(text, "0123456789.") == length;
+  if (is_number && text[length] && text[length + 1] && text[length + 1] != ' ')
+    length += 1 + strcspn(text + length + 1, " ");
+  return length;
+}
+
 void tool_wrap_words(struct tool_wrap *wrap, const char *text) {
   for (text += strspn(text, " "); *text; text += strspn(text, " ")) {
-    size_t length = strcspn(text, " ");
+    size_t length = word_length(text);
     put(wrap, text, length, tool_utf8_columns_of(text, length));
     text += length;
   }

@@ -23,7 +23,8 @@ struct tool_wrap {
 /* Goes on at the column that the caller has printed to, which is also the indent. */
 void tool_wrap_init(struct tool_wrap *wrap, FILE *out, size_t columns, size_t indent);
 
-/* Puts the words of `text`, each behind a space but the first of a line. */
+/* Puts the words of `text`, each behind a space but the first of a line. A number is not parted from the word
+ * behind it. */
 void tool_wrap_words(struct tool_wrap *wrap, const char *text);
 
 /* Puts `text` unbroken, spaces and all, on this line or the next; as words where no line holds it. */

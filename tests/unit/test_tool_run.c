@@ -433,7 +433,7 @@ static void people_get_a_table(void **state) {
        "  how it came about:\n"                                                                              \
        "    1.500 ms  about " name                                                                           \
        "\xef\xbf\xbd [V8 (RFC 7505 3)]\n"                                                                    \
-       "  what it means: a sender returns the mail at once. The owner of the domain says\n"                  \
+       "  what it means: A sender returns the mail at once. The owner of the domain says\n"                  \
        "                 so with a null MX record (RFC 7505).\n"
 
 static void each_of_several_names_is_explained_in_turn(void **state) {

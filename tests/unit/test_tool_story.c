@@ -18,7 +18,7 @@ static const struct mxway_reply bare = {
 };
 
 static const char meaning[] =
-    "  what it means: a sender returns the mail at once. The owner of the domain says\n"
+    "  what it means: A sender returns the mail at once. The owner of the domain says\n"
     "                 so with a null MX record (RFC 7505). A server that is asked to\n"
     "                 take such mail says 556 5.1.10.\n";
 
@@ -223,23 +223,23 @@ static void meaning_says_what_a_sender_does(void **state) {
                               .exchange_count = 2,
                               .exchanges = exchanges};
   expect_meaning(&reply,
-                 "a sender tries the exchanges from the top, and the addresses of each from the left, "
+                 "A sender tries the exchanges from the top, and the addresses of each from the left, "
                  "until one takes the mail.\n");
   exchanges[1].address_count = 0;
   expect_meaning(&reply,
-                 "a sender looks up the addresses of the exchanges and tries these from the top, until "
+                 "A sender looks up the addresses of the exchanges and tries these from the top, until "
                  "one takes the mail.\n");
   reply.exchange_count = 0;
   reply.verdict = MXWAY_DNS_TIMEOUT;
   reply.smtp_code = 451;
   reply.enhanced_status = "4.4.3";
   expect_meaning(&reply,
-                 "a sender keeps the mail and tries again later. It says nothing about whether the "
+                 "A sender keeps the mail and tries again later. It says nothing about whether the "
                  "domain takes mail: the DNS on the way to it fails. A server that is asked to take "
                  "such mail says 451 4.4.3.\n");
   reply.smtp_code = 0;
   reply.verdict = (enum mxway_verdict)99;
-  expect_meaning(&reply, "a sender keeps the mail and tries again later.\n");
+  expect_meaning(&reply, "A sender keeps the mail and tries again later.\n");
 }
 
 static void question_that_is_refused_returns_no_mail(void **state) {

@@ -59,11 +59,11 @@ static void word_longer_than_a_line_stays_whole_on_its_own(void **state) {
   (void)state;
   struct scene scene;
   begin(&scene, 8, 2);
-  tool_wrap_words(&scene.wrap, "a 0123456789 b");
-  expect(&scene, ">>a\n  0123456789\n  b");
+  tool_wrap_words(&scene.wrap, "a abcdefghij b");
+  expect(&scene, ">>a\n  abcdefghij\n  b");
   begin(&scene, 8, 2);
-  tool_wrap_words(&scene.wrap, "0123456789");
-  expect(&scene, ">>0123456789");
+  tool_wrap_words(&scene.wrap, "abcdefghij");
+  expect(&scene, ">>abcdefghij");
 }
 
 static void phrase_is_kept_together_on_this_line_or_the_next(void **state) {
@@ -89,6 +89,17 @@ static void phrase_that_no_line_holds_is_words(void **state) {
   expect(&scene, ">>one [V8\n  abcd]");
 }
 
+static void number_is_not_parted_from_its_unit(void **state) {
+  (void)state;
+  struct scene scene;
+  begin(&scene, 9, 0);
+  tool_wrap_words(&scene.wrap, "after 0.3 ms 10 20 s 2x s 5");
+  expect(&scene, "after\n0.3 ms\n10 20 s\n2x s 5");
+  begin(&scene, 9, 0);
+  tool_wrap_words(&scene.wrap, "7  8 ");
+  expect(&scene, "7 8");
+}
+
 static void characters_count_not_octets(void **state) {
   (void)state;
   struct scene scene;
@@ -105,6 +116,7 @@ int main(void) {
       cmocka_unit_test(word_longer_than_a_line_stays_whole_on_its_own),
       cmocka_unit_test(phrase_is_kept_together_on_this_line_or_the_next),
       cmocka_unit_test(phrase_that_no_line_holds_is_words),
+      cmocka_unit_test(number_is_not_parted_from_its_unit),
       cmocka_unit_test(characters_count_not_octets),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
