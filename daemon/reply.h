@@ -18,8 +18,8 @@
 /* A frame, header included: 32 exchanges of at most 264 octets of preference and host, 258 of
  * expanded, and a few for tags, status and TTL; 64 addresses of 18; a site; 700 for the rest. */
 enum {
-  REPLY_BYTES_MAX = ROUTE_EXCHANGES_MAX * (264 + 258 + 20) + ROUTE_ADDRESSES_TOTAL_MAX * 18 +
-                    SITE_NAME_MAX + DIGEST_LENGTH + 5 + 700,
+  REPLY_BYTES_MAX = ROUTE_EXCHANGES_MAX * (264 + 258 + 20) + ROUTE_ADDRESSES_TOTAL_MAX * 18 + SITE_NAME_MAX +
+                    DIGEST_LENGTH + 5 + 700,
 };
 
 /* Numbers are those of mxway.v1.Source. */
