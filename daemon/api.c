@@ -125,6 +125,16 @@ static void answer_literal(struct connection *connection, const struct request *
   server_commit(connection, reply_build_literal(at, request->id, &request->name));
 }
 
+/* A name that the DNS does not have is not asked for (ROUTING Q7). */
+static void answer_special_use(struct api *api, struct connection *connection,
+                               const struct request *request) {
+  const struct decision decision = {VERDICT_NO_SUCH_DOMAIN, SOURCE_POLICY, api->shared->special_use_ttl_s,
+                                    "the name is reserved for special use and not looked up"};
+  stats_add(api->stats, STATS_REQUESTS_SPECIAL_USE);
+  uint8_t *at = server_reserve(connection, REPLY_BYTES_MAX);
+  server_commit(connection, reply_build_decision(at, request->id, &decision, &request->name));
+}
+
 /* Judges a decoded message; answers what needs no facts. */
 static void accept_message(struct api *api, struct connection *connection,
                            const Mxway__V1__LookupRequest *message, struct request *request) {
@@ -144,6 +154,10 @@ static void accept_message(struct api *api, struct connection *connection,
   }
   if (request->name.kind == NAME_LITERAL) {
     answer_literal(connection, request);
+    return;
+  }
+  if (!api->shared->resolve_special_use && name_is_special_use(request->name.text, request->name.length)) {
+    answer_special_use(api, connection, request);
     return;
   }
   request->state = REQUEST_DOMAIN;

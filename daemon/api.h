@@ -31,6 +31,8 @@ struct api_shared {
   struct mailbox *resolver; /* takes the mail of misses: see api_ask */
   struct name_policy name_policy;
   struct route_policy route_policy;
+  bool resolve_special_use;   /* ask the DNS for names that it does not have (ROUTING Q7) */
+  uint32_t special_use_ttl_s; /* of the answer that there is no such domain */
   int listen_fd;
   uint32_t max_connections;
   _Atomic uint32_t connection_count;

@@ -56,6 +56,8 @@ static const struct setting settings[] = {
     {"accept-bare-ip", CHOICE(accept_bare_ip, "no", "yes"),
      "Take 192.0.2.1 and 2001:db8::1 without brackets for address literals."},
     {"allow-single-label", CHOICE(allow_single_label, "no", "yes"), "Look up names without a dot."},
+    {"special-use", CHOICE(resolve_special_use, "refuse", "resolve"),
+     "What to do with .invalid, .localhost, .local, .onion and .alt, which the DNS does not have."},
     {"notimp-as-nodata", CHOICE(notimp_as_nodata, "no", "yes"),
      "Take the reply NOTIMP for \"no such record\" rather than for a failure."},
     {"defer-no-address", CHOICE(defer_no_address, "no", "yes"),

@@ -41,6 +41,7 @@ struct config {
   uint32_t max_queries;    /* in flight upstream */
   uint32_t max_queue;      /* waiting behind them */
   bool accept_bare_ip, allow_single_label;
+  bool resolve_special_use; /* special-use resolve */
   bool notimp_as_nodata, defer_no_address;
   bool reject_mx_cname; /* mx-cname reject */
   enum log_level log_level;

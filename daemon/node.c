@@ -226,6 +226,8 @@ static int create_rooms(struct node *node) {
                                                   .allow_single_label = config->allow_single_label};
   node->shared.route_policy = (struct route_policy){.defer_no_address = config->defer_no_address,
                                                     .reject_mx_cname = config->reject_mx_cname};
+  node->shared.resolve_special_use = config->resolve_special_use;
+  node->shared.special_use_ttl_s = config->max_negative_ttl_s;
   node->shared.max_connections = config->max_connections;
   int error = listen_start(config->listen, config->listen_mode, &node->shared.listen_fd);
   if (error == 0)

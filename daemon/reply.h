@@ -35,6 +35,17 @@ size_t reply_build_route(uint8_t *at, uint64_t id, enum source source, const str
 /* The answer for an address literal: itself (RFC 5321 section 4.1.3). */
 size_t reply_build_literal(uint8_t *at, uint64_t id, const struct name *name);
 
+/* What the operator or a standard has decided: an answer that nobody was asked for. */
+struct decision {
+  enum verdict verdict;
+  enum source source;
+  uint32_t ttl_s;
+  const char *detail; /* as of reply_build_verdict */
+};
+
+size_t reply_build_decision(uint8_t *at, uint64_t id, const struct decision *decision,
+                            const struct name *name);
+
 /* An answer without facts. `name` (canonical) may be NULL; `detail` is a sentence for people
  * of at most 200 octets, or "". */
 size_t reply_build_verdict(uint8_t *at, uint64_t id, enum verdict verdict, const struct name *name,

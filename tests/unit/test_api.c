@@ -701,10 +701,41 @@ static void the_policy_on_names_is_the_operators(void **state) {
   Reply *reply = receive(fixture);
   assert_int_equal(reply->source, MXWAY__V1__SOURCE__SOURCE_LITERAL);
   forget(reply);
-  put(fixture, "localhost", DOMAIN_MX);
-  request = request_for(2, "localhost");
+  put(fixture, "ai", DOMAIN_MX);
+  request = request_for(2, "ai");
   send_request(fixture, &request);
   expect_route(fixture, 2, MXWAY__V1__SOURCE__SOURCE_MEMORY);
+}
+
+static void a_special_use_name_is_no_domain_and_nobody_is_asked(void **state) {
+  struct fixture *fixture = *state;
+  fixture->shared.special_use_ttl_s = 3600;
+  put(fixture, "x.local", DOMAIN_MX);
+  Request request = request_for(1, "X.Local.");
+  request.refresh = true;
+  send_request(fixture, &request);
+  Reply *reply = receive(fixture);
+  assert_int_equal(reply->verdict, VERDICT_NO_SUCH_DOMAIN);
+  assert_int_equal(reply->source, MXWAY__V1__SOURCE__SOURCE_POLICY);
+  assert_int_equal(reply->smtp_code, 550);
+  assert_int_equal(reply->ttl, 3600);
+  assert_int_equal(reply->mx_ttl, 3600);
+  assert_int_equal(reply->age, 0);
+  assert_string_equal(reply->canonical, "x.local");
+  assert_true(strlen(reply->detail) > 0);
+  forget(reply);
+  assert_int_equal(fixture->resolver.asked_count, 0);
+  assert_int_equal(counter(fixture, STATS_REQUESTS_SPECIAL_USE), 1);
+  assert_int_equal(counter(fixture, STATS_HITS) + counter(fixture, STATS_MISSES), 0);
+}
+
+static void the_operator_may_have_special_use_names_resolved(void **state) {
+  struct fixture *fixture = *state;
+  fixture->shared.resolve_special_use = true;
+  put(fixture, "x.local", DOMAIN_MX);
+  Request request = request_for(1, "x.local");
+  send_request(fixture, &request);
+  expect_route(fixture, 1, MXWAY__V1__SOURCE__SOURCE_MEMORY);
 }
 
 /* ---- refused ---- */
@@ -1147,6 +1178,8 @@ int main(void) {
       TEST(a_name_too_long_for_anything_is_an_invalid_name),
       TEST(an_address_literal_is_its_own_route),
       TEST(the_policy_on_names_is_the_operators),
+      TEST(a_special_use_name_is_no_domain_and_nobody_is_asked),
+      TEST(the_operator_may_have_special_use_names_resolved),
       TEST(what_is_not_implemented_is_refused),
       TEST(no_stale_is_what_happens_anyway),
       TEST(a_negative_or_huge_enum_value_is_refused),

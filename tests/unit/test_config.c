@@ -97,7 +97,7 @@ static void the_defaults_are_those_of_the_rules(void **state) {
   assert_int_equal(config.max_cname_hops, 8);
   assert_int_equal(config.max_queries, 1024);
   assert_int_equal(config.max_queue, 65536);
-  assert_false(config.accept_bare_ip || config.allow_single_label);
+  assert_false(config.accept_bare_ip || config.allow_single_label || config.resolve_special_use);
   assert_false(config.notimp_as_nodata || config.defer_no_address || config.reject_mx_cname);
   assert_int_equal(config.log_level, LOG_LEVEL_INFO);
 }
@@ -111,7 +111,7 @@ static void a_file_sets_every_option(void **state) {
       "max-negative-ttl = 0\nfailure-ttl = 300\nlookup-deadline = 60000\n"
       "query-timeout = 50\nquery-tries = 10\nmax-cname-hops = 16\n"
       "max-queries = 65536\nmax-queue = 0\naccept-bare-ip = yes\n"
-      "allow-single-label = yes\nnotimp-as-nodata = yes\n"
+      "allow-single-label = yes\nspecial-use = resolve\nnotimp-as-nodata = yes\n"
       "defer-no-address = yes\nmx-cname = reject\nlog-level = debug\n");
   assert_string_equal(config.listen, "/tmp/a.sock");
   assert_int_equal(config.listen_mode, 0600);
@@ -131,7 +131,7 @@ static void a_file_sets_every_option(void **state) {
   assert_int_equal(config.max_cname_hops, 16);
   assert_int_equal(config.max_queries, 65536);
   assert_int_equal(config.max_queue, 0);
-  assert_true(config.accept_bare_ip && config.allow_single_label);
+  assert_true(config.accept_bare_ip && config.allow_single_label && config.resolve_special_use);
   assert_true(config.notimp_as_nodata && config.defer_no_address && config.reject_mx_cname);
   assert_int_equal(config.log_level, LOG_LEVEL_DEBUG);
 }
@@ -504,7 +504,7 @@ static void the_help_lists_every_option_that_is_printed(void **state) {
   }
   fclose(file);
   free(help);
-  assert_int_equal(options, 22);
+  assert_int_equal(options, 23);
 }
 
 static struct config resolve(const char *text) {
