@@ -147,10 +147,11 @@ static int set_from_file(void *context, const char *name, size_t position, const
 int config_parse_file(struct config *config, const char *path, char error[CONFIG_ERROR_SIZE]) {
   struct conffile_option options[SETTING_COUNT];
   struct config draft = *config;
-  const struct conffile_handlers handlers = {set_from_file, explain_unknown, &draft};
+  const struct conffile_handlers handlers = {set_from_file, NULL, explain_unknown, &draft};
   for (size_t i = 0; i < SETTING_COUNT; i++) {
     options[i].name = settings[i].name;
     options[i].is_list = setting_is_list(&settings[i]);
+    options[i].is_keyed = false;
   }
   int status = conffile_parse(path, options, SETTING_COUNT, &handlers, error, CONFIG_ERROR_SIZE);
   if (status == 0)
