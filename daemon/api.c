@@ -26,6 +26,7 @@ struct request {
   enum depth depth;
   uint32_t timeout_ms;
   bool refresh, cache_only;
+  const struct pin *pin; /* the configured route, or NULL */
   struct name name;
 };
 
@@ -44,6 +45,7 @@ struct api {
   ProtobufCAllocator allocator;
   struct request requests[SERVER_BATCH_MAX];
   struct route route;
+  struct domain_facts *pinned_facts; /* PINNED_FACTS_SIZE octets, for the answer under way */
 };
 
 /* A request on its way through the resolver thread. */
@@ -53,7 +55,9 @@ struct miss {
   struct api *api;
   struct connection_ref connection;
   uint64_t id;
-  uint8_t *reply; /* malloc block, NULL without memory */
+  const struct pin *pin;             /* the configured route, or NULL; with it */
+  struct domain_facts *pinned_facts; /* behind this, what question.pinned points at */
+  uint8_t *reply;                    /* malloc block, NULL without memory */
   size_t reply_length;
 };
 
@@ -125,6 +129,14 @@ static void answer_literal(struct connection *connection, const struct request *
   server_commit(connection, reply_build_literal(at, request->id, &request->name));
 }
 
+/* A configured route that says no. */
+static void answer_rejected(struct api *api, struct connection *connection, const struct request *request) {
+  const struct decision decision = {VERDICT_REJECTED, SOURCE_OVERRIDE,
+                                    pinned_ttl_s(request->pin, api->now_ms), request->pin->override->detail};
+  uint8_t *at = server_reserve(connection, REPLY_BYTES_MAX);
+  server_commit(connection, reply_build_decision(at, request->id, &decision, &request->name));
+}
+
 /* A name that the DNS does not have is not asked for (ROUTING Q7). */
 static void answer_special_use(struct api *api, struct connection *connection,
                                const struct request *request) {
@@ -133,6 +145,18 @@ static void answer_special_use(struct api *api, struct connection *connection,
   stats_add(api->stats, STATS_REQUESTS_SPECIAL_USE);
   uint8_t *at = server_reserve(connection, REPLY_BYTES_MAX);
   server_commit(connection, reply_build_decision(at, request->id, &decision, &request->name));
+}
+
+/* Looks for the configured route of a request; true: it rejects, and that is answered. */
+static bool find_pin(struct api *api, struct connection *connection, struct request *request) {
+  request->pin = pinned_find(api->shared->pinned, &request->name, request->hash, api->now_ms);
+  if (!request->pin)
+    return false;
+  stats_add(api->stats, STATS_REQUESTS_OVERRIDE);
+  if (!request->pin->override->rejects)
+    return false;
+  answer_rejected(api, connection, request);
+  return true;
 }
 
 /* Judges a decoded message; answers what needs no facts. */
@@ -156,7 +180,12 @@ static void accept_message(struct api *api, struct connection *connection,
     answer_literal(connection, request);
     return;
   }
-  if (!api->shared->resolve_special_use && name_is_special_use(request->name.text, request->name.length)) {
+  request->hash = name_hash(request->name.text, request->name.length);
+  request->pin = NULL;
+  if (api->shared->pinned && find_pin(api, connection, request))
+    return;
+  if (!request->pin && !api->shared->resolve_special_use &&
+      name_is_special_use(request->name.text, request->name.length)) {
     answer_special_use(api, connection, request);
     return;
   }
@@ -165,7 +194,6 @@ static void accept_message(struct api *api, struct connection *connection,
   request->timeout_ms = message->timeout_ms;
   request->refresh = message->refresh;
   request->cache_only = message->cache_only;
-  request->hash = name_hash(request->name.text, request->name.length);
   cache_prefetch(api->shared->cache, request->hash);
 }
 
@@ -188,8 +216,25 @@ static void decode(struct api *api, struct connection *connection, const struct 
 
 /* ---- hits and misses ---- */
 
+/* A configured route is answered at once where its addresses are known or not wanted. */
+static bool answer_from_pin(struct api *api, struct connection *connection, const struct request *request) {
+  struct domain_facts *facts = api->pinned_facts;
+  pinned_build_facts(request->pin, &request->name, api->now_ms, facts);
+  bool may_ask = request->depth != DEPTH_EXCHANGES && !request->pin->is_settled;
+  if (may_ask && (request->refresh || !route_is_fresh(facts, request->depth, api->now_ms)))
+    return false;
+  stats_add(api->stats, STATS_HITS);
+  route_build(facts, request->depth, &api->shared->route_policy, api->now_ms, api->now_ms, &api->random,
+              &api->route);
+  uint8_t *at = server_reserve(connection, REPLY_BYTES_MAX);
+  server_commit(connection, reply_build_route(at, request->id, SOURCE_OVERRIDE, &api->route));
+  return true;
+}
+
 static bool answer_from_memory(struct api *api, struct connection *connection,
                                const struct request *request) {
+  if (request->pin)
+    return answer_from_pin(api, connection, request);
   const struct domain_facts *facts =
       cache_get(api->shared->cache, request->name.text, request->name.length, request->hash);
   if (!facts || request->refresh || !route_is_fresh(facts, request->depth, api->now_ms))
@@ -204,7 +249,7 @@ static bool answer_from_memory(struct api *api, struct connection *connection,
 }
 
 static void send_miss(struct api *api, struct connection *connection, const struct request *request) {
-  struct miss *miss = calloc(1, sizeof(*miss));
+  struct miss *miss = calloc(1, sizeof(*miss) + (request->pin ? PINNED_FACTS_SIZE : 0));
   stats_add(api->stats, STATS_MISSES);
   if (!miss) {
     answer_verdict(connection, request->id, VERDICT_OVERLOAD, &request->name, "");
@@ -219,6 +264,12 @@ static void send_miss(struct api *api, struct connection *connection, const stru
                                      .refresh = request->refresh,
                                      .cache_only = request->cache_only,
                                      .timeout_ms = request->timeout_ms};
+  if (request->pin) {
+    miss->pin = request->pin;
+    miss->pinned_facts = (struct domain_facts *)(miss + 1);
+    miss->question.pinned = miss->pinned_facts;
+    pinned_build_facts(miss->pin, &request->name, api->now_ms, miss->pinned_facts);
+  }
   mailbox_send(api->shared->resolver, &miss->mail);
 }
 
@@ -234,6 +285,18 @@ static void on_frames(void *context, struct connection *connection, const struct
 
 /* ---- in the resolver's thread ---- */
 
+/* The facts to answer with, and whose they are. Those of a configured route begin their life with the
+ * answer, however long its addresses took. */
+static const struct domain_facts *facts_of(struct miss *miss, const struct answer *answer, int64_t now_ms,
+                                           enum source *source) {
+  *source = answer->from_memory ? SOURCE_MEMORY : SOURCE_DNS;
+  if (!answer->facts || !miss->pin)
+    return answer->facts;
+  *source = SOURCE_OVERRIDE;
+  pinned_build_facts(miss->pin, &miss->question.name, now_ms, miss->pinned_facts);
+  return miss->pinned_facts;
+}
+
 /* Packs the answer while its facts are lent. */
 static void pack_answer(struct miss *miss, const struct answer *answer, int64_t now_ms) {
   static _Thread_local struct random random;
@@ -241,11 +304,12 @@ static void pack_answer(struct miss *miss, const struct answer *answer, int64_t 
   static _Thread_local uint8_t bytes[REPLY_BYTES_MAX];
   if (random.state == 0)
     random_init(&random);
-  if (answer->facts) {
-    route_build(answer->facts, miss->question.depth, &miss->api->shared->route_policy, answer->since_ms,
-                now_ms, &random, &route);
-    miss->reply_length =
-        reply_build_route(bytes, miss->id, answer->from_memory ? SOURCE_MEMORY : SOURCE_DNS, &route);
+  enum source source;
+  const struct domain_facts *facts = facts_of(miss, answer, now_ms, &source);
+  if (facts) {
+    route_build(facts, miss->question.depth, &miss->api->shared->route_policy, answer->since_ms, now_ms,
+                &random, &route);
+    miss->reply_length = reply_build_route(bytes, miss->id, source, &route);
   } else {
     miss->reply_length = reply_build_verdict(bytes, miss->id, answer->verdict, &miss->question.name, "");
   }
@@ -307,7 +371,10 @@ struct api *api_create(struct api_shared *shared, struct ev_loop *loop, struct s
   memset(api, 0, sizeof(*api));
   api->server = server_create(loop, shared->listen_fd, &shared->connection_count, shared->max_connections,
                               stats, on_frames, api);
-  if (!api->server) {
+  api->pinned_facts = malloc(PINNED_FACTS_SIZE);
+  if (!api->server || !api->pinned_facts) {
+    server_destroy(api->server);
+    free(api->pinned_facts);
     free(api);
     return NULL;
   }
@@ -340,5 +407,6 @@ void api_destroy(struct api *api) {
   ev_check_stop(api->loop, &api->check);
   ev_prepare_stop(api->loop, &api->prepare);
   server_destroy(api->server);
+  free(api->pinned_facts);
   free(api);
 }

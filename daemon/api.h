@@ -7,6 +7,8 @@
  * cache cannot answer becomes a struct miss, is mailed to the resolver thread, comes back with
  * its reply as bytes, and is written.
  *
+ * Before the cache come the operator's routes (pinned), and then the names that the DNS does not have.
+ *
  * The thread's reading of the cache is announced here: online from the loop's waking
  * (ev_check) to its sleeping (ev_prepare).
  */
@@ -21,6 +23,7 @@
 #include "cache.h"
 #include "mailbox.h"
 #include "name.h"
+#include "pinned.h"
 #include "resolver.h"
 #include "route.h"
 #include "stats.h"
@@ -28,7 +31,8 @@
 /* What all frontends share; constant while they run. */
 struct api_shared {
   struct cache *cache;
-  struct mailbox *resolver; /* takes the mail of misses: see api_ask */
+  const struct pinned *pinned; /* the configured routes; NULL: there are none */
+  struct mailbox *resolver;    /* takes the mail of misses: see api_ask */
   struct name_policy name_policy;
   struct route_policy route_policy;
   bool resolve_special_use;   /* ask the DNS for names that it does not have (ROUTING Q7) */

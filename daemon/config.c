@@ -70,9 +70,19 @@ static const struct setting settings[] = {
 enum { SETTING_COUNT = sizeof(settings) / sizeof(settings[0]) };
 _Static_assert(SETTING_COUNT <= 64, "config_parse_assignment remembers a bit of each");
 
+/* The one option with a key, which stands beside the table. */
+static const char route_option[] = "route";
+static const char route_sentence[] =
+    "Where mail goes for a name of your choice, whatever the DNS says; one for each name.";
+static const char route_expected[] =
+    "\"DOMAIN\" or \"*.DOMAIN\" = \"EXCHANGE[:PORT] [PREFERENCE], ...\" or \"reject [TEXT]\"";
+static const char route_example[] =
+    "route \"example.com\" = \"mx1.example.net 10, mx2.example.net:2525 20, expires 2030-12-31\"";
+
 enum { DNS_PORT = 53, REASON_SIZE = CONFFILE_REASON_SIZE };
-_Static_assert((int)CONFFILE_REASON_SIZE == (int)SETTING_REASON_SIZE,
-               "a reason goes from setting to conffile");
+_Static_assert((int)CONFFILE_REASON_SIZE == (int)SETTING_REASON_SIZE &&
+                   (int)CONFFILE_REASON_SIZE == (int)OVERRIDE_REASON_SIZE,
+               "a reason goes from setting and override to conffile");
 _Static_assert(sizeof(struct config_upstream) == sizeof(struct sockaddr_storage), "a list of them");
 
 static int fail(char error[CONFIG_ERROR_SIZE], const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -134,6 +144,8 @@ void config_init(struct config *config) {
     }
 }
 
+void config_fini(struct config *config) { override_list_fini(&config->routes); }
+
 /* The handler of conffile; `context` is the draft of a config. */
 static int set_from_file(void *context, const char *name, size_t position, const char *value,
                          char reason[CONFFILE_REASON_SIZE]) {
@@ -144,19 +156,96 @@ static int set_from_file(void *context, const char *name, size_t position, const
   return value ? setting_set(setting, draft, value, reason) : 0;
 }
 
+static int parse_route(const char *pattern, const char *value, struct override **route,
+                       char reason[REASON_SIZE]) {
+  int status = override_parse(pattern, value, route, reason);
+  if (status == ERR_NOMEM)
+    snprintf(reason, REASON_SIZE, "%s", error_text(status));
+  return status == 0 ? 0 : ERR_CONFIG;
+}
+
+/* Says why a list did not take a route. */
+static int explain_full(int status, char reason[REASON_SIZE]) {
+  if (status == ERR_TOO_LARGE)
+    snprintf(reason, REASON_SIZE, "one route too many: expected at most %d", OVERRIDES_MAX);
+  else
+    snprintf(reason, REASON_SIZE, "%s", error_text(status));
+  return ERR_CONFIG;
+}
+
+/* The other handler: the one option with a key is a route. */
+static int add_route_from_file(void *context, const char *name, const char *pattern, const char *value,
+                               char reason[CONFFILE_REASON_SIZE]) {
+  struct config *draft = context;
+  struct override *route;
+  (void)name;
+  if (parse_route(pattern, value, &route, reason) != 0)
+    return ERR_CONFIG;
+  bool is_twice = override_list_has(&draft->routes, route);
+  int status = is_twice ? ERR_CONFIG : override_list_put(&draft->routes, route);
+  if (is_twice)
+    snprintf(reason, REASON_SIZE, "\"%.100s\" has a route already", pattern);
+  else if (status != 0)
+    explain_full(status, reason);
+  if (status != 0)
+    free(route);
+  return status == 0 ? 0 : ERR_CONFIG;
+}
+
 int config_parse_file(struct config *config, const char *path, char error[CONFIG_ERROR_SIZE]) {
-  struct conffile_option options[SETTING_COUNT];
+  struct conffile_option options[SETTING_COUNT + 1];
+  char reason[REASON_SIZE];
   struct config draft = *config;
-  const struct conffile_handlers handlers = {set_from_file, NULL, explain_unknown, &draft};
+  draft.routes = (struct override_list){0}; /* those of the file alone */
+  const struct conffile_handlers handlers = {set_from_file, add_route_from_file, explain_unknown, &draft};
   for (size_t i = 0; i < SETTING_COUNT; i++) {
     options[i].name = settings[i].name;
     options[i].is_list = setting_is_list(&settings[i]);
     options[i].is_keyed = false;
   }
-  int status = conffile_parse(path, options, SETTING_COUNT, &handlers, error, CONFIG_ERROR_SIZE);
+  options[SETTING_COUNT] = (struct conffile_option){.name = route_option, .is_keyed = true};
+  int status = conffile_parse(path, options, SETTING_COUNT + 1, &handlers, error, CONFIG_ERROR_SIZE);
+  if (status == 0 && (status = override_list_move(&config->routes, &draft.routes)) != 0) {
+    explain_full(status, reason);
+    status = fail(error, "%s: %s", path, reason);
+  }
+  if (status != 0) {
+    override_list_fini(&draft.routes);
+    return status;
+  }
+  draft.routes = config->routes;
+  *config = draft;
+  return 0;
+}
+
+/* What stands behind `route` in an assignment, or NULL. */
+static const char *route_assignment(const char *assignment) {
+  size_t length = strlen(route_option);
+  return strncmp(assignment, route_option, length) == 0 && strchr(" \t=", assignment[length])
+             ? assignment + length
+             : NULL;
+}
+
+/* `equals` is the one in `assignment`, whose pattern begins at `at`. */
+static int assign_route(struct config *config, const char *assignment, const char *at, const char *equals,
+                        char error[CONFIG_ERROR_SIZE]) {
+  char pattern[2 * OVERRIDE_PATTERN_SIZE], reason[REASON_SIZE];
+  struct override *route;
+  size_t length = (size_t)(equals - at);
+  if (length == 0)
+    return fail(error, "-o %.100s: expected route PATTERN=VALUE", assignment);
+  if (length >= sizeof(pattern))
+    return fail(error, "-o %.100s: the pattern is too long", assignment);
+  memcpy(pattern, at, length);
+  pattern[length] = '\0';
+  if (parse_route(pattern, equals + 1, &route, reason) != 0)
+    return fail(error, "-o %.100s: %s", assignment, reason);
+  int status = override_list_put(&config->routes, route);
   if (status == 0)
-    *config = draft;
-  return status;
+    return 0;
+  free(route);
+  explain_full(status, reason);
+  return fail(error, "-o %.100s: %s", assignment, reason);
 }
 
 int config_parse_assignment(struct config *config, const char *assignment, uint64_t *seen,
@@ -165,6 +254,9 @@ int config_parse_assignment(struct config *config, const char *assignment, uint6
   size_t length = strcspn(assignment, "=");
   if (!assignment[length] || length == 0)
     return fail(error, "-o %.100s: expected NAME=VALUE", assignment);
+  const char *pattern = route_assignment(assignment);
+  if (pattern)
+    return assign_route(config, assignment, pattern, assignment + length, error);
   snprintf(name, sizeof(name), "%.*s", (int)(length < sizeof(name) ? length : sizeof(name)), assignment);
   const char *value = assignment + length + 1;
   const struct setting *setting = find(name);
@@ -242,6 +334,10 @@ void config_print(const struct config *config, FILE *out) {
     setting_print(setting, config, out);
     fputc('\n', out);
   }
+  fprintf(out, "\n# %s\n# Expected: %s.\n", route_sentence, route_expected);
+  fprintf(out, "# For example: %s\n", route_example);
+  for (size_t i = 0; i < config->routes.count; i++)
+    override_print(config->routes.items[i], out);
 }
 
 void config_print_help(FILE *out) {
@@ -255,4 +351,5 @@ void config_print_help(FILE *out) {
       fprintf(out, " Default %s.", setting->initial);
     fputc('\n', out);
   }
+  fprintf(out, "  %s: %s\n      %s\n", route_option, route_expected, route_sentence);
 }

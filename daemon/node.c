@@ -50,6 +50,7 @@ struct frontend {
 struct node {
   const struct config *config;
   struct cache *cache;
+  struct pinned *pinned; /* NULL: no route is configured */
   struct api_shared shared;
   /* the resolver thread */
   struct worker worker;
@@ -193,6 +194,10 @@ static int create_resolver(struct node *node) {
   node->cache = node->shared.cache = cache_create(config->cache_size_bytes, &node->worker.stats);
   if (!node->cache || dns_create(node->worker.loop, &dns, &node->worker.stats, &node->dns) != 0)
     return ERR_NOMEM;
+  if (config->routes.count > 0 &&
+      pinned_create(&config->routes, node->cache, clock_now_ms(), clock_wall_ms(), &node->pinned) != 0)
+    return ERR_NOMEM;
+  node->shared.pinned = node->pinned;
   node->resolver =
       resolver_create(node->cache, node->dns, &options, &node->worker.stats, api_on_answer, NULL);
   if (!node->resolver)
@@ -308,6 +313,7 @@ static void destroy_resolver(struct node *node) {
   mailbox_fini(&node->mailbox, api_drop, NULL);
   resolver_destroy(node->resolver);
   dns_destroy(node->dns);
+  pinned_destroy(node->pinned);
   cache_destroy(node->cache);
   ev_loop_destroy(node->worker.loop);
 }

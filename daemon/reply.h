@@ -14,9 +14,9 @@
 #include "name.h"
 #include "route.h"
 
-/* A frame, header included: 32 exchanges of at most 264 octets of preference and host, 258 of
+/* A frame, header included: 32 exchanges of at most 268 octets of preference, port and host, 258 of
  * expanded, 8 addresses of 18, and a few for tags, status and TTL; 700 for the rest. */
-enum { REPLY_BYTES_MAX = ROUTE_EXCHANGES_MAX * (264 + 258 + 8 * 18 + 20) + 700 };
+enum { REPLY_BYTES_MAX = ROUTE_EXCHANGES_MAX * (268 + 258 + 8 * 18 + 20) + 700 };
 
 /* Numbers are those of mxway.v1.Source. */
 enum source {

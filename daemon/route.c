@@ -131,9 +131,10 @@ static void fill_exchange(struct route_exchange *out, const struct route_policy 
   const struct host_facts *facts = atomic_load_explicit(&out->exchange->host->facts, memory_order_acquire);
   struct view view = view_of(facts, since_ms);
   out->facts = is_known(&view) ? facts : NULL;
-  /* The implicit exchange is the end of the domain's own alias chain, which is allowed. */
-  bool is_alias =
-      !route->implicit && ((out->facts && out->facts->expanded_length) || has_state(&view, FAMILY_LOOP));
+  /* The implicit exchange is the end of the domain's own alias chain, which is allowed; what a
+   * configured route may name is the operator's. */
+  bool is_alias = route->facts->kind == DOMAIN_MX &&
+                  ((out->facts && out->facts->expanded_length) || has_state(&view, FAMILY_LOOP));
   if (is_alias)
     route->warnings |= WARNING_MX_IS_CNAME;
   out->status = judge(&view, is_alias && policy->reject_mx_cname);
@@ -178,6 +179,7 @@ static void limit_ttl(struct route *route) {
 static enum verdict verdict_of(const struct domain_facts *facts) {
   switch ((enum domain_kind)facts->kind) {
   case DOMAIN_MX:
+  case DOMAIN_ROUTE:
   case DOMAIN_NODATA:
     return VERDICT_ROUTE;
   case DOMAIN_NULL_MX:

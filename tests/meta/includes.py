@@ -6,12 +6,12 @@ import sys
 
 # Lower rows first; rooms of the first row may include each other.
 LEVELS = (
-    ("error", "log", "stats", "address", "conffile", "setting", "config", "clock", "random", "mailbox", "qsbr", "heap", "table",
+    ("error", "log", "stats", "address", "conffile", "setting", "clock", "random", "mailbox", "qsbr", "heap", "table",
      "listen", "story", "frame", "wire"),
     ("name", "verdict", "ttl"),
     ("facts",),
-    ("dnsmsg", "cache", "channel", "route"),
-    ("reply", "dns", "server"),
+    ("dnsmsg", "cache", "channel", "route", "override"),
+    ("reply", "dns", "server", "pinned", "config"),
     ("chase",),
     ("hosts",),
     ("resolver",),
