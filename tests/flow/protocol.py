@@ -107,6 +107,7 @@ class Exchange:
     status: str = "NOT_RESOLVED"
     addresses: list = field(default_factory=list)  # text
     ttl: int = 0
+    port: int = 0
 
 
 def address_text(octets):
@@ -128,6 +129,8 @@ def unpack_exchange(data):
             exchange.addresses.append(address_text(value))
         elif number == 6:
             exchange.ttl = value
+        elif number == 7:
+            exchange.port = value
     return exchange
 
 

@@ -686,6 +686,7 @@ static void stored_bytes_are_packed_with_the_numbers_of_the_protocol(void **stat
   assert_int_equal(field_number(of, "status"), FIELD_EXCHANGE_STATUS);
   assert_int_equal(field_number(of, "addresses"), FIELD_EXCHANGE_ADDRESSES);
   assert_int_equal(field_number(of, "ttl"), FIELD_EXCHANGE_TTL);
+  assert_int_equal(field_number(of, "port"), FIELD_EXCHANGE_PORT);
 }
 
 int main(void) {
