@@ -249,6 +249,7 @@ static void limit_ttl(struct route *route) {
 static enum verdict verdict_of(const struct domain_facts *facts) {
   switch ((enum domain_kind)facts->kind) {
   case DOMAIN_MX:
+  case DOMAIN_ROUTE:
   case DOMAIN_NODATA:
     return VERDICT_ROUTE;
   case DOMAIN_NULL_MX:

@@ -456,6 +456,35 @@ static void exchange_that_is_an_address_is_recognized(void **state) {
     assert_int_equal(as_address(names[i], address), 0);
 }
 
+static bool is_special_use(const char *text) {
+  assert_error(text, &single_label, NAME_OK);
+  return name_is_special_use(out.text, out.length);
+}
+
+static void names_of_special_use_are_told_by_their_last_label(void **state) {
+  (void)state;
+  static const char *const special[] = {"x.invalid", "x.localhost", "x.onion", "x.alt",       "x.local",
+                                        "x.LOCAL.",  "a.b.c.ALT",   "invalid", "localhost",   "onion.",
+                                        "alt",       "local",       "_.local", "local.local", "x.test.local"};
+  static const char *const ordinary[] = {
+      "notlocal",    "local.example", "x.test",      "test",         "x.locals",
+      "x.loca",      "x.ocal",        "xlocal",      "x.not-local",  "alt.com",
+      "x.alternate", "x.org",         "x.home.arpa", "x.localhosts", "l"};
+  for (size_t i = 0; i < sizeof(special) / sizeof(special[0]); i++)
+    if (!is_special_use(special[i]))
+      fail_msg("%s", special[i]);
+  for (size_t i = 0; i < sizeof(ordinary) / sizeof(ordinary[0]); i++)
+    if (is_special_use(ordinary[i]))
+      fail_msg("%s", ordinary[i]);
+}
+
+static void the_end_of_a_special_use_name_is_its_length(void **state) {
+  (void)state;
+  assert_true(name_is_special_use("x.localx", 7));
+  assert_false(name_is_special_use("x.local", 6));
+  assert_false(name_is_special_use("x.local.test", 12));
+}
+
 static void hash_depends_on_text_length_and_seed(void **state) {
   (void)state;
   uint64_t unseeded = name_hash("example.com", 11);
@@ -588,6 +617,8 @@ int main(void) {
       cmocka_unit_test(single_labels_are_refused_unless_allowed),
       cmocka_unit_test(every_error_has_a_sentence_of_its_own),
       cmocka_unit_test(exchange_that_is_an_address_is_recognized),
+      cmocka_unit_test(names_of_special_use_are_told_by_their_last_label),
+      cmocka_unit_test(the_end_of_a_special_use_name_is_its_length),
       cmocka_unit_test(hash_depends_on_text_length_and_seed),
       cmocka_unit_test(random_texts_keep_the_invariants),
   };

@@ -587,6 +587,22 @@ static void an_implicit_exchange_may_be_an_alias(void **state) {
   zone_fini(&zone);
 }
 
+static void an_exchange_of_a_configured_route_may_be_an_alias(void **state) {
+  (void)state;
+  static const struct route_policy reject = {.judge.reject_mx_cname = true};
+  struct zone zone;
+  zone_init(&zone, DOMAIN_ROUTE, NOW_MS, LATER_MS);
+  zone_add(&zone, 10, "relay.test");
+  zone_build(&zone, "example.test");
+  zone_give_state(&zone, 0, FAMILY_OK, LATER_MS, "real.test");
+  struct route route = build_with(&zone, &reject, NOW_MS, NOW_MS);
+  assert_int_equal(route.verdict, VERDICT_ROUTE);
+  assert_false(route.implicit);
+  assert_int_equal(route.warnings, 0);
+  assert_int_equal(route.exchanges[0].status, STATUS_OK);
+  zone_fini(&zone);
+}
+
 static void an_alias_that_has_expired_is_forgotten_with_its_addresses(void **state) {
   (void)state;
   static const struct route_policy reject = {.judge.reject_mx_cname = true};
@@ -1516,6 +1532,7 @@ int main(void) {
       cmocka_unit_test(reject_mx_cname_makes_an_alias_unusable),
       cmocka_unit_test(reject_mx_cname_rejects_a_loop_of_aliases_too),
       cmocka_unit_test(an_implicit_exchange_may_be_an_alias),
+      cmocka_unit_test(an_exchange_of_a_configured_route_may_be_an_alias),
       cmocka_unit_test(an_alias_that_has_expired_is_forgotten_with_its_addresses),
       cmocka_unit_test(seconds_left_are_rounded_up),
       cmocka_unit_test(an_answer_lives_as_long_as_the_least_in_it),
