@@ -1,5 +1,4 @@
-/* Writes what the fuzzers start from, a file a sample: fuzz_seeds FOLDER, where FOLDER/dnsmsg and FOLDER/name
- * exist. */
+/* Writes what a fuzzer starts from, a file a sample: fuzz_seeds FOLDER ROOM, where FOLDER/ROOM exists. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,21 +17,29 @@ static void write_file(const char *folder, const char *kind, const char *name, c
   }
 }
 
-int main(int argc, char **argv) {
+static void write_messages(const char *folder) {
   static struct dns_builder builder;
-  if (argc != 2) {
-    fprintf(stderr, "usage: fuzz_seeds FOLDER\n");
-    return 64;
-  }
   for (size_t i = 0; i < DNSMSG_SAMPLE_COUNT; i++) {
     dnsmsg_samples[i].build(&builder);
-    write_file(argv[1], "dnsmsg", dnsmsg_samples[i].name, builder.bytes, builder.length);
+    write_file(folder, "dnsmsg", dnsmsg_samples[i].name, builder.bytes, builder.length);
   }
+}
+
+static void write_names(const char *folder) {
   for (size_t i = 0; i < NAME_SAMPLE_COUNT; i++) {
     char number[16], text[512] = "\3"; /* the policy that accepts all */
     snprintf(number, sizeof(number), "%zu", i);
     strncat(text, name_samples[i].text, sizeof(text) - 2);
-    write_file(argv[1], "name", number, text, strlen(text));
+    write_file(folder, "name", number, text, strlen(text));
   }
+}
+
+int main(int argc, char **argv) {
+  if (argc == 3 && strcmp(argv[2], "dnsmsg") == 0)
+    write_messages(argv[1]);
+  else if (argc == 3 && strcmp(argv[2], "name") == 0)
+    write_names(argv[1]);
+  else
+    return fprintf(stderr, "usage: fuzz_seeds FOLDER dnsmsg|name\n"), 64;
   return 0;
 }
