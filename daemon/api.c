@@ -1,5 +1,6 @@
 #include "api.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -113,12 +114,30 @@ static void answer_literal(struct api *api, struct connection *connection, const
   server_commit(connection, reply_build_literal(at, lookup->request.id, &lookup->name, &api->route));
 }
 
+/* Answers with a decision, and where the request wants to know with the rule behind it. */
+static void answer_decision(struct connection *connection, const struct lookup *lookup,
+                            const struct decision *decision, const char *rule, const char *why) {
+  uint8_t *at = server_reserve(connection, REPLY_BYTES_MAX);
+  if (!lookup->request.explain) {
+    server_commit(connection, reply_build_decision(at, lookup->request.id, decision, &lookup->name));
+    return;
+  }
+  uint8_t frame[DECISION_BYTES_MAX];
+  size_t length = reply_build_decision(frame, lookup->request.id, decision, &lookup->name);
+  struct story *story = story_create();
+  story_add(story, rule, "%s: nobody is asked about %s", why, lookup->name.text);
+  server_commit(connection, reply_add_story(at, frame, length, story));
+  story_unref(story);
+}
+
 /* A configured route that says no. */
 static void answer_rejected(struct api *api, struct connection *connection, const struct lookup *lookup) {
+  const struct override *override = lookup->pin->override;
   const struct decision decision = {VERDICT_REJECTED, SOURCE_OVERRIDE, pinned_ttl_s(lookup->pin, api->now_ms),
-                                    lookup->pin->override->detail};
-  uint8_t *at = server_reserve(connection, REPLY_BYTES_MAX);
-  server_commit(connection, reply_build_decision(at, lookup->request.id, &decision, &lookup->name));
+                                    override->detail};
+  char why[OVERRIDE_PATTERN_SIZE + 64], pattern[OVERRIDE_PATTERN_SIZE];
+  snprintf(why, sizeof(why), "the route configured for %s rejects", override_pattern(override, pattern));
+  answer_decision(connection, lookup, &decision, "route", why);
 }
 
 /* A name that the DNS does not have is not asked for (ROUTING Q7). */
@@ -126,8 +145,7 @@ static void answer_special_use(struct api *api, struct connection *connection, c
   const struct decision decision = {VERDICT_NO_SUCH_DOMAIN, SOURCE_POLICY, api->shared->special_use_ttl_s,
                                     "the name is reserved for special use and not looked up"};
   stats_add(api->stats, STATS_REQUESTS_SPECIAL_USE);
-  uint8_t *at = server_reserve(connection, REPLY_BYTES_MAX);
-  server_commit(connection, reply_build_decision(at, lookup->request.id, &decision, &lookup->name));
+  answer_decision(connection, lookup, &decision, "Q7 (RFC 6761)", "the name is reserved for special use");
 }
 
 /* Finds the configured route. True: it rejects, and that is the answer. */

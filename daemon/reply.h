@@ -49,6 +49,8 @@ struct decision {
   const char *detail; /* as of reply_build_verdict */
 };
 
+enum { DECISION_BYTES_MAX = 700 };
+
 size_t reply_build_decision(uint8_t *at, uint64_t id, const struct decision *decision,
                             const struct name *name);
 

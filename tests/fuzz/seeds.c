@@ -34,12 +34,24 @@ static void write_names(const char *folder) {
   }
 }
 
+/* One request with every field. */
+static void write_requests(const char *folder) {
+  static const char request[] =
+      "\x08\x07\x12\x06"
+      "d.test\x18\x01\x20\xdc\x0b\x28\x02\x32\x03key\x38\x04\x42\x08one.test"
+      "\x4a\x04\x7f\0\0\1\x52\x01"
+      "a\x58\x01\x60\x03\x68\x01\x70\x01\x78\x01\x80\x01\x01";
+  write_file(folder, "request", "full", request, sizeof(request) - 1);
+}
+
 int main(int argc, char **argv) {
   if (argc == 3 && strcmp(argv[2], "dnsmsg") == 0)
     write_messages(argv[1]);
   else if (argc == 3 && strcmp(argv[2], "name") == 0)
     write_names(argv[1]);
+  else if (argc == 3 && strcmp(argv[2], "request") == 0)
+    write_requests(argv[1]);
   else
-    return fprintf(stderr, "usage: fuzz_seeds FOLDER dnsmsg|name\n"), 64;
+    return fprintf(stderr, "usage: fuzz_seeds FOLDER dnsmsg|name|request\n"), 64;
   return 0;
 }
