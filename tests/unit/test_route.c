@@ -1404,7 +1404,7 @@ static void a_story_tells_the_order_and_the_verdict(void **state) {
   static const char *const told[][2] = {
       {"O7 (RFC 5321 5.1)", "self.test is the sender itself: its preference 20 and all worse are left out"},
       {"O3", "exchanges of one preference stand in the order of their names"},
-      {"7", "the verdict is ROUTE with 1 exchange, good for 600 s"},
+      {"verdicts", "the verdict is ROUTE with 1 exchange, good for 600 s"},
   };
   struct zone zone;
   struct caller caller;
