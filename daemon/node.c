@@ -212,15 +212,19 @@ static int create_resolver(struct node *node) {
                                                        .failure_s = config->failure_ttl_s,
                                                        .max_failure_s = config->max_failure_ttl_s,
                                                        .failure_jitter_percent = FAILURE_JITTER_PERCENT},
+                                               .max_stale_ms = (int64_t)config->max_stale_s * 1000,
+                                               .prefetch_percent = config->prefetch_percent,
                                                .notimp_as_nodata = config->notimp_as_nodata},
                                      .lookup_deadline_ms = config->lookup_deadline_ms,
+                                     .stale_after_ms = config->stale_after_ms,
                                      .max_cname_hops = config->max_cname_hops};
   int error = create_worker(&node->worker, on_resolver_nudge, node);
   if (error != 0)
     return error;
   mailbox_init(&node->mailbox, node->worker.loop, on_mail, node);
   node->shared.resolver = &node->mailbox;
-  node->cache = node->shared.cache = cache_create(config->cache_size_bytes, &node->worker.stats);
+  node->cache = node->shared.cache =
+      cache_create(config->cache_size_bytes, (int64_t)config->max_stale_s * 1000, &node->worker.stats);
   if (!node->cache || dns_create(node->worker.loop, &dns, &node->worker.stats, &node->dns) != 0)
     return ERR_NOMEM;
   if (config->routes.count > 0 &&

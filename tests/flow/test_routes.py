@@ -1085,7 +1085,7 @@ class Lifetimes(FlowTest):
 
     def test_an_expired_domain_is_asked_for_again(self):
         upstream = self.start_upstream("d.test 1 MX 10 a.test\n")
-        client = self.connect(self.start_daemon(upstream))
+        client = self.connect(self.start_daemon(upstream, prefetch=0))
         before_s = time.monotonic()
         client.ask("d.test")
         wait_until(lambda: client.ask("d.test").source == "DNS", "a second query")
