@@ -110,15 +110,17 @@ static void set_node(struct ares_addr_port_node *node, const struct sockaddr_sto
   }
 }
 
+static const int kind_flags[CHANNEL_KINDS] = {[CHANNEL_UDP] = ARES_FLAG_IGNTC | ARES_FLAG_EDNS,
+                                              [CHANNEL_UDP_PLAIN] = ARES_FLAG_IGNTC,
+                                              [CHANNEL_TCP] = ARES_FLAG_USEVC};
+
 /* With server, domains and the rest given, c-ares has no reason to read resolv.conf and its like again
  * for each channel; the server given here is replaced before it is asked. */
 static int init_ares(struct channel *channel) {
   struct in_addr replaced = {.s_addr = htonl(INADDR_LOOPBACK)};
   char lookups[] = "b";
   struct ares_options options = {
-      .flags = ARES_FLAG_NOCHECKRESP | ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES |
-               (channel->kind == CHANNEL_UDP_PLAIN ? 0 : ARES_FLAG_EDNS) |
-               (channel->kind == CHANNEL_TCP ? ARES_FLAG_USEVC : 0),
+      .flags = ARES_FLAG_NOCHECKRESP | ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | kind_flags[channel->kind],
       .timeout = (int)channel->channels->timeout_ms,
       .tries = 1, /* retries are for dns to decide */
       .ndots = 1,
@@ -137,6 +139,10 @@ static int init_ares(struct channel *channel) {
 #ifdef ARES_OPT_QUERY_CACHE
   options.qcache_max_ttl = 0; /* its cache keeps NODATA for the wrong time */
   set |= ARES_OPT_QUERY_CACHE;
+#endif
+#ifdef ARES_OPT_UDP_MAX_QUERIES
+  options.udp_max_queries = CHANNEL_QUERIES_MAX;
+  set |= ARES_OPT_UDP_MAX_QUERIES;
 #endif
   if (ares_init_options(&channel->ares, &options, set) != ARES_SUCCESS)
     return ERR_NOMEM;
@@ -194,12 +200,19 @@ struct channel *channel_get(struct channels *channels, struct channel_server *se
   return channel ? channel : open_channel(channels, server, kind);
 }
 
+void channel_release(struct channels *channels, struct channel_server *server) {
+  for (size_t kind = 0; kind < CHANNEL_KINDS; kind++)
+    if (server->current[kind])
+      retire_channel(server->current[kind]);
+  ev_timer_start(channels->loop, &channels->tick); /* which closes those that are idle */
+}
+
 /* Notices that c-ares has dropped EDNS on this channel, having asked the query that
  * got the FORMERR again without OPT. True once, when that is first seen. */
 static bool notice_lost_edns(struct channel *channel, int64_t now_ms) {
   struct ares_options options;
   int set = 0;
-  if (channel->kind == CHANNEL_UDP_PLAIN || channel->lost_edns ||
+  if (channel->kind != CHANNEL_UDP || channel->lost_edns ||
       ares_save_options(channel->ares, &options, &set) != ARES_SUCCESS)
     return false;
   channel->lost_edns = !(options.flags & ARES_FLAG_EDNS);
@@ -214,7 +227,7 @@ static bool notice_lost_edns(struct channel *channel, int64_t now_ms) {
 bool channel_was_plain(struct channel *channel, bool has_opt, int64_t now_ms) {
   bool lost_now = !has_opt && notice_lost_edns(channel, now_ms);
   /* Alone on the channel, this query was the one that c-ares has asked again. */
-  return channel->kind == CHANNEL_UDP_PLAIN || (lost_now && channel->under_way == 0);
+  return channel->kind != CHANNEL_UDP || (lost_now && channel->under_way == 0);
 }
 
 /* ---- queries ---- */

@@ -193,6 +193,21 @@ static void the_source_port_changes_under_load(void **state) {
   assert_int_equal(atomic_load(&fixture->stats.counters[STATS_DNS_QUERIES]), CHANNEL_QUERIES_MAX + 1);
 }
 
+static void a_released_server_ends_what_is_under_way_and_keeps_no_socket(void **state) {
+  struct fixture *fixture = *state;
+  struct end end;
+  enum channel_result failure;
+  assert_true(send_query(fixture, true, &end, &failure));
+  channel_release(fixture->channels, &fixture->server);
+  for (size_t kind = 0; kind < CHANNEL_KINDS; kind++)
+    assert_null(fixture->server.current[kind]);
+  answer(fixture, 0, true);
+  LOOP_UNTIL(fixture->loop, end.calls > 0);
+  assert_int_equal(end.result, CHANNEL_MESSAGE);
+  loop_for(fixture->loop, 120); /* the next tick closes it */
+  assert_false(ev_run(fixture->loop, EVRUN_NOWAIT));
+}
+
 static void destroying_ends_what_is_under_way(void **state) {
   struct fixture *fixture = *state;
   struct end end;
@@ -214,6 +229,8 @@ int main(void) {
                                       teardown),
       cmocka_unit_test_setup_teardown(each_kind_has_a_channel_of_its_own, setup, teardown),
       cmocka_unit_test_setup_teardown(the_source_port_changes_under_load, setup, teardown),
+      cmocka_unit_test_setup_teardown(a_released_server_ends_what_is_under_way_and_keeps_no_socket, setup,
+                                      teardown),
       cmocka_unit_test_setup_teardown(destroying_ends_what_is_under_way, setup, teardown),
   };
   return cmocka_run_group_tests_name("channel", tests, NULL, NULL);
