@@ -12,7 +12,7 @@ LEVELS = (
     ("facts",),
     ("dnsmsg", "cache", "channel", "route", "health", "dnsquery", "dnsqueue"),
     ("reply", "dns", "server", "explain"),
-    ("chase",),
+    ("chase", "resolvconf"),
     ("learn",),
     ("hosts",),
     ("resolver",),
