@@ -19,10 +19,11 @@
 enum tcp_reason { TCP_NOT, TCP_TRUNCATED, TCP_BROKEN, TCP_OTHER_CASE };
 
 enum {
-  HEDGE_AGAIN_MS = 10,    /* how soon a hedge that was not allowed is thought of again */
-  PLAIN_CASE_MS = 300000, /* how long a server that keeps no case is asked in lower case */
-  HEDGE_COST = 10,        /* hedges: one for so many queries ... */
-  HEDGE_SAVED_MAX = 1000, /* ... and so many saved up */
+  HEDGE_AGAIN_MS = 10,     /* how soon a hedge that was not allowed is thought of again */
+  PLAIN_CASE_MS = 300000,  /* how long a server that keeps no case is asked in lower case */
+  HEDGE_COST = 10,         /* hedges: one for so many queries ... */
+  HEDGE_SAVED_MAX = 1000,  /* ... and so many saved up, ... */
+  HEDGE_SAVED_FIRST = 100, /* ... of which so many are lent at the start */
   SERVER_NUMBERS = 64,
 };
 
@@ -730,6 +731,7 @@ int dns_create(struct ev_loop *loop, const struct dns_options *options, struct s
   dns->loop = loop;
   dns->stats = stats;
   dns->options = *options;
+  dns->hedges_saved = HEDGE_SAVED_FIRST;
   dns->channels = channels_create(loop, options->timeout_ms, on_channel, stats);
   ev_timer_init(&dns->soon, on_soon, 0., 0.);
   dns->soon.data = dns;

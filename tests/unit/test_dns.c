@@ -925,6 +925,17 @@ static void a_server_that_is_late_five_times_is_asked_last(void **state) {
   assert_int_equal(first->seen_count, HEALTH_LATES_MAX);
 }
 
+static void a_stall_over_tcp_gets_company_of_another_server(void **state) {
+  struct fixture *fixture = *state;
+  add_upstream(fixture, true, be_truncated_and_silent_over_tcp);
+  add_upstream(fixture, true, answer);
+  fixture->options.timeout_ms = 30000;
+  create(fixture);
+  struct asked asked = ask(fixture);
+  assert_answered(&asked, "mx.test");
+  assert_int_equal(counter(fixture, STATS_DNS_HEDGES), 1);
+}
+
 /* More are late at once than may be hedged: as soon as one hedge has won, the others follow. */
 static void a_server_that_dies_under_load_delays_all_but_a_little(void **state) {
   enum { COUNT = 200 };
@@ -1836,6 +1847,7 @@ int main(void) {
       TEST(a_demoted_server_is_probed_and_comes_back),
       TEST(a_server_that_is_late_gets_company_and_the_first_reply_wins),
       TEST(a_server_that_is_late_five_times_is_asked_last),
+      TEST(a_stall_over_tcp_gets_company_of_another_server),
       TEST(a_server_that_dies_under_load_delays_all_but_a_little),
       TEST(a_late_server_gets_company_of_a_demoted_one_where_all_are),
       TEST(a_late_reply_of_the_first_still_counts_where_the_second_does_not_help),
