@@ -11,9 +11,11 @@
  * - one FORMERR without OPT takes EDNS away from a channel for ever: noticed by
  *   channel_was_plain, and queries with and without OPT, and over TCP, have channels of their own;
  * - it cuts a reply over UDP that is longer than was asked for: such a one cannot be read;
- * - its own time-keeping is linear in the queries under way: a tick of 50 ms drives it.
+ * - its own time-keeping is linear in the queries under way: a tick of 50 ms drives it;
+ * - from 1.32 on it makes up timeouts of its own, 250 ms where servers are fast: they are kept here, and what
+ *   has timed out is forgotten by c-ares when it can be.
  *
- * One thread, one libev loop.
+ * One thread, one libev loop. Reads the clock.
  */
 #ifndef MXWAY_DAEMON_CHANNEL_H
 #define MXWAY_DAEMON_CHANNEL_H
