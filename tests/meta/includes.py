@@ -13,7 +13,7 @@ LEVELS = (
     ("judge", "ordering", "setting"),
     ("override", "dnsmsg", "cache", "channel", "route", "health", "dnsquery", "dnsqueue"),
     ("config", "reply", "dns", "server", "pinned", "explain"),
-    ("chase",),
+    ("chase", "resolvconf"),
     ("learn",),
     ("hosts",),
     ("resolver",),
