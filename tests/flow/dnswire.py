@@ -12,7 +12,7 @@ TYPE_NAMES = {number: name for name, number in TYPES.items()}
 CLASSES = {"IN": 1, "CH": 3}
 
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = range(6)
-QR, AA, TC, RD, RA = 0x8000, 0x0400, 0x0200, 0x0100, 0x0080
+QR, AA, TC, RD, RA, AD = 0x8000, 0x0400, 0x0200, 0x0100, 0x0080, 0x0020
 
 
 def labels(name):
