@@ -957,6 +957,25 @@ static void every_flipped_bit_is_survived(void **state) {
   }
 }
 
+/* But for the case of letters. */
+static void flipped_bit_of_the_question_makes_it_another(void **state) {
+  (void)state;
+  static const size_t end_at = DNS_HEADER_LENGTH + sizeof("\1d\4test") + 4;
+  for (size_t i = 0; i < DNSMSG_SAMPLE_COUNT; i++) {
+    dnsmsg_samples[i].build(&b);
+    if (b.length < end_at)
+      continue;
+    for (size_t at = DNS_HEADER_LENGTH; at < end_at; at++)
+      for (unsigned change = 1; change < 256; change *= 2) {
+        bool is_case = change == 0x20 && b.bytes[at] >= 'a' && b.bytes[at] <= 'z';
+        b.bytes[at] ^= (uint8_t)change;
+        assert_int_equal(parse(dnsmsg_samples[i].qtype),
+                         is_case ? dnsmsg_samples[i].outcome : DNSMSG_MALFORMED);
+        b.bytes[at] ^= (uint8_t)change;
+      }
+  }
+}
+
 static void random_mutations_are_survived(void **state) {
   (void)state;
   struct random random = {SEED};
@@ -1069,6 +1088,7 @@ int main(void) {
       cmocka_unit_test(message_cut_anywhere_is_malformed),
       cmocka_unit_test(malformed_reply_leaves_nothing_to_believe),
       cmocka_unit_test(every_flipped_bit_is_survived),
+      cmocka_unit_test(flipped_bit_of_the_question_makes_it_another),
       cmocka_unit_test(random_mutations_are_survived),
       cmocka_unit_test(messages_of_other_projects_are_survived),
   };
