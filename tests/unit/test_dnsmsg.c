@@ -349,6 +349,29 @@ static void pointer_to_its_own_labels_is_malformed(void **state) {
   assert_mx(0, 10, "a");
 }
 
+/* A pointer to a label that is longer than what was there before the pointer: no prior occurrence of a name.
+ */
+static void labels_behind_a_pointer_that_reach_its_own_name_are_malformed(void **state) {
+  (void)state;
+  enum { FIXED = 10 }; /* type, class, TTL and length of a record */
+  for (uint8_t length = 1; length < 40; length++) {
+    begin(0, DNSMSG_MX);
+    dns_add_mx(&b, NULL, 300, 10, "a.test");
+    size_t label_at = dns_begin_record(&b, DNS_ANSWER, NULL, RRSIG, 300);
+    dns_put_u8(&b, length);
+    dns_put(&b, (uint8_t[4]){0}, 4);
+    dns_end_record(&b, label_at);
+    size_t owner_at = b.length;
+    dns_count(&b, DNS_ANSWER, 1);
+    dns_put_pointer(&b, label_at);
+    dns_put(&b, (uint8_t[FIXED]){0, RRSIG, 0, 1}, FIXED);
+    static const uint8_t roots[40];
+    dns_put(&b, roots, sizeof(roots)); /* behind the message */
+    bool is_before = label_at + 1 + length < owner_at;
+    assert_int_equal(parse(DNSMSG_MX), is_before ? DNSMSG_ANSWER : DNSMSG_MALFORMED);
+  }
+}
+
 /* Puts a record that holds a chain of pointers that ends at `target`; returns where it begins. */
 static size_t put_pointer_chain(unsigned pointers, size_t target) {
   size_t at = dns_begin_record(&b, DNS_ANSWER, NULL, RRSIG, 300);
@@ -1039,6 +1062,7 @@ int main(void) {
       cmocka_unit_test(compressed_host_is_expanded_over_several_pointers),
       cmocka_unit_test(pointers_that_do_not_go_back_are_malformed),
       cmocka_unit_test(pointer_to_its_own_labels_is_malformed),
+      cmocka_unit_test(labels_behind_a_pointer_that_reach_its_own_name_are_malformed),
       cmocka_unit_test(chain_of_pointers_is_followed_up_to_the_bound),
       cmocka_unit_test(label_types_other_than_length_and_pointer_are_malformed),
       cmocka_unit_test(host_that_ends_before_or_behind_its_rdata_is_malformed),
