@@ -7,7 +7,7 @@ import struct
 import unittest
 
 import dnswire
-from harness import FlowTest
+from harness import INSTRUMENTED, FlowTest
 from protocol import ADDRESSES
 from upstream import SILENT, Reply, rcode
 
@@ -137,7 +137,9 @@ class HostileUpstream(FlowTest):
     def setUp(self):
         super().setUp()
         self.upstream = self.start_upstream("good.test 300 MX 10 mx.test\nmx.test 300 A 192.0.2.9\n")
-        self.daemon = self.start_daemon(self.upstream, query_timeout=200, query_tries=2, lookup_deadline=20000)
+        self.daemon = self.start_daemon(
+            self.upstream, query_timeout=3000 if INSTRUMENTED else 500, query_tries=2, lookup_deadline=30000
+        )
         self.client = self.connect(self.daemon)
 
     def ask_all(self, names):

@@ -618,7 +618,8 @@ static void worst_message_takes_milliseconds(void **state) {
   (void)state;
   build_worst();
   clock_t start = clock();
-  assert_int_equal(parse(DNSMSG_MX), DNSMSG_ANSWER);
+  dnsmsg_parse(b.bytes, b.length, "d.test", DNSMSG_MX, &out);
+  assert_int_equal(out.outcome, DNSMSG_ANSWER);
   assert_int_equal(out.mx_count, 1);
   assert_true(clock() - start < CLOCKS_PER_SEC / 4); /* a few milliseconds, times what sanitizers cost */
 }
@@ -1002,7 +1003,7 @@ static void flipped_bit_of_the_question_makes_it_another(void **state) {
 static void random_mutations_are_survived(void **state) {
   (void)state;
   struct random random = {SEED};
-  for (int i = 0; i < 50000; i++) {
+  for (int i = 0; i < 20000; i++) {
     size_t sample = random_below(&random, DNSMSG_SAMPLE_COUNT);
     dnsmsg_samples[sample].build(&b);
     for (uint32_t changes = 1 + random_below(&random, 6); changes > 0; changes--) {
