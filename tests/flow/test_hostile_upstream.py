@@ -209,6 +209,13 @@ class HostileUpstream(FlowTest):
                 self.assertEqual([e.status for e in explicit[f"d.{name}"].exchanges], [status])
         self.assert_good_is_answered()
 
+    def test_a_denial_by_the_zone_of_an_alias_is_none_of_its_target(self):
+        self.upstream.add("e.example 300 MX 10 mx.test\ne.example 300 A 192.0.2.1\n")
+        self.upstream.on("d.test", "MX", Reply(records="d.test 300 CNAME e.example", authority=SOA))
+        reply = self.client.ask("d.test", depth=ADDRESSES)
+        self.assertEqual((reply.verdict, reply.hosts, reply.canonical), ("ROUTE", ["mx.test"], "e.example"))
+        self.assertFalse(reply.implicit)
+
     @staticmethod
     def as_address(records, type_):
         address = {"A": "192.0.2.1", "AAAA": "2001:db8::1"}[type_]
