@@ -12,4 +12,7 @@ int64_t clock_now_ms(void);
 /* The same in microseconds, for what is measured. */
 int64_t clock_now_us(void);
 
+/* Unix time in milliseconds, which may jump: only for what outlives this process. */
+int64_t clock_wall_ms(void);
+
 #endif

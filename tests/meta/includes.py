@@ -10,7 +10,7 @@ LEVELS = (
      "listen", "story", "frame", "wire"),
     ("name", "verdict", "ttl"),
     ("facts",),
-    ("dnsmsg", "cache", "channel", "route"),
+    ("dnsmsg", "cache", "channel", "route", "image"),
     ("reply", "dns", "server", "explain"),
     ("chase",),
     ("learn",),
@@ -25,7 +25,7 @@ LEVELS = (
 THIRD_PARTIES = {
     "confuse.h": {"conffile"},
     "idn2.h": {"name"},
-    "xxhash.h": {"name"},
+    "xxhash.h": {"name", "image"},
     "ares.h": {"channel"},
     "protobuf-c/protobuf-c.h": {"api"},
     "mxway.pb-c.h": {"api"},
