@@ -426,6 +426,20 @@ void cache_put_host(struct cache *cache, struct host *host, struct host_facts *f
   evict(cache, NULL, now_ms);
 }
 
+struct host *cache_find_host(const struct cache *cache, const char *name, size_t length) {
+  struct host_key key = {name, length};
+  return (struct host *)table_get(&cache->hosts, name_hash(name, length), host_matches, &key);
+}
+
+bool cache_forget_host(struct cache *cache, struct host *host) {
+  const struct host_facts *facts = atomic_load_explicit(&host->facts, memory_order_relaxed);
+  if (!facts || host->is_address)
+    return false;
+  atomic_store_explicit(&host->facts, NULL, memory_order_release);
+  retire(cache, (void *)facts);
+  return true;
+}
+
 bool cache_remove(struct cache *cache, const char *name, size_t length, uint64_t hash) {
   struct entry *entry;
   uint64_t at = find(cache, name, length, hash, &entry);

@@ -83,6 +83,12 @@ void cache_put_host(struct cache *cache, struct host *host, struct host_facts *f
 void cache_hold_host(struct host *host);
 void cache_release_host(struct cache *cache, struct host *host);
 
+/* The object of a host that some set in memory names, or NULL. */
+struct host *cache_find_host(const struct cache *cache, const char *name, size_t length);
+
+/* Forgets the facts of a host; returns whether there were any. One that is an address keeps its own. */
+bool cache_forget_host(struct cache *cache, struct host *host);
+
 /* Looks at the next `count` entries and removes those that are of no use any more (domain_facts_are_kept);
  * frees what readers have left. Call now and then. */
 void cache_sweep(struct cache *cache, int64_t now_ms, size_t count);

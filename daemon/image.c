@@ -144,6 +144,8 @@ const char *image_status_text(enum image_status status) {
     return "its checksum is wrong";
   case IMAGE_BAD_RECORD:
     return "its checksum is right, but what it says cannot be";
+  case IMAGE_BEHIND_END:
+    return "something follows the end of the dump";
   }
   return "unknown status";
 }

@@ -74,6 +74,7 @@ enum image_status {
   IMAGE_TOO_LARGE,       /* a length over IMAGE_PAYLOAD_MAX */
   IMAGE_BAD_CHECKSUM,    /* changed, lost or moved */
   IMAGE_BAD_RECORD,      /* its checksum is right, what it says cannot be */
+  IMAGE_BEHIND_END,      /* octets follow the end record */
 };
 
 /* What is wrong, as a clause for people: "its checksum is wrong"; static storage. */

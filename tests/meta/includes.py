@@ -11,7 +11,7 @@ LEVELS = (
     ("name", "verdict", "ttl"),
     ("facts",),
     ("dnsmsg", "cache", "channel", "route", "image"),
-    ("reply", "dns", "server", "explain"),
+    ("reply", "dns", "server", "explain", "load"),
     ("chase",),
     ("learn",),
     ("hosts",),

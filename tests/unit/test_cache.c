@@ -528,6 +528,39 @@ static void sets_that_name_one_host_share_it(void **state) {
 }
 
 /* Domains with a few sets each of one to seven hosts out of twenty. */
+static void a_host_is_found_while_a_set_names_it(void **state) {
+  struct fixture *fixture = *state;
+  assert_null(cache_find_host(fixture->cache, "a.test", 6));
+  struct host *host = host_of(put_mx(fixture->cache, "d.test", "a.test"), 0);
+  assert_ptr_equal(cache_find_host(fixture->cache, "a.test", 6), host);
+  assert_null(cache_find_host(fixture->cache, "a.tes", 5));
+  assert_true(remove_name(fixture->cache, "d.test"));
+  assert_null(cache_find_host(fixture->cache, "a.test", 6));
+}
+
+static void a_host_that_is_forgotten_has_no_facts_and_no_memory_of_them(void **state) {
+  struct fixture *fixture = *state;
+  struct host *host = host_of(put_mx(fixture->cache, "d.test", "a.test"), 0);
+  size_t before = cache_bytes(fixture->cache);
+  assert_false(cache_forget_host(fixture->cache, host));
+  cache_put_host(fixture->cache, host, new_host_facts(1), 0);
+  qsbr_online(cache_qsbr(fixture->cache), &fixture->reader);
+  const struct host_facts *seen = facts_of(host);
+  assert_true(cache_forget_host(fixture->cache, host));
+  assert_null(facts_of(host));
+  assert_int_equal(seen->state[FAMILY_V4], FAMILY_OK); /* whoever reads them still may */
+  qsbr_offline(&fixture->reader);
+  cache_sweep(fixture->cache, 0, 0);
+  assert_int_equal(cache_bytes(fixture->cache), before);
+}
+
+static void a_host_that_is_an_address_is_not_forgotten(void **state) {
+  struct fixture *fixture = *state;
+  struct host *host = host_of(put_mx(fixture->cache, "d.test", "192.0.2.7"), 0);
+  assert_false(cache_forget_host(fixture->cache, host));
+  assert_non_null(facts_of(host));
+}
+
 static void put_varied(struct cache *cache, int number) {
   struct domain_value *value = new_value(DOMAIN_MX, FOR_EVER_MS);
   for (int i = 0; i < 1 + number % 7; i++) {
@@ -1458,6 +1491,10 @@ int main(void) {
                                       tear_down),
       cmocka_unit_test_setup_teardown(sets_that_differ_in_anything_are_not_shared, set_up, tear_down),
       cmocka_unit_test_setup_teardown(sets_that_name_one_host_share_it, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_host_is_found_while_a_set_names_it, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_host_that_is_forgotten_has_no_facts_and_no_memory_of_them, set_up,
+                                      tear_down),
+      cmocka_unit_test_setup_teardown(a_host_that_is_an_address_is_not_forgotten, set_up, tear_down),
       cmocka_unit_test_setup_teardown(after_every_name_is_removed_nothing_is_left_and_nothing_charged, set_up,
                                       tear_down),
       cmocka_unit_test_setup_teardown(the_places_for_sets_and_hosts_are_charged_too, set_up, tear_down),
