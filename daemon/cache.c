@@ -29,6 +29,7 @@ struct cache {
   size_t bytes, retired_bytes, count;
   struct entry *newest, *oldest;
   struct entry *hand, *cursor; /* where eviction and sweeping go on; NULL: at the oldest */
+  struct cache_walk *walks;    /* from the newest to the oldest, so that none meets what comes */
   struct table sets, hosts;
   struct qsbr qsbr;
   struct stats *stats;
@@ -298,8 +299,16 @@ static void list_put_newest(struct cache *cache, struct entry *entry) {
   cache->newest = entry;
 }
 
-/* Takes `entry` out and moves whoever stood on it to the next newer one. */
+/* Walks that stand on `entry` go on at `other`. */
+static void move_walks(struct cache *cache, const struct entry *entry, struct entry *other) {
+  for (struct cache_walk *walk = cache->walks; walk; walk = walk->next)
+    if (walk->at == entry)
+      walk->at = other;
+}
+
+/* Takes `entry` out and moves whoever stood on it to the next one. */
 static void list_remove(struct cache *cache, struct entry *entry) {
+  move_walks(cache, entry, entry->older);
   if (cache->hand == entry)
     cache->hand = entry->newer;
   if (cache->cursor == entry)
@@ -392,6 +401,7 @@ static void replace(struct cache *cache, struct entry *old, struct entry *entry,
     cache->hand = entry;
   if (cache->cursor == old)
     cache->cursor = entry;
+  move_walks(cache, old, entry);
   atomic_store_explicit(&cache->slots[at], word, memory_order_release);
   unref_entry(cache, old);
 }
@@ -448,6 +458,11 @@ bool cache_remove(struct cache *cache, const char *name, size_t length, uint64_t
   return entry != NULL;
 }
 
+void cache_remove_facts(struct cache *cache, const struct domain_facts *facts) {
+  struct entry *entry = entry_of(facts);
+  unlink_entry(cache, entry, slot_of(cache, entry));
+}
+
 void cache_hold(const struct domain_facts *facts) { entry_of(facts)->refs++; }
 
 void cache_release(struct cache *cache, const struct domain_facts *facts) {
@@ -464,6 +479,28 @@ void cache_sweep(struct cache *cache, int64_t now_ms, size_t count) {
     }
   }
   qsbr_collect(&cache->qsbr);
+}
+
+/* ---- walks ---- */
+
+void cache_walk_start(struct cache_walk *walk, struct cache *cache) {
+  *walk = (struct cache_walk){.cache = cache, .next = cache->walks, .at = cache->newest};
+  cache->walks = walk;
+}
+
+const struct domain_facts *cache_walk_next(struct cache_walk *walk) {
+  struct entry *entry = walk->at;
+  if (!entry)
+    return NULL;
+  walk->at = entry->older;
+  return &entry->facts;
+}
+
+void cache_walk_stop(struct cache_walk *walk) {
+  struct cache_walk **link = &walk->cache->walks;
+  while (*link != walk)
+    link = &(*link)->next;
+  *link = walk->next;
 }
 
 void cache_destroy(struct cache *cache) {

@@ -72,6 +72,9 @@ const struct domain_facts *cache_put(struct cache *cache, const char *name, size
 /* Removes a name; returns whether it was there. */
 bool cache_remove(struct cache *cache, const char *name, size_t length, uint64_t hash);
 
+/* Removes facts that are in the table: those that cache_peek or cache_walk_next has just given. */
+void cache_remove_facts(struct cache *cache, const struct domain_facts *facts);
+
 /* Keeps facts alive whatever happens to the table; and lets go again. */
 void cache_hold(const struct domain_facts *facts);
 void cache_release(struct cache *cache, const struct domain_facts *facts);
@@ -92,6 +95,26 @@ bool cache_forget_host(struct cache *cache, struct host *host);
 /* Looks at the next `count` entries and removes those that are of no use any more (domain_facts_are_kept);
  * frees what readers have left. Call now and then. */
 void cache_sweep(struct cache *cache, int64_t now_ms, size_t count);
+
+/* ---- walking over all entries, a slice at a time ---- */
+
+/* The caller's, at a fixed place from start to stop. Nothing in it is for the caller. */
+struct cache_walk {
+  struct cache *cache;
+  struct cache_walk *next; /* the other walks that are under way */
+  struct entry *at;        /* what comes next; NULL at the end */
+};
+
+/* Begins a walk. Between two steps the writer may do whatever it likes: each name that is there from
+ * start to end is seen exactly once, with its facts of the moment; one that comes or goes meanwhile may be
+ * seen or not. It ends, however fast names come. Any number may be under way. */
+void cache_walk_start(struct cache_walk *walk, struct cache *cache);
+
+/* The next facts, fresh or not, lent until the writer next changes the cache; or NULL at the end. */
+const struct domain_facts *cache_walk_next(struct cache_walk *walk);
+
+/* Ends a walk, at its end or before. Before the cache is destroyed. */
+void cache_walk_stop(struct cache_walk *walk);
 
 /* Entries, sets, hosts; octets in use, those still held for readers included. */
 size_t cache_count(const struct cache *cache);
