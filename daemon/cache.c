@@ -31,6 +31,8 @@ struct cache {
   struct entry *hand, *cursor; /* where eviction and sweeping go on; NULL: at the oldest */
   struct cache_walk *walks;    /* from the newest to the oldest, so that none meets what comes */
   struct table sets, hosts;
+  struct host *newest_host;
+  struct cache_host_walk *host_walks; /* from the newest to the oldest */
   struct qsbr qsbr;
   struct stats *stats;
 };
@@ -150,6 +152,10 @@ void cache_mark(const struct domain_facts *facts) {
     atomic_store_explicit(&entry->used, 1, memory_order_relaxed);
 }
 
+bool cache_is_marked(const struct domain_facts *facts) {
+  return atomic_load_explicit(&entry_of(facts)->used, memory_order_relaxed);
+}
+
 /* Empties slot `hole`, moving back what would not be found behind an empty
  * slot. Each move publishes the new place before it takes the old one away. */
 static void vacate(struct cache *cache, uint64_t hole) {
@@ -194,6 +200,24 @@ static bool give_address_facts(struct cache *cache, struct host *host) {
   return true;
 }
 
+static void list_host(struct cache *cache, struct host *host) {
+  host->newer = NULL;
+  host->older = cache->newest_host;
+  if (host->older)
+    host->older->newer = host;
+  cache->newest_host = host;
+}
+
+/* Takes `host` out of the list and moves the walks that stand on it. */
+static void unlist_host(struct cache *cache, struct host *host) {
+  for (struct cache_host_walk *walk = cache->host_walks; walk; walk = walk->next)
+    if (walk->at == host)
+      walk->at = host->older;
+  *(host->newer ? &host->newer->older : &cache->newest_host) = host->older;
+  if (host->older)
+    host->older->newer = host->newer;
+}
+
 /* The one object for a host name, with a hold; NULL without memory. */
 static struct host *intern_host(struct cache *cache, const char *name) {
   struct host_key key = {name, strlen(name)};
@@ -213,6 +237,7 @@ static struct host *intern_host(struct cache *cache, const char *name) {
     }
     charge(cache, host);
     table_put(&cache->hosts, &host->node, hash);
+    list_host(cache, host);
   }
   host->refs++;
   return host;
@@ -227,6 +252,7 @@ void cache_release_host(struct cache *cache, struct host *host) {
   if (facts)
     retire(cache, (void *)facts);
   table_remove(&cache->hosts, &host->node);
+  unlist_host(cache, host);
   retire(cache, host);
 }
 
@@ -498,6 +524,25 @@ const struct domain_facts *cache_walk_next(struct cache_walk *walk) {
 
 void cache_walk_stop(struct cache_walk *walk) {
   struct cache_walk **link = &walk->cache->walks;
+  while (*link != walk)
+    link = &(*link)->next;
+  *link = walk->next;
+}
+
+void cache_host_walk_start(struct cache_host_walk *walk, struct cache *cache) {
+  *walk = (struct cache_host_walk){.cache = cache, .next = cache->host_walks, .at = cache->newest_host};
+  cache->host_walks = walk;
+}
+
+struct host *cache_host_walk_next(struct cache_host_walk *walk) {
+  struct host *host = walk->at;
+  if (host)
+    walk->at = host->older;
+  return host;
+}
+
+void cache_host_walk_stop(struct cache_host_walk *walk) {
+  struct cache_host_walk **link = &walk->cache->host_walks;
   while (*link != walk)
     link = &(*link)->next;
   *link = walk->next;

@@ -57,6 +57,9 @@ const struct domain_facts *cache_get(const struct cache *cache, const char *name
 /* Marks facts as used; writes only where the mark is not set. */
 void cache_mark(const struct domain_facts *facts);
 
+/* Whether facts are marked. */
+bool cache_is_marked(const struct domain_facts *facts);
+
 /* ---- the writer ---- */
 
 /* As cache_get, never missing what is there. */
@@ -115,6 +118,16 @@ const struct domain_facts *cache_walk_next(struct cache_walk *walk);
 
 /* Ends a walk, at its end or before. Before the cache is destroyed. */
 void cache_walk_stop(struct cache_walk *walk);
+
+/* The same over all hosts that some set names. */
+struct cache_host_walk {
+  struct cache *cache;
+  struct cache_host_walk *next;
+  struct host *at;
+};
+void cache_host_walk_start(struct cache_host_walk *walk, struct cache *cache);
+struct host *cache_host_walk_next(struct cache_host_walk *walk);
+void cache_host_walk_stop(struct cache_host_walk *walk);
 
 /* Entries, sets, hosts; octets in use, those still held for readers included. */
 size_t cache_count(const struct cache *cache);

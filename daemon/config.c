@@ -26,6 +26,8 @@ struct setting {
 
 #define PATH(field, text)                                                                                    \
   TYPE_PATH, offsetof(struct config, field), text, 1, CONFIG_PATH_SIZE - 1, "", { 0 }
+#define PATH_OR_NONE(field, text)                                                                            \
+  TYPE_PATH, offsetof(struct config, field), text, 0, CONFIG_PATH_SIZE - 1, "", { 0 }
 #define MODE(field, text)                                                                                    \
   TYPE_MODE, offsetof(struct config, field), text, 0, 0777, "", { 0 }
 #define NUMBER(field, text, min, max, unit)                                                                  \
@@ -42,12 +44,19 @@ struct setting {
 static const struct setting settings[] = {
     {"listen", PATH(listen, "/run/mxway/lookup.sock"), "Path of the Unix socket that answers lookups."},
     {"listen-mode", MODE(listen_mode, "0666"), "Permission bits of that socket: who may ask."},
+    {"control", PATH_OR_NONE(control, "/run/mxway/control.sock"),
+     "Path of the Unix socket for mxway stats, show, purge, dump and load. Empty: none."},
+    {"control-mode", MODE(control_mode, "0600"), "Permission bits of that socket: who may control."},
     {"frontends", NUMBER(frontends, "1", 1, 64, ""), "Threads that answer from memory."},
     {"max-connections", NUMBER(max_connections, "4096", 1, 100000, ""),
      "Clients connected at once; more are turned away."},
     {"upstream", SERVERS(upstreams),
      "DNS servers to ask, the first choice first. Without one: the nameserver lines of /etc/resolv.conf."},
     {"cache-size", SIZE(cache_size_bytes, "64MiB", 1 << 20), "Memory for what the DNS said."},
+    {"snapshot-file", PATH_OR_NONE(snapshot_file, ""),
+     "File in which memory outlives the daemon: read at its start, written at its end. Empty: none."},
+    {"snapshot-interval", NUMBER(snapshot_interval_s, "300", 0, 86400, " s"),
+     "The file is also written so often. 0: only at the end."},
     {"min-ttl", NUMBER(min_ttl_s, "0", 0, 3600, " s"),
      "Routes live at least this long, whatever their TTL says. 0 honours the TTL."},
     {"max-ttl", NUMBER(max_ttl_s, "86400", 60, 604800, " s"), "Routes live at most this long."},
@@ -202,9 +211,9 @@ static enum outcome in_range(const struct setting *setting, enum outcome outcome
   return outcome;
 }
 
-static enum outcome set_path(char *field, const char *value) {
+static enum outcome set_path(const struct setting *setting, char *field, const char *value) {
   size_t length = strlen(value);
-  if (length == 0)
+  if (length < setting->min)
     return BAD;
   for (size_t i = 0; i < length; i++)
     if (iscntrl((unsigned char)value[i]))
@@ -231,7 +240,7 @@ static enum outcome set_value(struct config *config, const struct setting *setti
   enum outcome outcome = BAD;
   switch (setting->type) {
   case TYPE_PATH:
-    return set_path(field, value);
+    return set_path(setting, field, value);
   case TYPE_MODE:
   case TYPE_NUMBER:
     outcome = parse_digits(value, value + strlen(value), setting->type == TYPE_MODE ? 8 : 10, &number);
@@ -286,7 +295,8 @@ static void describe_expected(const struct setting *setting, char text[EXPECTED_
   char size[32];
   switch (setting->type) {
   case TYPE_PATH:
-    snprintf(text, EXPECTED_SIZE, "1 to %" PRIu64 " octets without control characters", setting->max);
+    snprintf(text, EXPECTED_SIZE, "%" PRIu64 " to %" PRIu64 " octets without control characters",
+             setting->min, setting->max);
     break;
   case TYPE_MODE:
     snprintf(text, EXPECTED_SIZE, "octal digits, 0 to 0%" PRIo64, setting->max);
@@ -495,7 +505,8 @@ void config_print(const struct config *config, FILE *out) {
     char expected[EXPECTED_SIZE];
     describe_expected(setting, expected);
     fprintf(out, "%s# %s\n", i ? "\n" : "", setting->sentence);
-    fprintf(out, "# Default: %s. Expected: %s.\n", *setting->initial ? setting->initial : "{}", expected);
+    const char *nothing = setting->type == TYPE_SERVERS ? "{}" : "\"\"";
+    fprintf(out, "# Default: %s. Expected: %s.\n", *setting->initial ? setting->initial : nothing, expected);
     fprintf(out, "%s = ", setting->name);
     print_value(config, setting, out);
     fputc('\n', out);

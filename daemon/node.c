@@ -12,6 +12,7 @@
 #include "api.h"
 #include "cache.h"
 #include "clock.h"
+#include "control.h"
 #include "dns.h"
 #include "error.h"
 #include "listen.h"
@@ -20,6 +21,7 @@
 #include "miss.h"
 #include "name.h"
 #include "resolver.h"
+#include "snapshot.h"
 #include "stats.h"
 
 enum {
@@ -27,6 +29,8 @@ enum {
   FINISH_MS = 2000,   /* how long lookups under way may finish after a stop */
   FLUSH_MS = 1500,    /* and then how long clients may take to read their answers */
   STOP_POLL_MS = 5,
+  SNAPSHOT_READ_MS = 5000,     /* a start waits for the snapshot at most so long */
+  STOP_MS = 4500,              /* from the stop until the last snapshot must be written; main allows 5 s */
   FAILURE_JITTER_PERCENT = 10, /* ROUTING T5 */
 };
 
@@ -58,6 +62,10 @@ struct node {
   struct mailbox mailbox;
   struct dns *dns;
   struct resolver *resolver;
+  struct ttl_policy ttl;
+  int control_fd; /* -1: none */
+  struct control *control;
+  struct snapshot *snapshot;
   ev_timer due, sweep;
   ev_prepare prepare;
   /* the others */
@@ -180,15 +188,16 @@ static int create_resolver(struct node *node) {
                             .max_queue = config->max_queue};
   for (size_t i = 0; i < config->upstream_count; i++)
     dns.servers[i] = &config->upstreams[i].address;
-  struct resolver_options options = {.learn = {.ttl = {.min_s = config->min_ttl_s,
-                                                       .max_s = config->max_ttl_s,
-                                                       .max_negative_s = config->max_negative_ttl_s,
-                                                       .failure_s = config->failure_ttl_s,
-                                                       .max_failure_s = config->max_failure_ttl_s,
-                                                       .failure_jitter_percent = FAILURE_JITTER_PERCENT},
-                                               .notimp_as_nodata = config->notimp_as_nodata},
-                                     .lookup_deadline_ms = config->lookup_deadline_ms,
-                                     .max_cname_hops = config->max_cname_hops};
+  node->ttl = (struct ttl_policy){.min_s = config->min_ttl_s,
+                                  .max_s = config->max_ttl_s,
+                                  .max_negative_s = config->max_negative_ttl_s,
+                                  .failure_s = config->failure_ttl_s,
+                                  .max_failure_s = config->max_failure_ttl_s,
+                                  .failure_jitter_percent = FAILURE_JITTER_PERCENT};
+  struct resolver_options options = {
+      .learn = {.ttl = node->ttl, .notimp_as_nodata = config->notimp_as_nodata},
+      .lookup_deadline_ms = config->lookup_deadline_ms,
+      .max_cname_hops = config->max_cname_hops};
   int error = create_worker(&node->worker, on_resolver_nudge, node);
   if (error != 0)
     return error;
@@ -208,6 +217,24 @@ static int create_resolver(struct node *node) {
   ev_timer_start(node->worker.loop, &node->sweep);
   ev_prepare_start(node->worker.loop, &node->prepare);
   return 0;
+}
+
+/* What runs in the resolver's thread beside lookups. A control socket that cannot be had is logged, and
+ * lookups are answered without it. */
+static int create_keepers(struct node *node) {
+  const struct config *config = node->config;
+  const struct control_served served = {node->cache, node->resolver, &node->ttl, config->cache_size_bytes};
+  if (config->snapshot_file[0]) {
+    snapshot_read(config->snapshot_file, node->cache, &node->ttl, SNAPSHOT_READ_MS);
+    node->snapshot =
+        snapshot_create(node->worker.loop, node->cache, config->snapshot_file, config->snapshot_interval_s);
+    if (!node->snapshot)
+      return ERR_NOMEM;
+  }
+  if (!config->control[0] || listen_start(config->control, config->control_mode, &node->control_fd) != 0)
+    return 0;
+  node->control = control_create(node->worker.loop, node->control_fd, &served);
+  return node->control ? 0 : ERR_NOMEM;
 }
 
 static int create_frontend(struct node *node, struct frontend *frontend) {
@@ -234,6 +261,8 @@ static int create_rooms(struct node *node) {
   int error = listen_start(config->listen, config->listen_mode, &node->shared.listen_fd);
   if (error == 0)
     error = create_resolver(node);
+  if (error == 0)
+    error = create_keepers(node);
   node->frontends = aligned_alloc(64, config->frontends * sizeof(struct frontend));
   if (!node->frontends)
     return ERR_NOMEM;
@@ -249,7 +278,7 @@ int node_create(const struct config *config, struct node **result) {
     return ERR_NOMEM;
   memset(node, 0, sizeof(*node));
   node->config = config;
-  node->shared.listen_fd = -1;
+  node->shared.listen_fd = node->control_fd = -1;
   int error = create_rooms(node);
   if (error != 0) {
     if (error == ERR_NOMEM)
@@ -293,6 +322,7 @@ static void await_drain(struct node *node, int64_t most_ms) {
 }
 
 void node_stop(struct node *node) {
+  int64_t until_ms = clock_now_ms() + STOP_MS;
   nudge_frontends(node, STAGE_STOPPING);
   await_drain(node, FINISH_MS);
   if (node->worker.is_started)
@@ -301,11 +331,15 @@ void node_stop(struct node *node) {
   for (size_t i = 0; i < node->frontend_count; i++)
     end_worker(&node->frontends[i].worker);
   end_worker(&node->worker);
+  if (node->snapshot)
+    snapshot_finish(node->snapshot, until_ms);
 }
 
 static void destroy_resolver(struct node *node) {
   if (!node->worker.loop)
     return;
+  control_destroy(node->control);
+  snapshot_destroy(node->snapshot);
   /* What was answered too late for its frontend, or not taken up any more. */
   mailbox_fini(&node->mailbox, miss_drop, NULL);
   resolver_destroy(node->resolver);
@@ -325,6 +359,8 @@ void node_destroy(struct node *node) {
   destroy_resolver(node);
   if (node->shared.listen_fd >= 0)
     listen_stop(node->config->listen, node->shared.listen_fd);
+  if (node->control_fd >= 0)
+    listen_stop(node->config->control, node->control_fd);
   stats_forget_all();
   free(node->frontends);
   free(node);

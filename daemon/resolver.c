@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -382,6 +383,12 @@ void resolver_forget(struct resolver *resolver, resolver_match_fn *matches, void
       if (matches(context, flight->name.text, flight->name.length))
         flight->forgotten |= kinds;
     }
+}
+
+void resolver_forget_domain(struct resolver *resolver, const struct name *name, uint64_t hash) {
+  struct flight *flight = (struct flight *)table_get(&resolver->flights, hash, is_for_name, name);
+  if (flight)
+    flight->forgotten = UINT_MAX;
 }
 
 void resolver_forget_host(struct resolver *resolver, const struct host *host, unsigned states) {

@@ -92,6 +92,9 @@ typedef bool resolver_match_fn(void *context, const char *name, size_t length);
  * asked for from now on is not concerned. Cost: one step a flight. */
 void resolver_forget(struct resolver *resolver, resolver_match_fn *matches, void *context, unsigned kinds);
 
+/* The same for one domain, whatever it turns out to be. Cost: one look into the table. */
+void resolver_forget_domain(struct resolver *resolver, const struct name *name, uint64_t hash);
+
 /* The same for the addresses of `host`, or of any host where it is NULL: of families that turn out to be of
  * `states` (bit n is enum family_state n). They are delivered as if their TTL were 0 (T3). */
 void resolver_forget_host(struct resolver *resolver, const struct host *host, unsigned states);

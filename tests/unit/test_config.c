@@ -504,7 +504,7 @@ static void the_help_lists_every_option_that_is_printed(void **state) {
   }
   fclose(file);
   free(help);
-  assert_int_equal(options, 23);
+  assert_int_equal(options, 27);
 }
 
 static struct config resolve(const char *text) {
