@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include "tool.h"
+#include "tool_arguments.h"
 #include "tool_control.h"
-#include "tool_options.h"
 
 enum { PIECE_BYTES = 60 * 1024 }; /* of a load: leaves room for the rest of a request frame */
 
@@ -42,9 +42,9 @@ static int fail_file(const char *command, const char *name, int error) {
 }
 
 /* The one argument, NULL for none or "-". */
-static int take_file(const struct tool_options *options, int argc, char **argv, const char **name) {
+static int take_file(const struct tool_arguments *options, int argc, char **argv, const char **name) {
   if (argc - optind > 1)
-    return tool_options_fail(options, "only one file, not also", argv[optind + 1]);
+    return tool_arguments_fail(options, "only one file, not also", argv[optind + 1]);
   *name = argc > optind && strcmp(argv[optind], "-") != 0 ? argv[optind] : NULL;
   return TOOL_OK;
 }
@@ -99,16 +99,16 @@ static int dump_all(const char *path, int fd, const char *name) {
 }
 
 int tool_dump(int argc, char **argv) {
-  struct tool_options options = {.command = "dump", .usage = dump_usage};
+  struct tool_arguments options = {.command = "dump", .usage = dump_usage};
   const char *name;
-  int status = tool_options_parse(&options, argc, argv);
+  int status = tool_arguments_parse(&options, argc, argv);
   if (status >= 0)
     return status;
   status = take_file(&options, argc, argv, &name);
   if (status != TOOL_OK)
     return status;
   if (!name && isatty(STDOUT_FILENO))
-    return tool_options_fail(&options, "a dump is nothing for a terminal: name a file", NULL);
+    return tool_arguments_fail(&options, "a dump is nothing for a terminal: name a file", NULL);
   int fd = name ? open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : STDOUT_FILENO;
   if (fd < 0)
     return fail_file("dump", name, errno);
@@ -122,7 +122,7 @@ int tool_dump(int argc, char **argv) {
 
 /* ---- load ---- */
 
-static void print_counts(const struct tool_options *options, const Mxway__V1__LoadReply *load) {
+static void print_counts(const struct tool_arguments *options, const Mxway__V1__LoadReply *load) {
   if (options->is_json)
     printf("{\"domains\":%" PRIu64 ",\"hosts\":%" PRIu64 ",\"expired\":%" PRIu64 ",\"older\":%" PRIu64
            ",\"future\":%" PRIu64 ",\"unused\":%" PRIu64 "}\n",
@@ -137,7 +137,7 @@ static void print_counts(const struct tool_options *options, const Mxway__V1__Lo
 }
 
 /* Sends a piece and waits until it is taken in. Prints the counts behind the last. */
-static int load_piece(const struct tool_options *options, struct tool_control *control, const char *name,
+static int load_piece(const struct tool_arguments *options, struct tool_control *control, const char *name,
                       ProtobufCBinaryData piece, bool is_last) {
   Mxway__V1__LoadRequest load = MXWAY__V1__LOAD_REQUEST__INIT;
   Mxway__V1__ControlRequest request = MXWAY__V1__CONTROL_REQUEST__INIT;
@@ -176,7 +176,7 @@ static ssize_t read_piece(int fd, uint8_t buffer[PIECE_BYTES]) {
   return (ssize_t)length;
 }
 
-static int load_all(const struct tool_options *options, int fd, const char *name) {
+static int load_all(const struct tool_arguments *options, int fd, const char *name) {
   static uint8_t buffer[PIECE_BYTES];
   struct tool_control control;
   int status = tool_control_open(&control, "load", options->socket_path);
@@ -195,9 +195,9 @@ static int load_all(const struct tool_options *options, int fd, const char *name
 }
 
 int tool_load(int argc, char **argv) {
-  struct tool_options options = {.command = "load", .usage = load_usage, .has_json = true};
+  struct tool_arguments options = {.command = "load", .usage = load_usage, .has_json = true};
   const char *name;
-  int status = tool_options_parse(&options, argc, argv);
+  int status = tool_arguments_parse(&options, argc, argv);
   if (status >= 0)
     return status;
   status = take_file(&options, argc, argv, &name);
@@ -209,5 +209,5 @@ int tool_load(int argc, char **argv) {
   status = load_all(&options, fd, name ? name : "standard input");
   if (name)
     close(fd);
-  return tool_options_end(&options, status);
+  return tool_arguments_end(&options, status);
 }

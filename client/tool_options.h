@@ -1,35 +1,36 @@
 /*
- * tool_options: the command line of the commands that use the control socket.
+ * tool_options: the arguments of `mxway lookup`.
  *
- * They share --socket, --json and --help; a command adds its own. Wrong usage is explained.
+ * Says of a wrong one which option it is, what is expected and what was given.
+ * The daemon judges names; only what a question cannot carry, or what is
+ * most likely a slip (a name that looks like an address), is refused here.
  */
 #ifndef MXWAY_CLIENT_TOOL_OPTIONS_H
 #define MXWAY_CLIENT_TOOL_OPTIONS_H
 
-#include <stdbool.h>
+#include <arpa/inet.h>
+#include <stdio.h>
+
+#include "tool_run.h"
+
+/* Octets of --key, --self and --exclude together, with a few for each: beside them a question holds any name
+ * of TOOL_LINES_MAX octets. */
+enum { TOOL_OPTIONS_MAX_BYTES = 5000 };
 
 struct tool_options {
-  /* The command's. */
-  const char *command;
-  const char *usage;         /* the text of --help */
-  bool has_json;             /* whether it takes --json */
-  const char *const *flags;  /* its own options without a value, NULL at the end; or NULL */
-  const char *const *values; /* its own options with a value, the same */
-  /* What was read. */
-  const char *socket_path;
-  bool is_json;
-  int chosen_count;                  /* of its own options: how many were given, */
-  const char *chosen, *chosen_value; /* and the last */
+  struct tool_run_options run; /* its lists lie below, its texts in argv */
+  const char **self_names, **exclude;
+  struct mxway_address *self_addresses;
+  char (*exclude_addresses)[INET6_ADDRSTRLEN];
+  size_t left_bytes;
+  bool has_order;
 };
 
-/* Reads the options; optind is then that of the first argument. Returns the exit status that ends the
- * command, or -1 to go on. */
+/* Reads the arguments over the defaults in `options->run`, whose `out` gets the help and whose `err` the
+ * complaint. argv[0] is the command; argv is permuted and lent. Returns the exit status that ends
+ * the command, or -1 to go on. In both cases the caller ends it with fini. */
 int tool_options_parse(struct tool_options *options, int argc, char **argv);
 
-/* Complains about the usage; returns TOOL_USAGE. */
-int tool_options_fail(const struct tool_options *options, const char *what, const char *value);
-
-/* Flushes standard output. Returns `status`, or TOOL_IO after an explanation where that went wrong. */
-int tool_options_end(const struct tool_options *options, int status);
+void tool_options_fini(struct tool_options *options);
 
 #endif

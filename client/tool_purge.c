@@ -5,8 +5,8 @@
 #include <unistd.h>
 
 #include "tool.h"
+#include "tool_arguments.h"
 #include "tool_control.h"
-#include "tool_options.h"
 
 enum {
   DOMAINS_MAX_BYTES = 32 * 1024, /* of one request */
@@ -57,7 +57,7 @@ static Mxway__V1__PurgeWhat what_of(const char *option) {
 }
 
 /* One request; adds to the counts. */
-static int purge(const struct tool_options *options, Mxway__V1__PurgeRequest *message,
+static int purge(const struct tool_arguments *options, Mxway__V1__PurgeRequest *message,
                  struct counts *counts) {
   Mxway__V1__ControlRequest request = MXWAY__V1__CONTROL_REQUEST__INIT;
   Mxway__V1__ControlReply *reply;
@@ -73,7 +73,7 @@ static int purge(const struct tool_options *options, Mxway__V1__PurgeRequest *me
 }
 
 /* The names in as many requests as they need. */
-static int purge_names(const struct tool_options *options, Mxway__V1__PurgeWhat what, char **names,
+static int purge_names(const struct tool_arguments *options, Mxway__V1__PurgeWhat what, char **names,
                        size_t count, struct counts *counts) {
   Mxway__V1__PurgeRequest message = MXWAY__V1__PURGE_REQUEST__INIT;
   ProtobufCBinaryData *list = calloc(count + 1, sizeof *list);
@@ -94,7 +94,7 @@ static int purge_names(const struct tool_options *options, Mxway__V1__PurgeWhat 
   return status;
 }
 
-static void print_counts(const struct tool_options *options, const struct counts *counts) {
+static void print_counts(const struct tool_arguments *options, const struct counts *counts) {
   if (options->is_json)
     printf("{\"domains\":%" PRIu64 ",\"hosts\":%" PRIu64 "}\n", counts->domains, counts->hosts);
   else
@@ -103,20 +103,20 @@ static void print_counts(const struct tool_options *options, const struct counts
 }
 
 int tool_purge(int argc, char **argv) {
-  struct tool_options options = {
+  struct tool_arguments options = {
       .command = "purge", .usage = usage, .has_json = true, .flags = flags, .values = values};
   struct counts counts = {0};
-  int status = tool_options_parse(&options, argc, argv);
+  int status = tool_arguments_parse(&options, argc, argv);
   if (status >= 0)
     return status;
   char **names = argv + optind;
   size_t count = (size_t)(argc - optind);
   if (options.chosen_count > 1)
-    return tool_options_fail(&options, "one purge at a time: another is also", options.chosen);
+    return tool_arguments_fail(&options, "one purge at a time: another is also", options.chosen);
   if (options.chosen && count > 0)
-    return tool_options_fail(&options, "beside an option that says what to purge there is", names[0]);
+    return tool_arguments_fail(&options, "beside an option that says what to purge there is", names[0]);
   if (!options.chosen && count == 0)
-    return tool_options_fail(&options, "what is to be purged?", NULL);
+    return tool_arguments_fail(&options, "what is to be purged?", NULL);
   char *value = (char *)options.chosen_value;
   Mxway__V1__PurgeRequest whole = MXWAY__V1__PURGE_REQUEST__INIT;
   whole.what = what_of(options.chosen);
@@ -128,5 +128,5 @@ int tool_purge(int argc, char **argv) {
     status = purge_names(&options, whole.what, names, count, &counts);
   if (status == TOOL_OK || counts.domains + counts.hosts > 0)
     print_counts(&options, &counts);
-  return tool_options_end(&options, status);
+  return tool_arguments_end(&options, status);
 }

@@ -8,8 +8,8 @@
 
 #include "mxway/mxway.h"
 #include "tool.h"
+#include "tool_arguments.h"
 #include "tool_control.h"
-#include "tool_options.h"
 
 static const char usage[] =
     "Usage: mxway show [OPTION...] DOMAIN\n"
@@ -134,7 +134,7 @@ static void print_text(const Mxway__V1__ShowReply *show) {
   if (show->fact != MXWAY__V1__FACT__FACT_NONE) {
     printf("; learned %" PRIu64 " s ago, ", show->age_ms / 1000);
     print_left(show->left_ms);
-    printf("%s", show->used ? ", used lately" : "");
+    printf("%s%s", show->authenticated ? ", authenticated by DNSSEC" : "", show->used ? ", used lately" : "");
   }
   putchar('\n');
   if (show->canonical[0] && strcmp(show->canonical, show->name) != 0)
@@ -160,9 +160,9 @@ static json_t *family_value(const Mxway__V1__ShownFamily *family) {
   json_t *addresses = json_array();
   for (size_t i = 0; i < family->n_addresses; i++)
     json_array_append_new(addresses, json_string(address_text(&family->addresses[i], text)));
-  return json_pack("{s:s, s:o, s:I, s:o}", "state", state_text(family->state, false), "left",
-                   left_value(family->left_ms), "failures", (json_int_t)family->failures, "addresses",
-                   addresses);
+  return json_pack("{s:s, s:o, s:I, s:b, s:o}", "state", state_text(family->state, false), "left",
+                   left_value(family->left_ms), "failures", (json_int_t)family->failures, "authenticated",
+                   family->authenticated, "addresses", addresses);
 }
 
 static json_t *exchanges_value(const Mxway__V1__ShowReply *show) {
@@ -193,13 +193,13 @@ static bool print_json(const Mxway__V1__ShowReply *show) {
   for (size_t i = 0; i < show->n_warnings; i++)
     json_array_append_new(odd, json_string(warning_text(show->warnings[i])));
   json_t *object =
-      json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:o, s:o, s:I, s:o, s:o}", "domain", show->name,
-                "canonical", show->canonical, "fact", fact_text(show->fact, false), "cause",
+      json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:b, s:o, s:o, s:I, s:o, s:o}", "domain",
+                show->name, "canonical", show->canonical, "fact", fact_text(show->fact, false), "cause",
                 has_failed ? mxway_verdict_text((enum mxway_verdict)show->cause) : "", "failures",
                 (json_int_t)show->failures, "age", (json_int_t)(show->age_ms / 1000), "left",
-                (json_int_t)seconds(show->left_ms), "used", show->used, "warnings", odd, "exchanges",
-                exchanges_value(show), "sharing_count", (json_int_t)show->sharing_count, "sharing", names,
-                "lookup", lookup_value(show->lookup));
+                (json_int_t)seconds(show->left_ms), "authenticated", show->authenticated, "used", show->used,
+                "warnings", odd, "exchanges", exchanges_value(show), "sharing_count",
+                (json_int_t)show->sharing_count, "sharing", names, "lookup", lookup_value(show->lookup));
   char *line = object ? json_dumps(object, JSON_COMPACT) : NULL;
   if (line)
     puts(line);
@@ -209,15 +209,15 @@ static bool print_json(const Mxway__V1__ShowReply *show) {
 }
 
 int tool_show(int argc, char **argv) {
-  struct tool_options options = {.command = "show", .usage = usage, .has_json = true};
+  struct tool_arguments options = {.command = "show", .usage = usage, .has_json = true};
   Mxway__V1__ShowRequest show = MXWAY__V1__SHOW_REQUEST__INIT;
   Mxway__V1__ControlRequest request = MXWAY__V1__CONTROL_REQUEST__INIT;
   Mxway__V1__ControlReply *reply;
-  int status = tool_options_parse(&options, argc, argv);
+  int status = tool_arguments_parse(&options, argc, argv);
   if (status >= 0)
     return status;
   if (argc - optind != 1)
-    return tool_options_fail(&options, "give one domain", NULL);
+    return tool_arguments_fail(&options, "give one domain", NULL);
   show.domain = (ProtobufCBinaryData){.len = strlen(argv[optind]), .data = (uint8_t *)argv[optind]};
   request.show = &show;
   request.command_case = MXWAY__V1__CONTROL_REQUEST__COMMAND_SHOW;
@@ -231,5 +231,5 @@ int tool_show(int argc, char **argv) {
   else if (!print_json(reply->show))
     status = TOOL_NO_MEMORY;
   mxway__v1__control_reply__free_unpacked(reply, NULL);
-  return tool_options_end(&options, status);
+  return tool_arguments_end(&options, status);
 }

@@ -6,8 +6,8 @@
 #include <unistd.h>
 
 #include "tool.h"
+#include "tool_arguments.h"
 #include "tool_control.h"
-#include "tool_options.h"
 
 static const char usage[] =
     "Usage: mxway stats [OPTION...]\n"
@@ -61,15 +61,15 @@ static bool print_json(const Mxway__V1__StatsReply *stats) {
 }
 
 int tool_stats(int argc, char **argv) {
-  struct tool_options options = {.command = "stats", .usage = usage, .has_json = true};
+  struct tool_arguments options = {.command = "stats", .usage = usage, .has_json = true};
   Mxway__V1__StatsRequest stats = MXWAY__V1__STATS_REQUEST__INIT;
   Mxway__V1__ControlRequest request = MXWAY__V1__CONTROL_REQUEST__INIT;
   Mxway__V1__ControlReply *reply;
-  int status = tool_options_parse(&options, argc, argv);
+  int status = tool_arguments_parse(&options, argc, argv);
   if (status >= 0)
     return status;
   if (optind < argc)
-    return tool_options_fail(&options, "unexpected argument", argv[optind]);
+    return tool_arguments_fail(&options, "unexpected argument", argv[optind]);
   request.stats = &stats;
   request.command_case = MXWAY__V1__CONTROL_REQUEST__COMMAND_STATS;
   status = tool_control_ask("stats", options.socket_path, &request, &reply);
@@ -80,5 +80,5 @@ int tool_stats(int argc, char **argv) {
   else if (!print_json(reply->stats))
     status = TOOL_NO_MEMORY;
   mxway__v1__control_reply__free_unpacked(reply, NULL);
-  return tool_options_end(&options, status);
+  return tool_arguments_end(&options, status);
 }

@@ -5,28 +5,16 @@
 
 #include "clock.h"
 #include "miss.h"
-#include "mxway.pb-c.h"
 #include "reply.h"
+#include "request.h"
 #include "server.h"
-#include "wire.h"
 
-enum {
-  ARENA_BYTES = 256 * 1024, /* a request that decodes to more is refused */
-};
-
-/* Where protobuf-c puts one decoded request; forgotten before the next. */
-struct arena {
-  size_t used;
-  _Alignas(16) uint8_t bytes[ARENA_BYTES];
-};
-
-/* One request of a batch, decoded. */
-struct request {
-  enum { REQUEST_DOMAIN, REQUEST_ANSWERED } state;
-  uint64_t id, hash;
-  enum depth depth;
-  uint32_t timeout_ms;
-  bool refresh, cache_only, explain;
+/* One request of a batch. */
+struct lookup {
+  bool is_pending; /* for facts; else it is answered */
+  struct request request;
+  uint64_t hash;
+  const struct wishes *wishes; /* NULL: none */
   struct name name;
 };
 
@@ -41,60 +29,66 @@ struct api {
   ev_check check;
   ev_prepare prepare;
   int64_t now_ms; /* of this wake-up */
-  struct arena arena;
-  ProtobufCAllocator allocator;
-  struct request requests[SERVER_BATCH_MAX];
+  struct lookup lookups[SERVER_BATCH_MAX];
+  union wishes_block wishes[SERVER_BATCH_MAX];
   struct route route;
 };
 
-/* ---- decoding ---- */
+/* ---- wishes ---- */
 
-static void *arena_alloc(void *context, size_t size) {
-  struct arena *arena = context;
-  size = (size + 15) & ~(size_t)15;
-  if (size > ARENA_BYTES - arena->used)
-    return NULL;
-  void *block = arena->bytes + arena->used;
-  arena->used += size;
-  return block;
+/* Adds the names and addresses of one repeated field of a request. */
+static bool add_texts(struct wishes *wishes, enum wish wish, const char *name, const struct request *request,
+                      enum request_field field, char detail[WISHES_DETAIL_SIZE]) {
+  struct request_bytes item;
+  for (size_t at = 0; request_next(request, field, &at, &item);)
+    if (!wishes_add_text(wishes, wish, name, item.bytes, item.length, detail))
+      return false;
+  return true;
 }
 
-static void arena_free(void *context, void *block) { (void)context, (void)block; }
-
-/* The id of a request that cannot be decoded: field 1, where it stands first as
- * every library writes it. False where it cannot be read. */
-static bool salvage_id(const struct frame *frame, uint64_t *id) {
-  const uint8_t *at = frame->body, *end = at + frame->body_length;
-  if (at == end || *at++ != WIRE_TAG(1, WIRE_TYPE_VARINT))
-    return false;
-  *id = 0;
-  for (unsigned shift = 0; at < end && shift < 64; shift += 7, at++) {
-    *id |= (uint64_t)(*at & 0x7f) << shift;
-    if (!(*at & 0x80))
-      return true;
-  }
-  return false;
+static bool add_self_addresses(struct wishes *wishes, const struct request *request,
+                               char detail[WISHES_DETAIL_SIZE]) {
+  struct request_bytes item;
+  for (size_t at = 0; request_next(request, REQUEST_SELF_ADDRESSES, &at, &item);)
+    if (!wishes_add_address(wishes, WISH_SELF, "self_addresses", item.bytes, item.length, detail))
+      return false;
+  return true;
 }
 
-/* What the daemon knows but does not implement is refused, never ignored.
- * Returns what is wrong, or NULL. */
-static const char *find_unsupported(const Mxway__V1__LookupRequest *message) {
-  if (message->depth != MXWAY__V1__DEPTH__DEPTH_EXCHANGES &&
-      message->depth != MXWAY__V1__DEPTH__DEPTH_ADDRESSES)
+/* What is wrong with a number or its company, or NULL. A value that is not known here is refused, never
+ * ignored. */
+static const char *find_mistake(const struct request *request) {
+  if ((unsigned)request->depth > DEPTH_ADDRESSES)
     return "depth: only DEPTH_EXCHANGES and DEPTH_ADDRESSES are implemented";
-  if (message->order != MXWAY__V1__ORDER__ORDER_RANDOM || message->order_key.len > 0)
-    return "order: only ORDER_RANDOM is implemented";
-  if (message->family != MXWAY__V1__FAMILY__FAMILY_ANY)
-    return "family: only FAMILY_ANY is implemented";
-  if (message->n_self_names > 0 || message->n_self_addresses > 0)
-    return "self_names, self_addresses: not implemented";
-  if (message->n_exclude > 0)
-    return "exclude: not implemented";
-  if (message->primary_only)
-    return "primary_only: not implemented";
-  if (message->max_exchanges > 0)
-    return "max_exchanges: not implemented";
+  if ((unsigned)request->order >= ORDER_COUNT)
+    return "order: a value of the enumeration is due";
+  if (request->order == ORDER_KEYED && request->order_key.length == 0)
+    return "order_key: ORDER_KEYED needs one";
+  if (request->order != ORDER_KEYED && request->order_key.length > 0)
+    return "order_key: only ORDER_KEYED takes one";
+  if ((unsigned)request->family >= FAMILIES_COUNT)
+    return "family: a value of the enumeration is due";
   return NULL;
+}
+
+/* Whether there is anything beyond the defaults; one glance, because most requests have nothing. */
+static bool has_wishes(const struct request *request) {
+  return request->order_key.length | (unsigned)request->order | (unsigned)request->family |
+         request->primary_only | request->max_exchanges | request->has_lists;
+}
+
+/* Makes a block of what the caller wishes; false with the mistake in `detail`. */
+static bool decode_wishes(struct wishes *wishes, const struct request *request,
+                          char detail[WISHES_DETAIL_SIZE]) {
+  wishes_init(wishes);
+  wishes->order = (uint8_t)request->order;
+  wishes->families = (uint8_t)request->family;
+  wishes->primary_only = request->primary_only;
+  wishes->max_exchanges = request->max_exchanges < UINT8_MAX ? (uint8_t)request->max_exchanges : UINT8_MAX;
+  return wishes_set_key(wishes, "order_key", request->order_key.bytes, request->order_key.length, detail) &&
+         add_texts(wishes, WISH_SELF, "self_names", request, REQUEST_SELF_NAMES, detail) &&
+         add_self_addresses(wishes, request, detail) &&
+         add_texts(wishes, WISH_EXCLUDE, "exclude", request, REQUEST_EXCLUDE, detail);
 }
 
 /* ---- answering at once ---- */
@@ -110,53 +104,60 @@ static void refuse(struct api *api, struct connection *connection, uint64_t id, 
   answer_verdict(connection, id, VERDICT_BAD_REQUEST, NULL, detail);
 }
 
-static void answer_literal(struct connection *connection, const struct request *request) {
+static void answer_literal(struct api *api, struct connection *connection, const struct lookup *lookup) {
+  const struct route_request wanted = {.wishes = lookup->wishes};
+  route_build_literal(&lookup->name, &wanted, &api->shared->route_policy, &api->route);
   uint8_t *at = server_reserve(connection, REPLY_BYTES_MAX);
-  server_commit(connection, reply_build_literal(at, request->id, &request->name));
+  server_commit(connection, reply_build_literal(at, lookup->request.id, &lookup->name, &api->route));
 }
 
-/* Judges a decoded message; answers what needs no facts. */
-static void accept_message(struct api *api, struct connection *connection,
-                           const Mxway__V1__LookupRequest *message, struct request *request) {
-  request->state = REQUEST_ANSWERED;
-  request->id = message->id;
-  const char *unsupported = find_unsupported(message);
-  if (unsupported) {
-    refuse(api, connection, message->id, unsupported);
+/* Decodes what the caller wishes into the lookup's own block; false where that was refused. */
+static bool accept_wishes(struct api *api, struct connection *connection, struct lookup *lookup) {
+  const struct request *request = &lookup->request;
+  char detail[WISHES_DETAIL_SIZE];
+  lookup->wishes = NULL;
+  if (!has_wishes(request) && (unsigned)request->depth <= DEPTH_ADDRESSES)
+    return true;
+  struct wishes *wishes = &api->wishes[lookup - api->lookups].wishes;
+  const char *mistake = find_mistake(request);
+  if (!mistake && !decode_wishes(wishes, request, detail))
+    mistake = detail;
+  if (mistake)
+    refuse(api, connection, request->id, mistake);
+  else
+    lookup->wishes = wishes;
+  return !mistake;
+}
+
+/* Judges a request; answers what needs no facts. */
+static void accept_request(struct api *api, struct connection *connection, struct lookup *lookup) {
+  const struct request *request = &lookup->request;
+  if (!accept_wishes(api, connection, lookup))
     return;
-  }
   enum name_error error =
-      name_parse(message->domain.data, message->domain.len, &api->shared->name_policy, &request->name);
+      name_parse(request->domain.bytes, request->domain.length, &api->shared->name_policy, &lookup->name);
   if (error != NAME_OK) {
     stats_add(api->stats, STATS_REQUESTS_INVALID_NAME);
-    answer_verdict(connection, message->id, VERDICT_INVALID_NAME, NULL, name_error_text(error));
+    answer_verdict(connection, request->id, VERDICT_INVALID_NAME, NULL, name_error_text(error));
     return;
   }
-  if (request->name.kind == NAME_LITERAL) {
-    answer_literal(connection, request);
+  if (lookup->name.kind == NAME_LITERAL) {
+    answer_literal(api, connection, lookup);
     return;
   }
-  request->state = REQUEST_DOMAIN;
-  request->depth = (enum depth)message->depth;
-  request->timeout_ms = message->timeout_ms;
-  request->refresh = message->refresh;
-  request->cache_only = message->cache_only;
-  request->explain = message->explain;
-  request->hash = name_hash(request->name.text, request->name.length);
-  cache_prefetch(api->shared->cache, request->hash);
+  lookup->is_pending = true;
+  lookup->hash = name_hash(lookup->name.text, lookup->name.length);
+  cache_prefetch(api->shared->cache, lookup->hash);
 }
 
-static void decode(struct api *api, struct connection *connection, const struct frame *frame,
-                   struct request *request) {
+static void read_frame(struct api *api, struct connection *connection, const struct frame *frame,
+                       struct lookup *lookup) {
   stats_add(api->stats, STATS_REQUESTS);
-  request->state = REQUEST_ANSWERED;
-  api->arena.used = 0;
-  Mxway__V1__LookupRequest *message =
-      mxway__v1__lookup_request__unpack(&api->allocator, frame->body_length, frame->body);
-  if (message) {
-    accept_message(api, connection, message, request);
-  } else if (salvage_id(frame, &request->id)) {
-    refuse(api, connection, request->id, "not a LookupRequest, or one with too many fields");
+  lookup->is_pending = false;
+  if (request_parse(frame->body, frame->body_length, &lookup->request)) {
+    accept_request(api, connection, lookup);
+  } else if (lookup->request.has_id) {
+    refuse(api, connection, lookup->request.id, "not a LookupRequest");
   } else {
     stats_add(api->stats, STATS_REQUESTS_BAD);
     server_break(connection);
@@ -165,28 +166,31 @@ static void decode(struct api *api, struct connection *connection, const struct 
 
 /* ---- hits and misses ---- */
 
-static bool answer_from_memory(struct api *api, struct connection *connection,
-                               const struct request *request) {
+static bool answer_from_memory(struct api *api, struct connection *connection, const struct lookup *lookup) {
+  const struct request *request = &lookup->request;
   if (request->explain) /* is the resolver's, who can tell of a flight */
     return false;
   const struct domain_facts *facts =
-      cache_get(api->shared->cache, request->name.text, request->name.length, request->hash);
-  if (!facts || request->refresh || !route_is_fresh(facts, request->depth, api->now_ms))
+      cache_get(api->shared->cache, lookup->name.text, lookup->name.length, lookup->hash);
+  enum depth depth = (enum depth)request->depth;
+  if (!facts || request->refresh || !route_is_fresh(facts, depth, api->now_ms))
     return false;
   cache_mark(facts);
   stats_add(api->stats, STATS_HITS);
-  route_build(facts, request->depth, &api->shared->route_policy, api->now_ms, api->now_ms, &api->random,
+  const struct route_request wanted = {.depth = depth, .wishes = lookup->wishes};
+  route_build(facts, &wanted, &api->shared->route_policy, api->now_ms, api->now_ms, &api->random,
               &api->route);
   uint8_t *at = server_reserve(connection, REPLY_BYTES_MAX);
   server_commit(connection, reply_build_route(at, request->id, SOURCE_MEMORY, &api->route));
   return true;
 }
 
-static void send_miss(struct api *api, struct connection *connection, const struct request *request) {
-  struct miss *miss = miss_create();
+static void send_miss(struct api *api, struct connection *connection, const struct lookup *lookup) {
+  const struct request *request = &lookup->request;
+  struct miss *miss = miss_create(lookup->wishes);
   stats_add(api->stats, STATS_MISSES);
   if (!miss) {
-    answer_verdict(connection, request->id, VERDICT_OVERLOAD, &request->name, "");
+    answer_verdict(connection, request->id, VERDICT_OVERLOAD, &lookup->name, "");
     return;
   }
   miss->id = request->id;
@@ -194,9 +198,9 @@ static void send_miss(struct api *api, struct connection *connection, const stru
   miss->policy = &api->shared->route_policy;
   miss->home = &api->mailbox;
   miss->connection = server_defer(connection);
-  miss->question = (struct question){.name = request->name,
-                                     .hash = request->hash,
-                                     .depth = request->depth,
+  miss->question = (struct question){.name = lookup->name,
+                                     .hash = lookup->hash,
+                                     .depth = (enum depth)request->depth,
                                      .refresh = request->refresh,
                                      .cache_only = request->cache_only,
                                      .timeout_ms = request->timeout_ms};
@@ -208,10 +212,10 @@ static void on_frames(void *context, struct connection *connection, const struct
                       size_t count) {
   struct api *api = context;
   for (size_t i = 0; i < count; i++)
-    decode(api, connection, &frames[i], &api->requests[i]);
+    read_frame(api, connection, &frames[i], &api->lookups[i]);
   for (size_t i = 0; i < count; i++)
-    if (api->requests[i].state == REQUEST_DOMAIN && !answer_from_memory(api, connection, &api->requests[i]))
-      send_miss(api, connection, &api->requests[i]);
+    if (api->lookups[i].is_pending && !answer_from_memory(api, connection, &api->lookups[i]))
+      send_miss(api, connection, &api->lookups[i]);
 }
 
 /* ---- misses that come home ---- */
@@ -263,7 +267,6 @@ struct api *api_create(struct api_shared *shared, struct ev_loop *loop, struct s
   api->shared = shared;
   api->loop = loop;
   api->stats = stats;
-  api->allocator = (ProtobufCAllocator){arena_alloc, arena_free, &api->arena};
   random_init(&api->random);
   mailbox_init(&api->mailbox, loop, on_home, api);
   qsbr_add_reader(cache_qsbr(shared->cache), &api->reader);

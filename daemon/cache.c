@@ -256,10 +256,12 @@ void cache_release_host(struct cache *cache, struct host *host) {
   retire(cache, host);
 }
 
+static bool is_implicit(const struct domain_value *value) { return value->kind == DOMAIN_NODATA; }
+
 static bool set_matches(const struct table_node *node, const void *key) {
   const struct exchange_set *set = (const struct exchange_set *)node;
   const struct domain_value *value = key;
-  if (set->count != value->count)
+  if (set->count != value->count || set->implicit != is_implicit(value))
     return false;
   for (uint16_t i = 0; i < set->count; i++)
     if (set->exchanges[i].preference != value->exchanges[i].preference ||
@@ -269,7 +271,7 @@ static bool set_matches(const struct table_node *node, const void *key) {
 }
 
 static uint64_t set_hash(const struct domain_value *value) {
-  uint64_t hash = value->count;
+  uint64_t hash = (uint64_t)value->count << 1 | is_implicit(value);
   for (uint16_t i = 0; i < value->count; i++)
     hash = (hash ^ value->exchanges[i].preference) * 0x9e3779b97f4a7c15u +
            name_hash(value->exchanges[i].host, strlen(value->exchanges[i].host));
@@ -284,7 +286,7 @@ static struct exchange_set *build_set(struct cache *cache, const struct domain_v
   while (held < value->count && (hosts[held] = intern_host(cache, value->exchanges[held].host)))
     held++;
   if (held == value->count)
-    set = exchange_set_build(value->exchanges, value->count, hosts);
+    set = exchange_set_build(value->exchanges, value->count, is_implicit(value), hosts);
   if (!set) {
     while (held > 0)
       cache_release_host(cache, hosts[--held]);
@@ -404,6 +406,7 @@ static struct entry *build_entry(struct cache *cache, const char *name, size_t l
                                        .kind = (uint8_t)value->kind,
                                        .cause = value->cause,
                                        .failures = value->failures,
+                                       .authentic = value->authentic,
                                        .name_length = (uint8_t)length,
                                        .canonical_length = (uint8_t)canonical_length};
   memcpy(entry->facts.text, name, length);

@@ -21,8 +21,8 @@ struct channel {
   struct watcher *watchers;
   unsigned under_way, sent;
   bool is_retired;
-  bool is_edns;   /* its queries carry OPT; only from those may c-ares cut it off */
-  bool lost_edns; /* c-ares has dropped EDNS for good, at a FORMERR without OPT */
+  enum channel_kind kind; /* only from queries that carry OPT may c-ares cut it off */
+  bool lost_edns;         /* c-ares has dropped EDNS for good, at a FORMERR without OPT */
 };
 
 struct watcher {
@@ -117,7 +117,8 @@ static int init_ares(struct channel *channel) {
   char lookups[] = "b";
   struct ares_options options = {
       .flags = ARES_FLAG_NOCHECKRESP | ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES |
-               (channel->is_edns ? ARES_FLAG_EDNS : 0),
+               (channel->kind == CHANNEL_UDP_PLAIN ? 0 : ARES_FLAG_EDNS) |
+               (channel->kind == CHANNEL_TCP ? ARES_FLAG_USEVC : 0),
       .timeout = (int)channel->channels->timeout_ms,
       .tries = 1, /* retries are for dns to decide */
       .ndots = 1,
@@ -147,13 +148,14 @@ static int init_ares(struct channel *channel) {
   return ERR_NOMEM;
 }
 
-static struct channel *open_channel(struct channels *channels, struct channel_server *server, bool is_edns) {
+static struct channel *open_channel(struct channels *channels, struct channel_server *server,
+                                    enum channel_kind kind) {
   struct channel *channel = calloc(1, sizeof(*channel));
   if (!channel)
     return NULL;
   channel->channels = channels;
   channel->server = server;
-  channel->is_edns = is_edns;
+  channel->kind = kind;
   if (init_ares(channel) != 0) {
     free(channel);
     return NULL;
@@ -161,7 +163,7 @@ static struct channel *open_channel(struct channels *channels, struct channel_se
   stats_add(channels->stats, STATS_DNS_CHANNELS);
   channel->next = channels->all;
   channels->all = channel;
-  server->current[is_edns] = channel;
+  server->current[kind] = channel;
   return channel;
 }
 
@@ -178,27 +180,26 @@ static void close_channel(struct channel *channel) {
 
 static void retire_channel(struct channel *channel) {
   if (!channel->is_retired)
-    channel->server->current[channel->is_edns] = NULL;
+    channel->server->current[channel->kind] = NULL;
   channel->is_retired = true;
 }
 
-struct channel *channel_get(struct channels *channels, struct channel_server *server, bool with_edns) {
-  struct channel *channel = server->current[with_edns];
+struct channel *channel_get(struct channels *channels, struct channel_server *server,
+                            enum channel_kind kind) {
+  struct channel *channel = server->current[kind];
   if (channel && channel->sent >= CHANNEL_QUERIES_MAX) {
     retire_channel(channel);
     channel = NULL;
   }
-  return channel ? channel : open_channel(channels, server, with_edns);
+  return channel ? channel : open_channel(channels, server, kind);
 }
-
-bool channel_has_edns(const struct channel *channel) { return channel->is_edns; }
 
 /* Notices that c-ares has dropped EDNS on this channel, having asked the query that
  * got the FORMERR again without OPT. True once, when that is first seen. */
 static bool notice_lost_edns(struct channel *channel, int64_t now_ms) {
   struct ares_options options;
   int set = 0;
-  if (!channel->is_edns || channel->lost_edns ||
+  if (channel->kind == CHANNEL_UDP_PLAIN || channel->lost_edns ||
       ares_save_options(channel->ares, &options, &set) != ARES_SUCCESS)
     return false;
   channel->lost_edns = !(options.flags & ARES_FLAG_EDNS);
@@ -213,7 +214,7 @@ static bool notice_lost_edns(struct channel *channel, int64_t now_ms) {
 bool channel_was_plain(struct channel *channel, bool has_opt, int64_t now_ms) {
   bool lost_now = !has_opt && notice_lost_edns(channel, now_ms);
   /* Alone on the channel, this query was the one that c-ares has asked again. */
-  return !channel->is_edns || (lost_now && channel->under_way == 0);
+  return channel->kind == CHANNEL_UDP_PLAIN || (lost_now && channel->under_way == 0);
 }
 
 /* ---- queries ---- */

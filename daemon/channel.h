@@ -9,7 +9,7 @@
  *   server gets a new channel, and the old one is drained and destroyed from the tick, never inside a
  *   callback (a double free in 1.18);
  * - one FORMERR without OPT takes EDNS away from a channel for ever: noticed by
- *   channel_was_plain, and queries with and without OPT have channels of their own;
+ *   channel_was_plain, and queries with and without OPT, and over TCP, have channels of their own;
  * - its own time-keeping is linear in the queries under way: a tick of 50 ms drives it.
  *
  * One thread, one libev loop.
@@ -27,6 +27,8 @@
 
 enum { CHANNEL_QUERIES_MAX = 256, CHANNEL_EDNS_SIZE = 1232 }; /* ROUTING V17 */
 
+enum channel_kind { CHANNEL_UDP, CHANNEL_UDP_PLAIN, CHANNEL_TCP, CHANNEL_KINDS }; /* plain: without EDNS */
+
 enum channel_result {
   CHANNEL_MESSAGE,
   CHANNEL_TIMED_OUT,
@@ -43,8 +45,8 @@ struct channel;  /* one c-ares channel */
 /* One upstream server; zeroed but for `address`. */
 struct channel_server {
   struct sockaddr_storage address;
-  struct channel *current[2]; /* for new queries, without and with EDNS; NULL: none yet */
-  int64_t plain_until_ms;     /* it refused EDNS: asked without until then */
+  struct channel *current[CHANNEL_KINDS]; /* for new queries; NULL: none yet */
+  int64_t plain_until_ms;                 /* it refused EDNS: asked without until then */
 };
 
 /* `timeout_ms` is that of every query. Returns NULL without memory. */
@@ -54,12 +56,9 @@ struct channels *channels_create(struct ev_loop *loop, uint32_t timeout_ms, chan
 /* Ends what is under way with CHANNEL_CLOSED. destroy(NULL) is fine. */
 void channels_destroy(struct channels *channels);
 
-/* The channel for the next query to `server`, with or without EDNS; NULL without memory or
- * descriptors. Holds until the next call. */
-struct channel *channel_get(struct channels *channels, struct channel_server *server, bool with_edns);
-
-/* Whether queries of this channel are to carry OPT, as their last 11 octets. */
-bool channel_has_edns(const struct channel *channel);
+/* The channel for the next query to `server`; NULL without memory or descriptors. Holds until the next call.
+ */
+struct channel *channel_get(struct channels *channels, struct channel_server *server, enum channel_kind kind);
 
 /* Sends. True: `done` is called once with `context`, never before this returns. False:
  * `failure` says why, and it is not called. Meanwhile `done` may be called for other queries that

@@ -10,15 +10,29 @@
 #include "address.h"
 #include "conffile.h"
 #include "error.h"
+#include "name.h"
 
-enum type { TYPE_PATH, TYPE_MODE, TYPE_NUMBER, TYPE_SIZE, TYPE_CHOICE, TYPE_LEVEL, TYPE_SERVERS };
+enum type {
+  TYPE_PATH,
+  TYPE_MODE,
+  TYPE_NUMBER,
+  TYPE_SIZE,
+  TYPE_CHOICE,
+  TYPE_FAMILIES,
+  TYPE_LEVEL,
+  /* Lists. */
+  TYPE_SERVERS,
+  TYPE_NAMES,
+  TYPE_ADDRESSES,
+  TYPE_PREFIXES,
+};
 
 struct setting {
   const char *name;
   enum type type;
   size_t offset;         /* of the field in struct config */
   const char *initial;   /* the default */
-  uint64_t min, max;     /* of MODE, NUMBER and SIZE */
+  uint64_t min, max;     /* of MODE, NUMBER and SIZE; of a list the offset of its count, and the most */
   const char *unit;      /* of NUMBER, behind the range */
   const char *off_on[2]; /* of CHOICE: the words for false and true */
   const char *sentence;
@@ -38,8 +52,10 @@ struct setting {
   TYPE_CHOICE, offsetof(struct config, field), off, 0, 0, "", { off, on }
 #define LEVEL(field, text)                                                                                   \
   TYPE_LEVEL, offsetof(struct config, field), text, 0, 0, "", { 0 }
-#define SERVERS(field)                                                                                       \
-  TYPE_SERVERS, offsetof(struct config, field), "", 0, CONFIG_UPSTREAM_MAX, "", { 0 }
+#define FAMILIES(field)                                                                                      \
+  TYPE_FAMILIES, offsetof(struct config, field), "any", 0, 0, "", { 0 }
+#define LIST(type, field, count, max)                                                                        \
+  type, offsetof(struct config, field), "", offsetof(struct config, count), max, "", { 0 }
 
 static const struct setting settings[] = {
     {"listen", PATH(listen, "/run/mxway/lookup.sock"), "Path of the Unix socket that answers lookups."},
@@ -50,8 +66,10 @@ static const struct setting settings[] = {
     {"frontends", NUMBER(frontends, "1", 1, 64, ""), "Threads that answer from memory."},
     {"max-connections", NUMBER(max_connections, "4096", 1, 100000, ""),
      "Clients connected at once; more are turned away."},
-    {"upstream", SERVERS(upstreams),
-     "DNS servers to ask, the first choice first. Without one: the nameserver lines of /etc/resolv.conf."},
+    {"upstream", LIST(TYPE_SERVERS, upstreams, upstream_count, CONFIG_UPSTREAM_MAX),
+     "DNS servers to ask, the first choice first. Without one: those of resolv-conf."},
+    {"resolv-conf", PATH(resolv_conf, "/etc/resolv.conf"),
+     "The file that names the DNS servers where upstream does not; changes of it are taken up."},
     {"cache-size", SIZE(cache_size_bytes, "64MiB", 1 << 20), "Memory for what the DNS said."},
     {"snapshot-file", PATH_OR_NONE(snapshot_file, ""),
      "File in which memory outlives the daemon: read at its start, written at its end. Empty: none."},
@@ -70,6 +88,10 @@ static const struct setting settings[] = {
      "Every lookup is answered within this time, whatever the DNS does."},
     {"query-timeout", NUMBER(query_timeout_ms, "800", 50, 60000, " ms"),
      "How long one DNS query waits for its reply."},
+    {"query-case", CHOICE(plain_case, "random", "plain"),
+     "Letters of the names asked for: random makes forged replies far less likely to pass."},
+    {"trust-ad", CHOICE(trust_ad, "no", "yes"),
+     "Believe servers beyond loopback, too, that say they have validated a reply (the AD bit)."},
     {"query-tries", NUMBER(query_tries, "3", 1, 10, ""),
      "Queries sent for one question before it fails, over all servers."},
     {"max-cname-hops", NUMBER(max_cname_hops, "8", 1, 16, ""), "Aliases followed from one name."},
@@ -85,6 +107,20 @@ static const struct setting settings[] = {
      "Call MX_HOSTS_NO_ADDRESS transient, so that senders try again."},
     {"mx-cname", CHOICE(reject_mx_cname, "follow", "reject"),
      "What to do with an exchange that is an alias, which RFC 2181 section 10.3 forbids."},
+    {"mx-address", CHOICE(reject_mx_address, "accept", "reject"),
+     "What to do with an exchange that is an address rather than a name."},
+    {"null-mx-mixed", CHOICE(strict_null_mx_mixed, "drop", "strict"),
+     "A null MX beside real exchanges: drop it and use those, or be strict and take no mail to be meant."},
+    {"family", FAMILIES(families),
+     "Which addresses are answered, and in what order, where the request leaves it open."},
+    {"self-name", LIST(TYPE_NAMES, self_names, self_name_count, CONFIG_SELF_NAMES_MAX),
+     "Names of this mail system: exchanges at and behind itself are left out for every sender."},
+    {"self-address", LIST(TYPE_ADDRESSES, self_addresses, self_address_count, CONFIG_SELF_ADDRESSES_MAX),
+     "The same by address."},
+    {"drop-private", CHOICE(drop_private, "no", "yes"),
+     "Leave out private, shared and link-local addresses, as loopback and multicast ones are always."},
+    {"allow-address", LIST(TYPE_PREFIXES, allow, allow_count, CONFIG_ALLOW_MAX),
+     "Networks whose addresses are never left out for what they are."},
     {"log-level", LEVEL(log_level, "info"), "The least important messages that are logged."},
 };
 
@@ -180,22 +216,64 @@ static enum outcome parse_size(const char *text, uint64_t *bytes) {
 
 enum { DNS_PORT = 53 };
 
-/* Appends the servers of `text`, separated by commas. */
-static enum outcome append_servers(struct config *config, const char *text) {
+static bool is_list(const struct setting *setting) { return setting->type >= TYPE_SERVERS; }
+
+static size_t *count_of(struct config *config, const struct setting *setting) {
+  return (size_t *)((char *)config + setting->min);
+}
+
+static bool parse_self_name(const char *text, char name[CONFIG_NAME_SIZE]) {
+  static const struct name_policy liberal = {.accept_bare_ip = true, .allow_single_label = true};
+  struct name parsed;
+  if (name_parse((const uint8_t *)text, strlen(text), &liberal, &parsed) != NAME_OK ||
+      parsed.kind != NAME_DOMAIN)
+    return false;
+  memcpy(name, parsed.text, parsed.length + 1u);
+  return true;
+}
+
+/* Reads one element of a list to place `at`. */
+static bool parse_element(struct config *config, const struct setting *setting, const char *text, size_t at) {
+  void *field = (char *)config + setting->offset;
+  switch (setting->type) {
+  case TYPE_SERVERS:
+    return address_parse(text, DNS_PORT, &((struct config_upstream *)field)[at].address);
+  case TYPE_NAMES:
+    return parse_self_name(text, ((char(*)[CONFIG_NAME_SIZE])field)[at]);
+  case TYPE_ADDRESSES:
+    return !strchr(text, '/') && address_prefix_parse(text, (struct address_prefix *)field + at);
+  case TYPE_PREFIXES:
+    return address_prefix_parse(text, (struct address_prefix *)field + at);
+  case TYPE_PATH:
+  case TYPE_MODE:
+  case TYPE_NUMBER:
+  case TYPE_SIZE:
+  case TYPE_CHOICE:
+  case TYPE_FAMILIES:
+  case TYPE_LEVEL:
+    break;
+  }
+  return false;
+}
+
+/* Appends the elements of `text`, separated by commas. */
+static enum outcome append(struct config *config, const struct setting *setting, const char *text) {
+  size_t *count = count_of(config, setting);
   for (;;) {
     text += strspn(text, " ");
     size_t length = strcspn(text, ", ");
-    char piece[ADDRESS_TEXT_SIZE];
-    struct config_upstream upstream;
+    char piece[CONFIG_NAME_SIZE + 1]; /* a name with its trailing dot */
     if (length >= sizeof(piece))
       return BAD;
     memcpy(piece, text, length);
     piece[length] = '\0';
-    if (!address_parse(piece, DNS_PORT, &upstream.address))
+    if (*count == setting->max) {
+      struct config spare;
+      return parse_element(&spare, setting, piece, 0) ? TOO_MANY : BAD;
+    }
+    if (!parse_element(config, setting, piece, *count))
       return BAD;
-    if (config->upstream_count == CONFIG_UPSTREAM_MAX)
-      return TOO_MANY;
-    config->upstreams[config->upstream_count++] = upstream;
+    ++*count;
     text += length;
     text += strspn(text, " ");
     if (!*text)
@@ -222,6 +300,23 @@ static enum outcome set_path(const struct setting *setting, char *field, const c
     return OUT_OF_RANGE;
   memcpy(field, value, length + 1);
   return GOOD;
+}
+
+static const char *const families_words[FAMILIES_COUNT] = {
+    [FAMILIES_ANY] = "any",
+    [FAMILIES_V4] = "v4",
+    [FAMILIES_V6] = "v6",
+    [FAMILIES_V4_FIRST] = "v4-first",
+    [FAMILIES_V6_FIRST] = "v6-first",
+};
+
+static enum outcome set_families(enum families *field, const char *value) {
+  for (enum families families = 0; families < FAMILIES_COUNT; families++)
+    if (strcmp(value, families_words[families]) == 0) {
+      *field = families;
+      return GOOD;
+    }
+  return BAD;
 }
 
 static enum outcome set_choice(const struct setting *setting, bool *field, const char *value) {
@@ -256,10 +351,15 @@ static enum outcome set_value(struct config *config, const struct setting *setti
     return outcome;
   case TYPE_CHOICE:
     return set_choice(setting, field, value);
+  case TYPE_FAMILIES:
+    return set_families(field, value);
   case TYPE_LEVEL:
     return log_level_parse(value, field) ? GOOD : BAD;
   case TYPE_SERVERS:
-    return append_servers(config, value);
+  case TYPE_NAMES:
+  case TYPE_ADDRESSES:
+  case TYPE_PREFIXES:
+    return append(config, setting, value);
   }
   return outcome;
 }
@@ -275,11 +375,18 @@ static const char *noun(enum type type) {
   case TYPE_SIZE:
     return "a size";
   case TYPE_CHOICE:
+  case TYPE_FAMILIES:
     return "a choice";
   case TYPE_LEVEL:
     return "a log level";
   case TYPE_SERVERS:
     return "a server";
+  case TYPE_NAMES:
+    return "a name";
+  case TYPE_ADDRESSES:
+    return "an address";
+  case TYPE_PREFIXES:
+    return "a network";
   }
   return "";
 }
@@ -314,8 +421,21 @@ static void describe_expected(const struct setting *setting, char text[EXPECTED_
   case TYPE_LEVEL:
     snprintf(text, EXPECTED_SIZE, "error, warning, notice, info or debug");
     break;
+  case TYPE_FAMILIES:
+    snprintf(text, EXPECTED_SIZE, "any, v4, v6, v4-first or v6-first");
+    break;
   case TYPE_SERVERS:
     snprintf(text, EXPECTED_SIZE, "ADDRESS, IPV4:PORT or [IPV6]:PORT, at most %" PRIu64, setting->max);
+    break;
+  case TYPE_NAMES:
+    snprintf(text, EXPECTED_SIZE, "host names, at most %" PRIu64, setting->max);
+    break;
+  case TYPE_ADDRESSES:
+    snprintf(text, EXPECTED_SIZE, "IPv4 or IPv6 addresses, at most %" PRIu64, setting->max);
+    break;
+  case TYPE_PREFIXES:
+    snprintf(text, EXPECTED_SIZE, "ADDRESS or ADDRESS/BITS with nothing behind the bits, at most %" PRIu64,
+             setting->max);
     break;
   }
 }
@@ -342,7 +462,7 @@ static void explain(const struct setting *setting, enum outcome outcome, const c
 void config_init(struct config *config) {
   memset(config, 0, sizeof(*config));
   for (size_t i = 0; i < SETTING_COUNT; i++)
-    if (settings[i].type != TYPE_SERVERS) {
+    if (!is_list(&settings[i])) {
       enum outcome outcome = set_value(config, &settings[i], settings[i].initial);
       assert(outcome == GOOD);
     }
@@ -353,8 +473,8 @@ static int set_from_file(void *context, const char *name, size_t position, const
                          char reason[CONFFILE_REASON_SIZE]) {
   struct config *draft = context;
   const struct setting *setting = find(name);
-  if (setting->type == TYPE_SERVERS && position == 0)
-    draft->upstream_count = 0;
+  if (is_list(setting) && position == 0)
+    *count_of(draft, setting) = 0;
   enum outcome outcome = value ? set_value(draft, setting, value) : GOOD;
   if (outcome == GOOD)
     return 0;
@@ -368,7 +488,7 @@ int config_parse_file(struct config *config, const char *path, char error[CONFIG
   const struct conffile_handlers handlers = {set_from_file, explain_unknown, &draft};
   for (size_t i = 0; i < SETTING_COUNT; i++) {
     options[i].name = settings[i].name;
-    options[i].is_list = settings[i].type == TYPE_SERVERS;
+    options[i].is_list = is_list(&settings[i]);
   }
   int status = conffile_parse(path, options, SETTING_COUNT, &handlers, error, CONFIG_ERROR_SIZE);
   if (status == 0)
@@ -391,9 +511,9 @@ int config_parse_assignment(struct config *config, const char *assignment, uint6
   }
   struct config draft = *config;
   uint64_t bit = (uint64_t)1 << (setting - settings);
-  if (setting->type == TYPE_SERVERS && !(*seen & bit))
-    draft.upstream_count = 0;
-  bool empty_list = setting->type == TYPE_SERVERS && !*value;
+  if (is_list(setting) && !(*seen & bit))
+    *count_of(&draft, setting) = 0;
+  bool empty_list = is_list(setting) && !*value;
   enum outcome outcome = empty_list ? GOOD : set_value(&draft, setting, value);
   if (outcome != GOOD) {
     explain(setting, outcome, value, reason);
@@ -417,34 +537,39 @@ int config_check(const struct config *config, char error[CONFIG_ERROR_SIZE]) {
   return 0;
 }
 
-/* One line of resolv.conf(5): a keyword at its start, and what it names. */
-static void read_resolv_line(struct config *config, char *line) {
+/* One line of resolv.conf(5): a keyword at its start, and what it names. True: it names a server. */
+static bool read_resolv_line(char *line, struct config_upstream *upstream) {
   static const char keyword[] = "nameserver";
   const size_t length = sizeof(keyword) - 1;
   if (strncmp(line, keyword, length) != 0 || !strchr(" \t", line[length]))
-    return;
+    return false;
   char *host = line + length + strspn(line + length, " \t");
   host[strcspn(host, " \t\r\n")] = '\0';
-  struct config_upstream upstream;
-  if (!address_parse(host, DNS_PORT, &upstream.address))
-    log_warning("resolv.conf: nameserver \"%s\" is not an address", host);
-  else if (config->upstream_count < CONFIG_UPSTREAM_MAX)
-    config->upstreams[config->upstream_count++] = upstream;
+  if (address_parse(host, DNS_PORT, &upstream->address))
+    return true;
+  log_warning("resolv.conf: nameserver \"%s\" is not an address", host);
+  return false;
 }
 
-void config_resolve_upstreams(struct config *config, const char *resolv_conf) {
-  if (config->upstream_count > 0)
-    return;
-  FILE *file = fopen(resolv_conf, "re");
+size_t config_read_resolv_conf(const char *path, struct config_upstream upstreams[CONFIG_UPSTREAM_MAX]) {
+  FILE *file = fopen(path, "re");
   char *line = NULL;
-  size_t size = 0;
-  while (file && getline(&line, &size, file) >= 0)
-    read_resolv_line(config, line);
+  size_t size = 0, count = 0;
+  while (file && count < CONFIG_UPSTREAM_MAX && getline(&line, &size, file) >= 0)
+    count += read_resolv_line(line, &upstreams[count]);
   free(line);
   if (file)
     fclose(file);
+  return count;
+}
+
+void config_resolve_upstreams(struct config *config) {
+  if (config->upstream_count > 0)
+    return;
+  config->follows_resolv_conf = true;
+  config->upstream_count = config_read_resolv_conf(config->resolv_conf, config->upstreams);
   if (config->upstream_count == 0)
-    append_servers(config, "127.0.0.1,::1");
+    append(config, find("upstream"), "127.0.0.1,::1");
 }
 
 const char *config_upstream_text(const struct config_upstream *upstream, char text[ADDRESS_TEXT_SIZE]) {
@@ -462,11 +587,25 @@ static void print_quoted(const char *text, FILE *out) {
   fputc('"', out);
 }
 
-static void print_servers(const struct config *config, FILE *out) {
+/* Element `at` of a list as it is written; into `text`, or static. */
+static const char *element_text(const struct config *config, const struct setting *setting, size_t at,
+                                char text[ADDRESS_TEXT_SIZE]) {
+  const void *field = (const char *)config + setting->offset;
+  if (setting->type == TYPE_SERVERS)
+    return config_upstream_text((const struct config_upstream *)field + at, text);
+  if (setting->type == TYPE_NAMES)
+    return ((const char(*)[CONFIG_NAME_SIZE])field)[at];
+  return address_prefix_text((const struct address_prefix *)field + at, text);
+}
+
+static void print_list(const struct config *config, const struct setting *setting, FILE *out) {
   char text[ADDRESS_TEXT_SIZE];
+  size_t count = *(const size_t *)((const char *)config + setting->min);
   fputc('{', out);
-  for (size_t i = 0; i < config->upstream_count; i++)
-    fprintf(out, "%s\"%s\"", i ? ", " : "", config_upstream_text(&config->upstreams[i], text));
+  for (size_t i = 0; i < count; i++) {
+    fputs(i ? ", " : "", out);
+    print_quoted(element_text(config, setting, i, text), out);
+  }
   fputc('}', out);
 }
 
@@ -493,8 +632,14 @@ static void print_value(const struct config *config, const struct setting *setti
   case TYPE_LEVEL:
     fputs(log_level_name(*(const enum log_level *)field), out);
     break;
+  case TYPE_FAMILIES:
+    fputs(families_words[*(const enum families *)field], out);
+    break;
   case TYPE_SERVERS:
-    print_servers(config, out);
+  case TYPE_NAMES:
+  case TYPE_ADDRESSES:
+  case TYPE_PREFIXES:
+    print_list(config, setting, out);
     break;
   }
 }

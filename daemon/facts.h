@@ -8,7 +8,7 @@
  * cache interns, counts references and publishes; this room gives the shapes,
  * builds them and holds the rules that turn a list of MX records into one set.
  *
- * A set keeps its exchanges, a host its addresses, as the protobuf bytes of
+ * A set keeps its exchanges and its site, a host its addresses, as the protobuf bytes of
  * mxway.v1.LookupReply, so that an answer copies them (see wire.h).
  *
  * Time is monotonic milliseconds. Nothing here reads a clock or frees a thing.
@@ -33,6 +33,8 @@ enum {
 /* Field numbers of mxway.v1 that stored bytes are packed with. */
 enum {
   FIELD_REPLY_EXCHANGES = 12,
+  FIELD_REPLY_SITE_ID = 15,
+  FIELD_REPLY_SITE_NAME = 16,
   FIELD_EXCHANGE_PREFERENCE = 1,
   FIELD_EXCHANGE_HOST = 2,
   FIELD_EXCHANGE_EXPANDED = 3,
@@ -68,6 +70,7 @@ enum family_state {
 /* What one address query said. */
 struct family_value {
   enum family_state state;
+  bool authentic; /* every reply behind it had been validated (RFC 6840 section 5.7) */
   int64_t expires_at_ms;
   uint8_t count;                              /* with FAMILY_OK */
   uint8_t failures;                           /* in a row, this one included; with TEMPFAIL and LOOP */
@@ -80,8 +83,11 @@ struct host_facts {
   uint8_t state[FAMILY_COUNT]; /* enum family_state */
   uint8_t count[FAMILY_COUNT];
   uint8_t failures[FAMILY_COUNT];
-  uint16_t expanded_length; /* octets of the packed field `expanded`, 0 without an alias */
-  uint8_t bytes[];          /* packed: addresses v6, addresses v4, expanded */
+  bool authentic[FAMILY_COUNT];
+  uint32_t odd[FAMILY_COUNT]; /* bit n: address n is not ordinary (see reach) */
+  bool is_plain;              /* addresses, none of them odd, and no alias: as nearly every host */
+  uint16_t expanded_length;   /* octets of the packed field `expanded`, 0 without an alias */
+  uint8_t bytes[];            /* packed: addresses v6, addresses v4, expanded */
 };
 
 enum { PACKED_V6_LENGTH = 18, PACKED_V4_LENGTH = 6 };
@@ -136,12 +142,20 @@ struct exchange {
 struct exchange_set {
   struct table_node node;      /* the cache's */
   uint32_t refs;               /* the cache's */
+  uint32_t site_offset;        /* of LookupReply.site_id and site_name in exchange_set_bytes() */
+  uint16_t site_length;        /* of both fields */
+  bool implicit;               /* the one exchange stands for a domain without MX: its site is another */
   uint16_t count;              /* 1 to FACTS_EXCHANGES_MAX */
   struct exchange exchanges[]; /* by preference, then by name; no host twice; then the bytes */
 };
 
 static inline const uint8_t *exchange_set_bytes(const struct exchange_set *set) {
   return (const uint8_t *)&set->exchanges[set->count];
+}
+
+/* The packed fields `site_id` and `site_name`, of set->site_length octets. */
+static inline const uint8_t *exchange_set_site(const struct exchange_set *set) {
+  return exchange_set_bytes(set) + set->site_offset;
 }
 
 /* ---- domains ---- */
@@ -163,6 +177,7 @@ struct domain_facts {
   uint8_t kind;      /* enum domain_kind */
   uint8_t cause;     /* enum verdict, with DOMAIN_FAILED */
   uint8_t failures;  /* in a row, this one included, with DOMAIN_FAILED */
+  bool authentic;    /* every reply behind it had been validated (RFC 6840 section 5.7) */
   uint8_t name_length;
   uint8_t canonical_length; /* 0: the name is canonical itself */
   char text[];              /* name, then canonical where it differs; not terminated */
@@ -189,6 +204,7 @@ struct exchange_value {
 struct domain_value {
   enum domain_kind kind;
   uint8_t cause, failures;
+  bool authentic;
   uint16_t warnings;
   int64_t stored_at_ms, expires_at_ms;
   char canonical[FACTS_NAME_SIZE]; /* "" where it is the name itself */
@@ -203,9 +219,9 @@ struct domain_value {
  * in the list; with nothing left the kind is DOMAIN_ALL_INVALID (V11). Tells `story` (NULL: nobody). */
 void domain_value_normalise(struct domain_value *value, unsigned unusable_count, struct story *story);
 
-/* Builds a set of `count` exchanges whose hosts are `hosts`, in the same order.
- * Returns a block for free() with refs 0, or NULL. */
-struct exchange_set *exchange_set_build(const struct exchange_value *exchanges, uint16_t count,
+/* Builds a set of `count` exchanges whose hosts are `hosts`, in the same order, with its site (ROUTING
+ * section 6). Returns a block for free() with refs 0, or NULL. */
+struct exchange_set *exchange_set_build(const struct exchange_value *exchanges, uint16_t count, bool implicit,
                                         struct host *const hosts[]);
 
 #endif

@@ -76,6 +76,7 @@ size_t image_pack_domain(uint8_t *at, uint64_t number, const struct domain_facts
   uint8_t *end = at + LENGTH_BYTES;
   *end++ = IMAGE_DOMAIN;
   *end++ = facts->kind;
+  *end++ = facts->authentic;
   end = put_number(end, facts->warnings, 2);
   end = put_time(end, facts->stored_at_ms, time);
   end = put_time(end, facts->expires_at_ms, time);
@@ -94,6 +95,7 @@ static uint8_t *put_family(uint8_t *at, enum family family, const struct family_
   bool is_known = is_definite(value->state);
   uint8_t count = is_known ? value->count : 0;
   *at++ = (uint8_t)(is_known ? value->state : FAMILY_UNKNOWN);
+  *at++ = is_known && value->authentic;
   at = is_known ? put_time(at, value->expires_at_ms, time) : put_number(at, 0, 8);
   *at++ = count;
   for (uint8_t i = 0; i < count; i++, at += octets_of[family])
@@ -167,6 +169,13 @@ static uint64_t get_number(struct reader *reader, size_t octets) {
     value = value << 8 | reader->at[i - 1];
   reader->at += octets;
   return value;
+}
+
+static bool get_bool(struct reader *reader) {
+  uint64_t value = get_number(reader, 1);
+  if (value > 1)
+    reader->is_good = false;
+  return value == 1;
 }
 
 /* A time on the monotonic clock. */
@@ -243,6 +252,7 @@ static void get_domain(struct reader *reader, struct image_record *record) {
   struct domain_value *value = &record->domain;
   value->cause = value->failures = 0;
   value->kind = (enum domain_kind)get_number(reader, 1);
+  value->authentic = get_bool(reader);
   value->warnings = (uint16_t)get_number(reader, 2);
   value->stored_at_ms = get_time(reader);
   value->expires_at_ms = get_time(reader);
@@ -264,6 +274,7 @@ static void get_family(struct reader *reader, enum family family, const char *ex
                        struct family_value *value) {
   value->failures = 0;
   value->state = (enum family_state)get_number(reader, 1);
+  value->authentic = get_bool(reader);
   bool is_known = is_definite(value->state);
   if (is_known)
     value->expires_at_ms = get_time(reader);

@@ -12,11 +12,11 @@
  * Times are Unix time in milliseconds, and absolute, so that an image ages while it lies. A payload begins
  * with its kind:
  *
- *   'D'  a domain: u8 enum domain_kind; u16 warnings; i64 when the DNS said so; i64 expiry; text name;
- *        text canonical ("" where it is the name); u16 count of exchanges, each u16 preference and text host
- *   'H'  the addresses of a host: text name; text expanded; for AAAA and then for A: u8 enum family_state;
- *        i64 expiry; u8 count; as many addresses of 16 or 4 octets
- *   'E'  the end: u64 records before it
+ *   'D'  a domain: u8 enum domain_kind; u8 whether authentic; u16 warnings; i64 when the DNS said so; i64
+ * expiry; text name; text canonical ("" where it is the name); u16 count of exchanges, each u16 preference
+ * and text host 'H'  the addresses of a host: text name; text expanded; for AAAA and then for A: u8 enum
+ * family_state; u8 whether authentic; i64 expiry; u8 count; as many addresses of 16 or 4 octets 'E'  the end:
+ * u64 records before it
  *
  * A text is a length of one octet and the octets. Failures have no place in an image: a domain that failed is
  * left out, a family of addresses that failed is FAMILY_UNKNOWN.

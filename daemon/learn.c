@@ -96,6 +96,7 @@ void learn_domain(const struct learn_policy *policy, const char *name, const str
   const struct dnsmsg *message = end->message;
   int64_t life_ms;
   value->count = value->warnings = value->cause = value->failures = 0;
+  value->authentic = end->authentic;
   value->canonical[0] = '\0';
   if (end->is_alias)
     memcpy(value->canonical, end->canonical, strlen(end->canonical) + 1);
@@ -127,6 +128,7 @@ void learn_domain_failure(const struct learn_policy *policy, enum verdict failur
                           struct domain_value *value) {
   assert(failure != VERDICT_OVERLOAD);
   value->count = value->warnings = 0;
+  value->authentic = false;
   value->canonical[0] = '\0';
   value->kind = DOMAIN_FAILED;
   value->cause = (uint8_t)failure;
@@ -190,6 +192,7 @@ static void learn_family_failure(const struct learn_policy *policy, enum family_
   if (still_holds(value, now_ms))
     return;
   value->state = state;
+  value->authentic = false;
   value->count = 0;
   value->expanded[0] = '\0';
   value->failures = failures;
@@ -211,6 +214,7 @@ bool learn_family(const struct learn_policy *policy, const struct chase_end *end
     return false;
   }
   value->state = state;
+  value->authentic = end->authentic;
   value->failures = 0;
   value->count = 0;
   if (state == FAMILY_OK) {
@@ -228,6 +232,7 @@ void learn_family_overload(int64_t now_ms, struct family_value *value) {
   if (still_holds(value, now_ms))
     return;
   value->state = FAMILY_TEMPFAIL;
+  value->authentic = false;
   value->count = 0;
   value->expanded[0] = '\0';
   value->expires_at_ms = now_ms;

@@ -18,7 +18,6 @@
 #include "stats.h"
 
 static const char default_file[] = "/etc/mxway/mxwayd.conf";
-static const char resolv_conf[] = "/etc/resolv.conf";
 
 enum { EXIT_FORCED = 1, STOP_MAX_S = 5 };
 
@@ -200,7 +199,7 @@ static void wait_for_stop(const sigset_t *set) {
 static int run(struct config *config) {
   sigset_t set;
   struct node *node;
-  config_resolve_upstreams(config, resolv_conf);
+  config_resolve_upstreams(config);
   raise_file_limit(config);
   block_signals(&set);
   int status = node_create(config, &node);

@@ -8,10 +8,13 @@
 
 /* ---- the frontend ---- */
 
-struct miss *miss_create(void) {
-  struct miss *miss = calloc(1, sizeof(*miss));
-  if (miss)
-    miss->asked.miss = miss->recalled.miss = miss;
+struct miss *miss_create(const struct wishes *wishes) {
+  struct miss *miss = calloc(1, sizeof(*miss) + wishes_bytes(wishes));
+  if (!miss)
+    return NULL;
+  miss->asked.miss = miss->recalled.miss = miss;
+  if (wishes)
+    miss->wishes = memcpy(miss + 1, wishes, wishes_bytes(wishes));
   return miss;
 }
 
@@ -75,7 +78,8 @@ static size_t pack(const struct miss *miss, const struct answer *answer, int64_t
     return reply_build_verdict(bytes, miss->id, answer->verdict, &question->name, "");
   if (random.state == 0)
     random_init(&random);
-  route_build(answer->facts, question->depth, miss->policy, answer->since_ms, now_ms, &random, &route);
+  const struct route_request wanted = {question->depth, miss->wishes, question->story};
+  route_build(answer->facts, &wanted, miss->policy, answer->since_ms, now_ms, &random, &route);
   return reply_build_route(bytes, miss->id, answer->from_memory ? SOURCE_MEMORY : SOURCE_DNS, &route);
 }
 

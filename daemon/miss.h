@@ -34,6 +34,7 @@ struct miss {
   struct question question;
   bool explain;
   uint64_t id;
+  const struct wishes *wishes; /* behind this struct in its block; NULL: none */
   const struct route_policy *policy;
   struct mailbox *home;
   /* The frontend's. */
@@ -48,8 +49,8 @@ struct miss {
 
 /* ---- in the frontend's thread ---- */
 
-/* A zeroed miss for the caller to fill; NULL without memory. */
-struct miss *miss_create(void);
+/* A zeroed miss with a copy of `wishes` (NULL: none) for the caller to fill; NULL without memory. */
+struct miss *miss_create(const struct wishes *wishes);
 
 /* Adds it to the list that begins at `*first`. */
 void miss_link(struct miss *miss, struct miss **first);

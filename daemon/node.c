@@ -1,5 +1,6 @@
 #include "node.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <ev.h>
 #include <pthread.h>
@@ -23,6 +24,7 @@
 #include "resolver.h"
 #include "snapshot.h"
 #include "stats.h"
+#include "wishes.h"
 
 enum {
   SWEEP_COUNT = 8192, /* entries looked at each second for expiry */
@@ -57,6 +59,7 @@ struct node {
   const struct config *config;
   struct cache *cache;
   struct api_shared shared;
+  union wishes_block self; /* of the configuration */
   /* the resolver thread */
   struct worker worker;
   struct mailbox mailbox;
@@ -68,6 +71,7 @@ struct node {
   struct snapshot *snapshot;
   ev_timer due, sweep;
   ev_prepare prepare;
+  ev_stat resolv_conf; /* where the servers are those of that file */
   /* the others */
   size_t frontend_count;
   struct frontend *frontends;
@@ -104,6 +108,25 @@ static void on_resolver_prepare(struct ev_loop *loop, ev_prepare *prepare, int e
   ev_now_update(loop);
   ev_timer_set(&node->due, left_ms > 0 ? (double)left_ms / 1000 : 0., 0.);
   ev_timer_start(loop, &node->due);
+}
+
+/* Takes up the servers that resolv.conf names now. One that names none, or is gone, is being written. */
+static void on_resolv_conf(struct ev_loop *loop, ev_stat *stat, int events) {
+  (void)loop, (void)events;
+  struct node *node = stat->data;
+  struct config_upstream upstreams[CONFIG_UPSTREAM_MAX];
+  const struct sockaddr_storage *servers[CONFIG_UPSTREAM_MAX];
+  char text[ADDRESS_TEXT_SIZE];
+  size_t count = config_read_resolv_conf(stat->path, upstreams);
+  for (size_t i = 0; i < count; i++)
+    servers[i] = &upstreams[i].address;
+  if (count == 0 || dns_set_servers(node->dns, servers, count) != 0) {
+    log_warning("%s names no server that can be used: the servers stay what they are", stat->path);
+    return;
+  }
+  for (size_t i = 0; i < count; i++)
+    log_notice("%s has changed: upstream server %zu of %zu is %s", stat->path, i + 1, count,
+               config_upstream_text(&upstreams[i], text));
 }
 
 static void on_resolver_nudge(struct ev_loop *loop, ev_async *nudge, int events) {
@@ -185,7 +208,9 @@ static int create_resolver(struct node *node) {
                             .timeout_ms = config->query_timeout_ms,
                             .tries = config->query_tries,
                             .max_queries = config->max_queries,
-                            .max_queue = config->max_queue};
+                            .max_queue = config->max_queue,
+                            .random_case = !config->plain_case,
+                            .trust_ad = config->trust_ad};
   for (size_t i = 0; i < config->upstream_count; i++)
     dns.servers[i] = &config->upstreams[i].address;
   node->ttl = (struct ttl_policy){.min_s = config->min_ttl_s,
@@ -215,6 +240,11 @@ static int create_resolver(struct node *node) {
   ev_prepare_init(&node->prepare, on_resolver_prepare);
   node->due.data = node->sweep.data = node->prepare.data = node;
   ev_timer_start(node->worker.loop, &node->sweep);
+  if (config->follows_resolv_conf) {
+    ev_stat_init(&node->resolv_conf, on_resolv_conf, config->resolv_conf, 0.);
+    node->resolv_conf.data = node;
+    ev_stat_start(node->worker.loop, &node->resolv_conf);
+  }
   ev_prepare_start(node->worker.loop, &node->prepare);
   return 0;
 }
@@ -250,13 +280,47 @@ static int create_frontend(struct node *node, struct frontend *frontend) {
   return 0;
 }
 
+_Static_assert(CONFIG_SELF_NAMES_MAX + CONFIG_SELF_ADDRESSES_MAX <= WISHES_ITEMS_MAX &&
+                   CONFIG_SELF_NAMES_MAX * CONFIG_NAME_SIZE + CONFIG_SELF_ADDRESSES_MAX * 16 <=
+                       WISHES_OCTETS_MAX,
+               "wishes have room for every self-name and self-address");
+
+/* The names and addresses of the configuration that are this mail system (ROUTING O7). */
+static const struct wishes *collect_self(struct node *node) {
+  const struct config *config = node->config;
+  struct wishes *self = &node->self.wishes;
+  char detail[WISHES_DETAIL_SIZE];
+  bool good = true;
+  wishes_init(self);
+  for (size_t i = 0; i < config->self_name_count; i++)
+    good &= wishes_add_text(self, WISH_SELF, "self-name", (const uint8_t *)config->self_names[i],
+                            strlen(config->self_names[i]), detail);
+  for (size_t i = 0; i < config->self_address_count; i++)
+    good &= wishes_add_address(self, WISH_SELF, "self-address", config->self_addresses[i].octets,
+                               sizeof(config->self_addresses[i].octets), detail);
+  assert(good);
+  return wishes_have(self, WISH_SELF) ? self : NULL;
+}
+
+static struct route_policy make_route_policy(struct node *node) {
+  const struct config *config = node->config;
+  return (struct route_policy){.defer_no_address = config->defer_no_address,
+                               .strict_null_mx_mixed = config->strict_null_mx_mixed,
+                               .judge = {.reject_mx_cname = config->reject_mx_cname,
+                                         .reject_mx_address = config->reject_mx_address,
+                                         .families = config->families,
+                                         .reach = {.drop_private = config->drop_private,
+                                                   .allow_count = (uint16_t)config->allow_count,
+                                                   .allow = config->allow},
+                                         .self = collect_self(node)}};
+}
+
 static int create_rooms(struct node *node) {
   const struct config *config = node->config;
   name_hash_init();
   node->shared.name_policy = (struct name_policy){.accept_bare_ip = config->accept_bare_ip,
                                                   .allow_single_label = config->allow_single_label};
-  node->shared.route_policy = (struct route_policy){.defer_no_address = config->defer_no_address,
-                                                    .reject_mx_cname = config->reject_mx_cname};
+  node->shared.route_policy = make_route_policy(node);
   node->shared.max_connections = config->max_connections;
   int error = listen_start(config->listen, config->listen_mode, &node->shared.listen_fd);
   if (error == 0)
@@ -342,6 +406,7 @@ static void destroy_resolver(struct node *node) {
   snapshot_destroy(node->snapshot);
   /* What was answered too late for its frontend, or not taken up any more. */
   mailbox_fini(&node->mailbox, miss_drop, NULL);
+  ev_stat_stop(node->worker.loop, &node->resolv_conf);
   resolver_destroy(node->resolver);
   dns_destroy(node->dns);
   cache_destroy(node->cache);

@@ -129,6 +129,7 @@ static void fill_family(struct shown_exchange *shown, const struct host_facts *f
   message->left_ms =
       facts->expires_at_ms[family] == INT64_MAX ? INT64_MAX : facts->expires_at_ms[family] - now_ms;
   message->failures = facts->failures[family];
+  message->authenticated = facts->authentic[family];
   message->n_addresses = facts->count[family];
   message->addresses = shown->addresses[family];
   const uint8_t *at = host_facts_addresses(facts, family);
@@ -178,6 +179,7 @@ static void fill_facts(struct show *show, int64_t now_ms) {
   reply->fact = facts_of_kind[facts->kind];
   reply->cause = (Mxway__V1__Verdict)facts->cause;
   reply->failures = facts->failures;
+  reply->authenticated = facts->authentic;
   reply->age_ms = now_ms > facts->stored_at_ms ? (uint64_t)(now_ms - facts->stored_at_ms) : 0;
   reply->left_ms = facts->expires_at_ms - now_ms;
   reply->used = cache_is_marked(facts);

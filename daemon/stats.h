@@ -30,6 +30,12 @@
   X(DNS_ANSWERS, "dns-answers", "replies used")                                                              \
   X(DNS_TIMEOUTS, "dns-timeouts", "queries without a reply in query-timeout")                                \
   X(DNS_FAILOVERS, "dns-failovers", "queries sent again to another server")                                  \
+  X(DNS_HEDGES, "dns-hedges", "queries sent to a second server because the first was late")                  \
+  X(DNS_PROBES, "dns-probes", "copies of queries sent to see whether a demoted server is well again")        \
+  X(DNS_DEMOTIONS, "dns-demotions", "times an upstream server was put last for failing")                     \
+  X(DNS_TCP, "dns-tcp", "questions asked again over TCP because the reply over UDP was not to be trusted")   \
+  X(DNS_FORGED, "dns-forged", "replies with other letters than were asked, as a forger would send")          \
+  X(DNS_SHED, "dns-shed", "waiting queries that gave way to something more important")                       \
   X(DNS_MALFORMED, "dns-malformed", "replies that could not be read")                                        \
   X(DNS_CHANNELS, "dns-channels", "upstream channels opened: each brings a new source port")                 \
   X(CACHE_EVICTIONS, "cache-evictions", "domains evicted while they were still good")                        \

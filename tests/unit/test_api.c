@@ -356,16 +356,17 @@ static void any_id_comes_back_unchanged(void **state) {
     Request request = request_for(ids[i], "d.test");
     send_request(fixture, &request);
     expect_route(fixture, ids[i], MXWAY__V1__SOURCE__SOURCE_MEMORY);
-    request.primary_only = 1;
+    request.order = MXWAY__V1__ORDER__ORDER_KEYED;
     send_request(fixture, &request);
-    expect_verdict(fixture, ids[i], VERDICT_BAD_REQUEST, "primary_only");
+    expect_verdict(fixture, ids[i], VERDICT_BAD_REQUEST, "order_key");
   }
 }
 
 static void a_hit_allocates_nothing(void **state) {
   enum { ROUNDS = 50, BATCH = 200 };
   struct fixture *fixture = *state;
-  uint8_t bytes[BATCH * 32], *end = bytes;
+  uint8_t bytes[BATCH * 48], *end = bytes;
+  ProtobufCBinaryData self = {.len = 8, .data = (uint8_t *)(uintptr_t) "mx2.test"};
   if (!malloc_is_watched())
     skip();
   put(fixture, "d.test", DOMAIN_MX);
@@ -373,6 +374,9 @@ static void a_hit_allocates_nothing(void **state) {
   for (unsigned i = 0; i < BATCH; i++) {
     Request request = request_for(i, "d.test");
     request.depth = i % 2 ? MXWAY__V1__DEPTH__DEPTH_ADDRESSES : MXWAY__V1__DEPTH__DEPTH_EXCHANGES;
+    request.n_self_names = i / 2 % 2;
+    request.self_names = &self;
+    request.order = i / 4 % 2 ? MXWAY__V1__ORDER__ORDER_STABLE : MXWAY__V1__ORDER__ORDER_RANDOM;
     end += frame_build_header(end, mxway__v1__lookup_request__get_packed_size(&request));
     end += mxway__v1__lookup_request__pack(&request, end);
   }
@@ -390,7 +394,62 @@ static void a_hit_allocates_nothing(void **state) {
   assert_int_equal(counter(fixture, STATS_HITS), ROUNDS * BATCH);
 }
 
+/* What is asked about is the same for all: only the answers differ. */
+static void each_request_of_a_batch_has_its_own_wishes(void **state) {
+  enum { COUNT = 64 };
+  struct fixture *fixture = *state;
+  uint8_t bytes[COUNT * 64], *at = bytes;
+  ProtobufCBinaryData names[2] = {{.len = 8, .data = (uint8_t *)(uintptr_t) "mx1.test"},
+                                  {.len = 8, .data = (uint8_t *)(uintptr_t) "mx2.test"}};
+  put(fixture, "d.test", DOMAIN_MX);
+  for (unsigned i = 0; i < COUNT; i++) {
+    Request request = request_for(i, "d.test");
+    request.n_self_names = i % 4 == 1; /* the second exchange is the caller */
+    request.self_names = &names[1];
+    request.n_exclude = i % 4 == 2; /* the first is excluded */
+    request.exclude = &names[0];
+    request.max_exchanges = i % 4 == 3 ? 1 : 0;
+    at += frame_build_header(at, mxway__v1__lookup_request__get_packed_size(&request));
+    at += mxway__v1__lookup_request__pack(&request, at);
+  }
+  unix_peer_write_all(&fixture->peer, bytes, (size_t)(at - bytes));
+  for (unsigned i = 0; i < COUNT; i++) {
+    Reply *reply = receive(fixture);
+    unsigned kind = reply->id % 4;
+    assert_int_equal(reply->verdict, VERDICT_ROUTE);
+    assert_int_equal(reply->n_exchanges, kind == 0 ? 2 : 1);
+    assert_string_equal(reply->exchanges[0]->host, kind == 2 ? "mx2.test" : "mx1.test");
+    forget(reply);
+  }
+  assert_int_equal(counter(fixture, STATS_HITS), COUNT);
+}
+
 /* ---- misses ---- */
+
+static void a_miss_takes_its_wishes_along(void **state) {
+  struct fixture *fixture = *state;
+  int64_t now_ms = clock_now_ms();
+  ProtobufCBinaryData self = {.len = 8, .data = (uint8_t *)(uintptr_t) "MX2.test"};
+  for (uint64_t id = 0; id < 3; id++) {
+    Request request = request_for(id, "d.test");
+    request.n_self_names = id == 1;
+    request.self_names = &self;
+    request.primary_only = id == 2;
+    send_request(fixture, &request);
+    LOOP_UNTIL(fixture->loop, fixture->resolver.asked_count == id + 1);
+  }
+  struct answer answer = {.facts = put_domain(fixture->cache, "d.test", DOMAIN_MX, now_ms + LIFE_MS),
+                          .since_ms = now_ms};
+  for (uint64_t id = 0; id < 3; id++) {
+    miss_on_answer(NULL, fixture->resolver.asked[id], &answer, now_ms);
+    fixture->resolver.asked[id] = NULL;
+    Reply *reply = receive(fixture);
+    assert_int_equal(reply->id, id);
+    assert_int_equal(reply->n_exchanges, id == 0 ? 2 : 1);
+    forget(reply);
+  }
+  cache_release(fixture->cache, answer.facts);
+}
 
 static void a_miss_is_asked_and_its_answer_comes_back(void **state) {
   struct fixture *fixture = *state;
@@ -776,9 +835,8 @@ static void expect_refusal(struct fixture *fixture, const Request *request, cons
   assert_int_equal(counter(fixture, STATS_REQUESTS_BAD), before + 1);
 }
 
-static void what_is_not_implemented_is_refused(void **state) {
+static void values_outside_of_their_enumeration_are_refused(void **state) {
   struct fixture *fixture = *state;
-  ProtobufCBinaryData some = {.len = 4, .data = (uint8_t *)(uintptr_t) "abcd"}, none = {0};
   const Request plain = request_for(31, "d.test");
   Request request;
   put(fixture, "d.test", DOMAIN_MX);
@@ -787,42 +845,78 @@ static void what_is_not_implemented_is_refused(void **state) {
     request.depth = (Mxway__V1__Depth)depth;
     expect_refusal(fixture, &request, "depth");
   }
-  for (int order = 1; order < 4; order++) {
-    request = plain;
-    request.order = (Mxway__V1__Order)order;
-    expect_refusal(fixture, &request, "order");
-  }
   request = plain;
-  request.order_key = some;
+  request.order = (Mxway__V1__Order)3;
   expect_refusal(fixture, &request, "order");
-  for (int family = 1; family < 6; family++) {
-    request = plain;
-    request.family = (Mxway__V1__Family)family;
-    expect_refusal(fixture, &request, "family");
-  }
-  ProtobufCBinaryData *const values[] = {&some, &none};
-  for (int i = 0; i < 2; i++) { /* also an empty one */
-    request = plain;
-    request.n_self_names = 1;
-    request.self_names = values[i];
-    expect_refusal(fixture, &request, "self_names");
-    request = plain;
-    request.n_self_addresses = 1;
-    request.self_addresses = values[i];
-    expect_refusal(fixture, &request, "self_addresses");
-    request = plain;
-    request.n_exclude = 1;
-    request.exclude = values[i];
-    expect_refusal(fixture, &request, "exclude");
-  }
   request = plain;
-  request.primary_only = 1;
-  expect_refusal(fixture, &request, "primary_only");
-  request = plain;
-  request.max_exchanges = 1;
-  expect_refusal(fixture, &request, "max_exchanges");
+  request.family = (Mxway__V1__Family)5;
+  expect_refusal(fixture, &request, "family");
   assert_int_equal(counter(fixture, STATS_HITS), 0);
   assert_serves(fixture);
+}
+
+static void a_key_and_its_order_come_together_or_not_at_all(void **state) {
+  struct fixture *fixture = *state;
+  ProtobufCBinaryData key = {.len = 4, .data = (uint8_t *)(uintptr_t) "abcd"};
+  Request request = request_for(31, "d.test");
+  put(fixture, "d.test", DOMAIN_MX);
+  request.order = MXWAY__V1__ORDER__ORDER_KEYED;
+  expect_refusal(fixture, &request, "order_key");
+  request.order_key = key;
+  send_request(fixture, &request);
+  expect_route(fixture, 31, MXWAY__V1__SOURCE__SOURCE_MEMORY);
+  request.order = MXWAY__V1__ORDER__ORDER_STABLE;
+  expect_refusal(fixture, &request, "order_key");
+}
+
+/* One list of a request, by its name. */
+struct list {
+  const char *field;
+  size_t count_offset, values_offset;
+};
+
+static const struct list lists[] = {
+    {"self_names", offsetof(Request, n_self_names), offsetof(Request, self_names)},
+    {"self_addresses", offsetof(Request, n_self_addresses), offsetof(Request, self_addresses)},
+    {"exclude", offsetof(Request, n_exclude), offsetof(Request, exclude)},
+};
+
+static Request request_with(const struct list *list, ProtobufCBinaryData *values, size_t count) {
+  Request request = request_for(31, "d.test");
+  *(size_t *)((char *)&request + list->count_offset) = count;
+  *(ProtobufCBinaryData **)((char *)&request + list->values_offset) = values;
+  return request;
+}
+
+static void a_bad_item_of_a_list_is_refused_by_the_name_of_the_list(void **state) {
+  struct fixture *fixture = *state;
+  static uint8_t bad[] = "a b.tes", good_name[] = "e.test", good_address[] = {192, 0, 2, 1};
+  put(fixture, "d.test", DOMAIN_MX);
+  for (size_t i = 0; i < 3; i++) {
+    ProtobufCBinaryData good = {.len = i == 1 ? 4 : 6, .data = i == 1 ? good_address : good_name};
+    ProtobufCBinaryData values[2] = {good, {.len = sizeof(bad) - 1, .data = bad}};
+    Request request = request_with(&lists[i], values, 2);
+    expect_refusal(fixture, &request, lists[i].field);
+    values[1] = (ProtobufCBinaryData){0};
+    expect_refusal(fixture, &request, lists[i].field);
+    request = request_with(&lists[i], values, 1);
+    send_request(fixture, &request);
+    expect_route(fixture, 31, MXWAY__V1__SOURCE__SOURCE_MEMORY);
+  }
+}
+
+static void too_many_items_are_refused(void **state) {
+  struct fixture *fixture = *state;
+  static uint8_t octets[] = {192, 0, 2, 1};
+  ProtobufCBinaryData values[65];
+  for (size_t i = 0; i < 65; i++)
+    values[i] = (ProtobufCBinaryData){.len = 4, .data = octets};
+  put(fixture, "d.test", DOMAIN_MX);
+  Request request = request_with(&lists[1], values, 64);
+  send_request(fixture, &request);
+  expect_route(fixture, 31, MXWAY__V1__SOURCE__SOURCE_MEMORY);
+  request = request_with(&lists[1], values, 65);
+  expect_refusal(fixture, &request, "self_addresses");
 }
 
 static void no_stale_is_what_happens_anyway(void **state) {
@@ -961,21 +1055,22 @@ static void send_repeated(struct fixture *fixture, const char *piece, size_t pie
   free(body);
 }
 
-static void a_request_of_many_small_fields_is_refused_within_bounds(void **state) {
+static void a_request_of_many_small_fields_is_answered_within_bounds(void **state) {
   static const struct {
     const char *bytes;
     size_t length;
+    enum verdict verdict;
   } pieces[] = {
-      {"\x42\x00", 2},             /* self_names */
-      {"\x4a\x00", 2},             /* self_addresses */
-      {"\x52\x00", 2},             /* exclude */
-      {"\x52\x01x", 3},            /* with something in it */
-      {"\x12\x00", 2},             /* domain */
-      {"\x08\x06", 2},             /* id */
-      {"\x70\x00", 2},             /* refresh */
-      {"\xa2\x06\x00", 3},         /* field 100 */
-      {"\xa0\x06\x00", 3},         /* the same as a varint */
-      {"\x42\x00\xa2\x06\x00", 5}, /* in turn */
+      {"\x42\x00", 2, VERDICT_BAD_REQUEST},             /* self_names */
+      {"\x4a\x00", 2, VERDICT_BAD_REQUEST},             /* self_addresses */
+      {"\x52\x00", 2, VERDICT_BAD_REQUEST},             /* exclude */
+      {"\x52\x01x", 3, VERDICT_BAD_REQUEST},            /* with something in it */
+      {"\x12\x00", 2, VERDICT_INVALID_NAME},            /* domain */
+      {"\x08\x06", 2, VERDICT_INVALID_NAME},            /* id */
+      {"\x70\x00", 2, VERDICT_INVALID_NAME},            /* refresh */
+      {"\xa2\x06\x00", 3, VERDICT_INVALID_NAME},        /* field 100 */
+      {"\xa0\x06\x00", 3, VERDICT_INVALID_NAME},        /* the same as a varint */
+      {"\x42\x00\xa2\x06\x00", 5, VERDICT_BAD_REQUEST}, /* in turn */
   };
   struct fixture *fixture = *state;
   for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
@@ -983,7 +1078,7 @@ static void a_request_of_many_small_fields_is_refused_within_bounds(void **state
     send_repeated(fixture, pieces[i].bytes, pieces[i].length);
     Reply *reply = receive(fixture);
     assert_int_equal(reply->id, 6);
-    assert_int_equal(reply->verdict, VERDICT_BAD_REQUEST);
+    assert_int_equal(reply->verdict, pieces[i].verdict);
     forget(reply);
     /* The sender's, the peer's, the reply's and one buffer for a frame in two pieces. */
     assert_true(malloc_calls - before < 40);
@@ -1043,7 +1138,7 @@ static void requests_of_all_kinds_in_one_write_are_all_answered(void **state) {
   put(fixture, "hit.test", DOMAIN_MX);
   for (size_t i = 0; i < COUNT; i++) {
     Request request = request_for(i, domains[i % KINDS]);
-    request.primary_only = i % KINDS == 4;
+    request.order = i % KINDS == 4 ? MXWAY__V1__ORDER__ORDER_KEYED : MXWAY__V1__ORDER__ORDER_RANDOM;
     at += frame_build_header(at, mxway__v1__lookup_request__get_packed_size(&request));
     at += mxway__v1__lookup_request__pack(&request, at);
   }
@@ -1190,6 +1285,8 @@ int main(void) {
       TEST(every_spelling_of_a_name_is_one_entry),
       TEST(any_id_comes_back_unchanged),
       TEST(a_hit_allocates_nothing),
+      TEST(each_request_of_a_batch_has_its_own_wishes),
+      TEST(a_miss_takes_its_wishes_along),
       TEST(a_miss_is_asked_and_its_answer_comes_back),
       TEST(what_the_resolver_answers_at_once_comes_back_too),
       TEST(facts_that_came_meanwhile_are_from_memory),
@@ -1209,7 +1306,10 @@ int main(void) {
       TEST(a_name_too_long_for_anything_is_an_invalid_name),
       TEST(an_address_literal_is_its_own_route),
       TEST(the_policy_on_names_is_the_operators),
-      TEST(what_is_not_implemented_is_refused),
+      TEST(values_outside_of_their_enumeration_are_refused),
+      TEST(a_key_and_its_order_come_together_or_not_at_all),
+      TEST(a_bad_item_of_a_list_is_refused_by_the_name_of_the_list),
+      TEST(too_many_items_are_refused),
       TEST(no_stale_is_what_happens_anyway),
       TEST(a_negative_or_huge_enum_value_is_refused),
       TEST(unknown_fields_are_ignored),
@@ -1217,7 +1317,7 @@ int main(void) {
       TEST(what_is_not_a_request_is_refused_with_its_id),
       TEST(what_is_not_a_request_and_has_no_id_ends_the_connection),
       TEST(a_broken_request_does_not_take_back_the_answers_before_it),
-      TEST(a_request_of_many_small_fields_is_refused_within_bounds),
+      TEST(a_request_of_many_small_fields_is_answered_within_bounds),
       TEST(octets_by_chance_are_answered_or_end_the_connection),
       TEST(requests_of_all_kinds_in_one_write_are_all_answered),
       cmocka_unit_test(frontends_and_resolver_in_threads_of_their_own_answer_everything),

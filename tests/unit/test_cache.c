@@ -462,7 +462,7 @@ static void domains_with_the_same_exchanges_share_one_set(void **state) {
   assert_int_equal(cache_host_count(fixture->cache), 0);
 }
 
-static void an_implicit_exchange_shares_the_set_of_an_explicit_one(void **state) {
+static void an_implicit_exchange_shares_the_host_of_an_explicit_one_but_is_another_site(void **state) {
   struct fixture *fixture = *state;
   struct domain_value *nodata = new_value(DOMAIN_NODATA, FOR_EVER_MS),
                       *mx = new_value(DOMAIN_MX, FOR_EVER_MS);
@@ -470,7 +470,12 @@ static void an_implicit_exchange_shares_the_set_of_an_explicit_one(void **state)
   add(mx, 0, "a.test");
   const struct domain_facts *implicit = put(fixture->cache, "a.test", nodata);
   const struct domain_facts *explicit = put(fixture->cache, "b.test", mx);
-  assert_ptr_equal(implicit->set, explicit->set);
+  assert_ptr_not_equal(implicit->set, explicit->set);
+  assert_ptr_equal(implicit->set->exchanges[0].host, explicit->set->exchanges[0].host);
+  assert_true(implicit->set->implicit);
+  assert_false(explicit->set->implicit);
+  assert_memory_not_equal(exchange_set_site(implicit->set), exchange_set_site(explicit->set),
+                          implicit->set->site_length);
   assert_int_equal(implicit->kind, DOMAIN_NODATA);
   assert_int_equal(explicit->kind, DOMAIN_MX);
 }
@@ -1175,7 +1180,7 @@ static void a_hit_allocates_nothing(void **state) {
     facts = cache_get(fixture->cache, "d.test", 6, hash);
     assert_true(route_is_fresh(facts, depth, 0));
     cache_mark(facts);
-    route_build(facts, depth, &policy, 0, 0, &random, &route);
+    route_build(facts, &(struct route_request){.depth = depth}, &policy, 0, 0, &random, &route);
     assert_int_equal(route.verdict, VERDICT_ROUTE);
     assert_true(reply_build_route(bytes, 1, SOURCE_MEMORY, &route) > 500);
     qsbr_offline(&fixture->reader);
@@ -1520,7 +1525,8 @@ static void read_one(struct reading *reading, struct route *route, uint8_t *byte
   if (name % 2)
     cache_mark(facts);
   enum depth depth = route_is_fresh(facts, DEPTH_ADDRESSES, 0) ? DEPTH_ADDRESSES : DEPTH_EXCHANGES;
-  route_build(facts, depth, &policy, 0, facts->stored_at_ms, &reading->random, route);
+  route_build(facts, &(struct route_request){.depth = depth}, &policy, 0, facts->stored_at_ms,
+              &reading->random, route);
   reading->wrong += reply_build_route(bytes, 1, SOURCE_MEMORY, route) > REPLY_BYTES_MAX;
   reading->wrong += !facts_are_as_drawn(facts, name, &reading->resolved);
 }
@@ -1617,8 +1623,8 @@ int main(void) {
       cmocka_unit_test_setup_teardown(what_a_reader_got_stays_readable_until_it_is_offline, set_up,
                                       tear_down),
       cmocka_unit_test_setup_teardown(domains_with_the_same_exchanges_share_one_set, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(an_implicit_exchange_shares_the_set_of_an_explicit_one, set_up,
-                                      tear_down),
+      cmocka_unit_test_setup_teardown(
+          an_implicit_exchange_shares_the_host_of_an_explicit_one_but_is_another_site, set_up, tear_down),
       cmocka_unit_test_setup_teardown(replacing_facts_by_the_same_keeps_their_set_and_hosts, set_up,
                                       tear_down),
       cmocka_unit_test_setup_teardown(sets_that_differ_in_anything_are_not_shared, set_up, tear_down),

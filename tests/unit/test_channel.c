@@ -81,7 +81,8 @@ static bool send_query(struct fixture *fixture, bool with_edns, struct end *end,
   memcpy(bytes, query, QUERY_LENGTH);
   bytes[11] = with_edns;
   *end = (struct end){0};
-  channel_in_use = channel_get(fixture->channels, &fixture->server, with_edns);
+  channel_in_use =
+      channel_get(fixture->channels, &fixture->server, with_edns ? CHANNEL_UDP : CHANNEL_UDP_PLAIN);
   assert_non_null(channel_in_use);
   return channel_send(channel_in_use, bytes, with_edns ? QUERY_LENGTH : PLAIN_LENGTH, end, failure);
 }
@@ -160,17 +161,19 @@ static void a_formerr_without_opt_takes_edns_from_the_server_for_a_while(void **
   assert_int_equal(end.result, CHANNEL_MESSAGE);
   assert_true(end.was_plain);
   assert_true(fixture->server.plain_until_ms > clock_now_ms());
-  assert_null(fixture->server.current[true]); /* the spoilt channel serves no new query */
+  assert_null(fixture->server.current[CHANNEL_UDP]); /* the spoilt channel serves no new query */
 }
 
-static void channels_with_and_without_edns_are_kept_apart(void **state) {
+static void each_kind_has_a_channel_of_its_own(void **state) {
   struct fixture *fixture = *state;
-  struct channel *with = channel_get(fixture->channels, &fixture->server, true);
-  struct channel *without = channel_get(fixture->channels, &fixture->server, false);
-  assert_ptr_not_equal(with, without);
-  assert_true(channel_has_edns(with));
-  assert_false(channel_has_edns(without));
-  assert_ptr_equal(channel_get(fixture->channels, &fixture->server, true), with);
+  struct channel *channels[CHANNEL_KINDS];
+  for (enum channel_kind kind = 0; kind < CHANNEL_KINDS; kind++)
+    channels[kind] = channel_get(fixture->channels, &fixture->server, kind);
+  assert_ptr_not_equal(channels[CHANNEL_UDP], channels[CHANNEL_UDP_PLAIN]);
+  assert_ptr_not_equal(channels[CHANNEL_UDP], channels[CHANNEL_TCP]);
+  assert_ptr_not_equal(channels[CHANNEL_UDP_PLAIN], channels[CHANNEL_TCP]);
+  for (enum channel_kind kind = 0; kind < CHANNEL_KINDS; kind++)
+    assert_ptr_equal(channel_get(fixture->channels, &fixture->server, kind), channels[kind]);
 }
 
 static void the_source_port_changes_under_load(void **state) {
@@ -209,7 +212,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(a_closed_port_is_unreachable, setup, teardown),
       cmocka_unit_test_setup_teardown(a_formerr_without_opt_takes_edns_from_the_server_for_a_while, setup,
                                       teardown),
-      cmocka_unit_test_setup_teardown(channels_with_and_without_edns_are_kept_apart, setup, teardown),
+      cmocka_unit_test_setup_teardown(each_kind_has_a_channel_of_its_own, setup, teardown),
       cmocka_unit_test_setup_teardown(the_source_port_changes_under_load, setup, teardown),
       cmocka_unit_test_setup_teardown(destroying_ends_what_is_under_way, setup, teardown),
   };

@@ -71,6 +71,11 @@ static void expect_assignment_error(const char *assignment, const char *message)
   assert_true(seen == 0);
 }
 
+static void assert_prefix(const struct address_prefix *prefix, const char *expected) {
+  char text[ADDRESS_TEXT_SIZE];
+  assert_string_equal(address_prefix_text(prefix, text), expected);
+}
+
 static void assert_upstream(const struct config *config, size_t i, const char *expected) {
   char text[64];
   assert_true(i < config->upstream_count);
@@ -99,6 +104,9 @@ static void the_defaults_are_those_of_the_rules(void **state) {
   assert_int_equal(config.max_queue, 65536);
   assert_false(config.accept_bare_ip || config.allow_single_label);
   assert_false(config.notimp_as_nodata || config.defer_no_address || config.reject_mx_cname);
+  assert_false(config.reject_mx_address || config.strict_null_mx_mixed || config.drop_private);
+  assert_int_equal(config.families, FAMILIES_ANY);
+  assert_int_equal(config.self_name_count + config.self_address_count + config.allow_count, 0);
   assert_int_equal(config.log_level, LOG_LEVEL_INFO);
 }
 
@@ -112,7 +120,10 @@ static void a_file_sets_every_option(void **state) {
       "query-timeout = 50\nquery-tries = 10\nmax-cname-hops = 16\n"
       "max-queries = 65536\nmax-queue = 0\naccept-bare-ip = yes\n"
       "allow-single-label = yes\nnotimp-as-nodata = yes\n"
-      "defer-no-address = yes\nmx-cname = reject\nlog-level = debug\n");
+      "defer-no-address = yes\nmx-cname = reject\nmx-address = reject\nnull-mx-mixed = strict\n"
+      "family = v4-first\nself-name = {Mx.Example.test., localhost}\n"
+      "self-address = {192.0.2.1, 2001:db8::1}\ndrop-private = yes\n"
+      "allow-address = {127.0.0.1, 10.0.0.0/8, fd00::/64}\nlog-level = debug\n");
   assert_string_equal(config.listen, "/tmp/a.sock");
   assert_int_equal(config.listen_mode, 0600);
   assert_int_equal(config.frontends, 64);
@@ -133,6 +144,18 @@ static void a_file_sets_every_option(void **state) {
   assert_int_equal(config.max_queue, 0);
   assert_true(config.accept_bare_ip && config.allow_single_label);
   assert_true(config.notimp_as_nodata && config.defer_no_address && config.reject_mx_cname);
+  assert_true(config.reject_mx_address && config.strict_null_mx_mixed && config.drop_private);
+  assert_int_equal(config.families, FAMILIES_V4_FIRST);
+  assert_int_equal(config.self_name_count, 2);
+  assert_string_equal(config.self_names[0], "mx.example.test"); /* canonical */
+  assert_string_equal(config.self_names[1], "localhost");
+  assert_int_equal(config.self_address_count, 2);
+  assert_prefix(&config.self_addresses[0], "192.0.2.1");
+  assert_prefix(&config.self_addresses[1], "2001:db8::1");
+  assert_int_equal(config.allow_count, 3);
+  assert_prefix(&config.allow[0], "127.0.0.1");
+  assert_prefix(&config.allow[1], "10.0.0.0/8");
+  assert_prefix(&config.allow[2], "fd00::/64");
   assert_int_equal(config.log_level, LOG_LEVEL_DEBUG);
 }
 
@@ -457,7 +480,9 @@ static void a_printed_config_is_read_back_the_same(void **state) {
       "max-ttl = 60\nmax-negative-ttl = 0\nfailure-ttl = 300\nlookup-deadline = 60000\n"
       "query-timeout = 50\nquery-tries = 10\nmax-cname-hops = 16\nmax-queries = 65536\nmax-queue = 0\n"
       "accept-bare-ip = yes\nallow-single-label = yes\nnotimp-as-nodata = yes\n"
-      "defer-no-address = yes\nmx-cname = reject\nlog-level = debug\n",
+      "defer-no-address = yes\nmx-cname = reject\nmx-address = reject\nnull-mx-mixed = strict\n"
+      "family = v6\nself-name = {a.test, 'b\"c${x}.test'}\nself-address = {192.0.2.1, ::1}\n"
+      "drop-private = yes\nallow-address = {127.0.0.0/8, ::1}\nlog-level = debug\n",
       "listen = '/a \"b\" ${HOME} \\\\ c#d//e'\ncache-size = 1048577\nlisten-mode = 0\n",
       "listen = \"/a'b\"\ncache-size = 1025KiB\n",
       "",
@@ -478,6 +503,47 @@ static void a_printed_config_is_read_back_the_same(void **state) {
     memset(after.listen + strlen(after.listen), 0, sizeof(after.listen) - strlen(after.listen));
     memset(before.listen + strlen(before.listen), 0, sizeof(before.listen) - strlen(before.listen));
     assert_memory_equal(&after, &before, sizeof(after));
+  }
+}
+
+static void a_list_has_elements_of_its_own_kind(void **state) {
+  (void)state;
+  expect_error("self-name = {a.test, \"b c\"}\n",
+               ":1: self-name: \"b c\" is not a name: expected host names, at most 12");
+  expect_assignment_error(
+      "self-name=192.0.2.1",
+      "-o self-name=192.0.2.1: \"192.0.2.1\" is not a name: expected host names, at most 12");
+  expect_assignment_error("self-address=192.0.2.0/24",
+                          "-o self-address=192.0.2.0/24: \"192.0.2.0/24\" is not an address: expected IPv4 "
+                          "or IPv6 addresses, at most 32");
+  expect_assignment_error(
+      "allow-address=192.0.2.1/24",
+      "-o allow-address=192.0.2.1/24: \"192.0.2.1/24\" is not a network: expected ADDRESS or "
+      "ADDRESS/BITS with nothing behind the bits, at most 32");
+  expect_assignment_error(
+      "family=ipv4", "-o family=ipv4: \"ipv4\" is not a choice: expected any, v4, v6, v4-first or v6-first");
+}
+
+static void every_list_has_a_bound(void **state) {
+  (void)state;
+  static const struct {
+    const char *name, *element;
+    size_t most;
+  } lists[] = {{"self-name", "a.test", CONFIG_SELF_NAMES_MAX},
+               {"self-address", "192.0.2.1", CONFIG_SELF_ADDRESSES_MAX},
+               {"allow-address", "192.0.2.0/24", CONFIG_ALLOW_MAX}};
+  for (size_t i = 0; i < 3; i++) {
+    struct config config;
+    char assignment[80], error[CONFIG_ERROR_SIZE];
+    uint64_t seen = 0;
+    config_init(&config);
+    snprintf(assignment, sizeof(assignment), "%s=%s", lists[i].name, lists[i].element);
+    for (size_t j = 0; j < lists[i].most; j++)
+      assert_int_equal(config_parse_assignment(&config, assignment, &seen, error), 0);
+    assert_int_equal(config_parse_assignment(&config, assignment, &seen, error), ERR_CONFIG);
+    assert_non_null(strstr(error, "is one too many"));
+    snprintf(assignment, sizeof(assignment), "%s=a b", lists[i].name);
+    assert_int_equal(config_parse_assignment(&config, assignment, &seen, error), ERR_CONFIG);
   }
 }
 
@@ -504,14 +570,15 @@ static void the_help_lists_every_option_that_is_printed(void **state) {
   }
   fclose(file);
   free(help);
-  assert_int_equal(options, 27);
+  assert_int_equal(options, 37);
 }
 
 static struct config resolve(const char *text) {
   struct config config;
   config_init(&config);
   write_file(text);
-  config_resolve_upstreams(&config, path);
+  snprintf(config.resolv_conf, sizeof(config.resolv_conf), "%s", path);
+  config_resolve_upstreams(&config);
   return config;
 }
 
@@ -522,6 +589,7 @@ static void without_an_upstream_resolv_conf_decides(void **state) {
       "nameserver 192.0.2.1\n#nameserver 192.0.2.2\nnameserver\t2001:db8::1\n"
       "nameserver   192.0.2.3   # with a comment\n nameserver 192.0.2.4\n"
       "nameserver192.0.2.5\nnameserver 192.0.2.6\r\nnameserver 192.0.2.7");
+  assert_true(config.follows_resolv_conf);
   assert_int_equal(config.upstream_count, 5);
   assert_upstream(&config, 0, "192.0.2.1:53");
   assert_upstream(&config, 1, "[2001:db8::1]:53");
@@ -577,7 +645,8 @@ static void without_nameservers_the_machine_itself_is_asked(void **state) {
   assert_upstream(&config, 0, "127.0.0.1:53");
   assert_upstream(&config, 1, "[::1]:53");
   config_init(&config);
-  config_resolve_upstreams(&config, "/nonexistent/resolv.conf");
+  set_good(&config, "resolv-conf=/nonexistent/resolv.conf");
+  config_resolve_upstreams(&config);
   assert_int_equal(config.upstream_count, 2);
 }
 
@@ -587,7 +656,9 @@ static void a_configured_upstream_is_not_overruled_by_resolv_conf(void **state) 
   config_init(&config);
   set_good(&config, "upstream=192.0.2.9");
   write_file("nameserver 192.0.2.1\n");
-  config_resolve_upstreams(&config, path);
+  snprintf(config.resolv_conf, sizeof(config.resolv_conf), "%s", path);
+  config_resolve_upstreams(&config);
+  assert_false(config.follows_resolv_conf);
   assert_int_equal(config.upstream_count, 1);
   assert_upstream(&config, 0, "192.0.2.9:53");
 }
@@ -619,6 +690,8 @@ int main(void) {
       cmocka_unit_test(an_assignment_of_any_length_is_survived),
       cmocka_unit_test(options_that_contradict_each_other_are_refused),
       cmocka_unit_test(a_printed_config_is_read_back_the_same),
+      cmocka_unit_test(a_list_has_elements_of_its_own_kind),
+      cmocka_unit_test(every_list_has_a_bound),
       cmocka_unit_test(the_help_lists_every_option_that_is_printed),
       cmocka_unit_test(without_an_upstream_resolv_conf_decides),
       cmocka_unit_test(garbage_in_resolv_conf_is_passed_over),

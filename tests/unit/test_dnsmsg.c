@@ -10,7 +10,7 @@
 #include "dnsmsg_invariants.h"
 #include "random.h"
 
-enum { NS = 2, DNAME = 39, RRSIG = 46, SEED = 20240607 };
+enum { NS = DNSMSG_NS, DNAME = 39, RRSIG = 46, SEED = 20240607 };
 
 static struct dns_builder b;
 static struct dnsmsg out;
@@ -216,8 +216,10 @@ static void ad_bit_and_opt_are_reported(void **state) {
 static void opt_outside_the_additional_section_is_not_edns(void **state) {
   (void)state;
   begin(0, DNSMSG_MX);
+  dns_add_mx(&b, NULL, 300, 10, "a.test");
   dns_add_raw(&b, DNS_ANSWER, "", DNSMSG_OPT, 0x01000000, "", 0);
-  assert_int_equal(parse(DNSMSG_MX), DNSMSG_NODATA);
+  dns_add_raw(&b, DNS_AUTHORITY, "", DNSMSG_OPT, 0x01000000, "", 0);
+  assert_int_equal(parse(DNSMSG_MX), DNSMSG_ANSWER);
   assert_false(out.has_opt);
 }
 
@@ -623,12 +625,87 @@ static void nodata_without_soa_has_no_negative_ttl(void **state) {
   assert_true(out.ttl_s == UINT32_MAX);
 }
 
-static void referral_is_nodata_without_soa(void **state) {
+/* RFC 2308 section 2.2: without an SOA it is the NS records that tell a referral from NODATA. */
+static void referral_is_refused_recursion_and_no_denial(void **state) {
+  (void)state;
+  static const char *const zones[] = {"", "test", "d.test"};
+  for (size_t i = 0; i < sizeof(zones) / sizeof(zones[0]); i++)
+    for (unsigned authoritative = 0; authoritative <= 0x400; authoritative += 0x400) {
+      begin(authoritative, DNSMSG_MX);
+      dns_add_name(&b, DNS_AUTHORITY, zones[i], NS, 3600, "ns1.test");
+      assert_int_equal(parse(DNSMSG_MX), DNSMSG_REFUSED);
+    }
+}
+
+static void name_servers_beside_an_answer_or_a_denial_do_not_count(void **state) {
+  (void)state;
+  begin(0, DNSMSG_MX);
+  dns_add_mx(&b, "d.test", 300, 10, "a.test");
+  dns_add_name(&b, DNS_AUTHORITY, "test", NS, 3600, "ns1.test");
+  assert_int_equal(parse(DNSMSG_MX), DNSMSG_ANSWER);
+  begin(0, DNSMSG_MX);
+  dns_add_name(&b, DNS_AUTHORITY, "test", NS, 3600, "ns1.test");
+  dns_add_soa(&b, "test", 300, 300);
+  assert_int_equal(parse(DNSMSG_MX), DNSMSG_NODATA);
+  begin(3, DNSMSG_MX); /* RFC 2308 section 2.1, type 4 */
+  dns_add_name(&b, DNS_AUTHORITY, "test", NS, 3600, "ns1.test");
+  assert_int_equal(parse(DNSMSG_MX), DNSMSG_NXDOMAIN);
+  begin(0, DNSMSG_MX);
+  size_t at = b.length;
+  dns_add_name(&b, DNS_AUTHORITY, "d.test", NS, 3600, "ns1.test");
+  set_class_chaos(at);
+  assert_int_equal(parse(DNSMSG_MX), DNSMSG_NODATA);
+}
+
+/* As an authoritative server answers whose zone ends at the alias. */
+static void chain_with_a_referral_is_to_be_followed(void **state) {
+  (void)state;
+  begin(0, DNSMSG_MX);
+  dns_add_cname(&b, "d.test", 300, "e.example");
+  dns_add_name(&b, DNS_AUTHORITY, "example", NS, 3600, "ns1.test");
+  assert_int_equal(parse(DNSMSG_MX), DNSMSG_FOLLOW);
+  assert_string_equal(out.canonical, "e.example");
+}
+
+static void soa_counts_only_of_a_zone_that_holds_the_name(void **state) {
+  (void)state;
+  static const struct {
+    const char *zone;
+    bool holds;
+  } cases[] = {{"", true},          {"test", true},     {"d.test", true},    {"D.Test", true},
+               {"x.d.test", false}, {"example", false}, {"e.test", false},   {"est", false},
+               {"xd.test", false},  {"te\\.st", false}, {"d\\.test", false}, {"bad name", false}};
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+    for (unsigned rcode = 0; rcode <= 3; rcode += 3) {
+      begin(rcode, DNSMSG_MX);
+      dns_add_soa(&b, cases[i].zone, 300, 200);
+      assert_int_equal(parse(DNSMSG_MX), rcode ? DNSMSG_NXDOMAIN : DNSMSG_NODATA);
+      assert_int_equal(out.has_soa, cases[i].holds);
+      assert_int_equal(out.negative_ttl_s, cases[i].holds ? 200 : 0);
+    }
+}
+
+static void soa_of_the_alias_denies_nothing_about_its_target(void **state) {
+  (void)state;
+  begin(0, DNSMSG_MX);
+  dns_add_cname(&b, "d.test", 300, "e.example");
+  dns_add_soa(&b, "test", 300, 300);
+  assert_int_equal(parse(DNSMSG_MX), DNSMSG_FOLLOW);
+  assert_string_equal(out.canonical, "e.example");
+  begin(3, DNSMSG_MX);
+  dns_add_cname(&b, "d.test", 300, "e.example");
+  dns_add_soa(&b, "test", 300, 300);
+  dns_add_soa(&b, "example", 60, 60);
+  assert_int_equal(parse(DNSMSG_MX), DNSMSG_NXDOMAIN);
+  assert_int_equal(out.negative_ttl_s, 60);
+}
+
+static void foreign_soa_makes_no_denial_of_a_referral(void **state) {
   (void)state;
   begin(0, DNSMSG_MX);
   dns_add_name(&b, DNS_AUTHORITY, "test", NS, 3600, "ns1.test");
-  assert_int_equal(parse(DNSMSG_MX), DNSMSG_NODATA);
-  assert_false(out.has_soa);
+  dns_add_soa(&b, "example", 300, 300);
+  assert_int_equal(parse(DNSMSG_MX), DNSMSG_REFUSED);
 }
 
 static void negative_ttl_is_the_lesser_of_soa_ttl_and_minimum(void **state) {
@@ -715,6 +792,36 @@ static void answer_of_another_type_only_is_nodata(void **state) {
   dns_add_a(&b, "d.test", 300, 0xc0000201);
   dns_add_raw(&b, DNS_ANSWER, "d.test", RRSIG, 300, "", 0);
   assert_int_equal(parse(DNSMSG_MX), DNSMSG_NODATA);
+}
+
+/* An alias of the type DNAME redirects what is below its owner (RFC 6672 section 3). */
+static void answer_of_other_types_with_foreign_owners_is_malformed(void **state) {
+  (void)state;
+  for (unsigned rcode = 0; rcode <= 3; rcode += 3) {
+    begin(rcode, DNSMSG_MX);
+    dns_add_name(&b, DNS_ANSWER, "test", DNAME, 300, "example");
+    assert_int_equal(parse(DNSMSG_MX), DNSMSG_MALFORMED);
+    begin(rcode, DNSMSG_MX);
+    dns_add_a(&b, "other.test", 300, 0xc0000201);
+    dns_add_soa(&b, "test", 60, 60);
+    assert_int_equal(parse(DNSMSG_MX), DNSMSG_MALFORMED);
+  }
+}
+
+static void alias_made_of_a_dname_is_followed(void **state) {
+  (void)state;
+  begin(0, DNSMSG_MX);
+  dns_add_name(&b, DNS_ANSWER, "test", DNAME, 300, "example");
+  dns_add_cname(&b, "d.test", 300, "d.example");
+  dns_add_mx(&b, "d.example", 60, 10, "a.test");
+  assert_int_equal(parse(DNSMSG_MX), DNSMSG_ANSWER);
+  assert_string_equal(out.canonical, "d.example");
+  assert_int_equal(out.ttl_s, 60);
+  begin(3, DNSMSG_MX);
+  dns_add_name(&b, DNS_ANSWER, "test", DNAME, 300, "example");
+  dns_add_cname(&b, "d.test", 300, "d.example");
+  assert_int_equal(parse(DNSMSG_MX), DNSMSG_NXDOMAIN);
+  assert_string_equal(out.canonical, "d.example");
 }
 
 static const enum dnsmsg_outcome rcodes[16] = {
@@ -1011,7 +1118,12 @@ int main(void) {
       cmocka_unit_test(label_with_a_dot_is_not_the_name_it_looks_like),
       cmocka_unit_test(worst_message_takes_milliseconds),
       cmocka_unit_test(nodata_without_soa_has_no_negative_ttl),
-      cmocka_unit_test(referral_is_nodata_without_soa),
+      cmocka_unit_test(referral_is_refused_recursion_and_no_denial),
+      cmocka_unit_test(name_servers_beside_an_answer_or_a_denial_do_not_count),
+      cmocka_unit_test(chain_with_a_referral_is_to_be_followed),
+      cmocka_unit_test(soa_counts_only_of_a_zone_that_holds_the_name),
+      cmocka_unit_test(soa_of_the_alias_denies_nothing_about_its_target),
+      cmocka_unit_test(foreign_soa_makes_no_denial_of_a_referral),
       cmocka_unit_test(negative_ttl_is_the_lesser_of_soa_ttl_and_minimum),
       cmocka_unit_test(first_soa_counts),
       cmocka_unit_test(soa_in_the_answer_section_is_no_denial),
@@ -1020,6 +1132,8 @@ int main(void) {
       cmocka_unit_test(answer_with_only_foreign_owners_is_malformed),
       cmocka_unit_test(nxdomain_with_the_records_it_denies_is_malformed),
       cmocka_unit_test(answer_of_another_type_only_is_nodata),
+      cmocka_unit_test(answer_of_other_types_with_foreign_owners_is_malformed),
+      cmocka_unit_test(alias_made_of_a_dname_is_followed),
       cmocka_unit_test(every_rcode_has_its_outcome),
       cmocka_unit_test(extended_rcode_is_not_mistaken_for_its_lower_half),
       cmocka_unit_test(failure_with_records_is_still_a_failure),

@@ -62,7 +62,8 @@ static void record_route(struct client *client, const struct answer *answer, int
   static uint8_t bytes[REPLY_BYTES_MAX];
   struct route route;
   size_t length;
-  route_build(answer->facts, client->question.depth, &policy, answer->since_ms, now_ms, &random, &route);
+  route_build(answer->facts, &(struct route_request){.depth = client->question.depth}, &policy,
+              answer->since_ms, now_ms, &random, &route);
   assert_in_range(reply_build_route(bytes, 1, SOURCE_DNS, &route), 1, REPLY_BYTES_MAX);
   const char *canonical = domain_canonical(answer->facts, &length);
   memcpy(client->canonical, canonical, length);
