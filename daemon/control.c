@@ -403,6 +403,8 @@ static void schedule(struct control *control) {
 static void on_turn(struct ev_loop *loop, ev_timer *timer, int events) {
   (void)loop, (void)events;
   struct control *control = timer->data;
+  if (!control->first)
+    return; /* its client has gone meanwhile */
   struct session *session = take_first(control);
   int64_t end_us = clock_now_us() + CONTROL_SLICE_US;
   bool is_done;
