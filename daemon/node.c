@@ -249,8 +249,7 @@ static int create_resolver(struct node *node) {
   return 0;
 }
 
-/* What runs in the resolver's thread beside lookups. A control socket that cannot be had is logged, and
- * lookups are answered without it. */
+/* What runs in the resolver's thread beside lookups. */
 static int create_keepers(struct node *node) {
   const struct config *config = node->config;
   const struct control_served served = {node->cache, node->resolver, &node->ttl, config->cache_size_bytes};
@@ -261,7 +260,7 @@ static int create_keepers(struct node *node) {
     if (!node->snapshot)
       return ERR_NOMEM;
   }
-  if (!config->control[0] || listen_start(config->control, config->control_mode, &node->control_fd) != 0)
+  if (node->control_fd < 0)
     return 0;
   node->control = control_create(node->worker.loop, node->control_fd, &served);
   return node->control ? 0 : ERR_NOMEM;
@@ -322,6 +321,10 @@ static int create_rooms(struct node *node) {
                                                   .allow_single_label = config->allow_single_label};
   node->shared.route_policy = make_route_policy(node);
   node->shared.max_connections = config->max_connections;
+  /* The control socket first, so that it is there for whoever has found the other. Where it cannot be had,
+   * which is logged, lookups are answered without it. */
+  if (config->control[0])
+    listen_start(config->control, config->control_mode, &node->control_fd);
   int error = listen_start(config->listen, config->listen_mode, &node->shared.listen_fd);
   if (error == 0)
     error = create_resolver(node);

@@ -343,7 +343,8 @@ class DumpAndLoad(ControlTest):
         self.start()
         self.warm("brief.test", "d.test")
         path = self.dump()
-        wait_until(lambda: self.command("show", "brief.test")["left"] <= 0, "brief.test expires")
+        shown = ("show", "--socket", self.daemon.control_path, "--json", "brief.test")
+        wait_until(lambda: json.loads(run_tool(*shown).stdout)["left"] <= 0, "brief.test expires")
         self.command("purge", "--all")
         loaded = self.command("load", path)
         self.assertEqual((loaded["domains"], loaded["expired"]), (1, 1))
@@ -430,7 +431,7 @@ class Snapshot(ControlTest):
         self.client = self.connect(self.daemon)
         self.check_from_memory("d.test")
         self.check_from_memory("none.test", "NO_SUCH_DOMAIN")
-        self.assertIn("2 domains", self.daemon.output())
+        wait_until(lambda: "2 domains" in self.daemon.output(), "what is known is logged")
 
     def test_it_is_written_while_the_daemon_runs(self):
         path = self.folder / "snapshot"
@@ -486,13 +487,13 @@ class Snapshot(ControlTest):
                 daemon = self.start_daemon(
                     self.upstream, snapshot_file=path, snapshot_interval=0, log=f"{name}.log"
                 )
-                self.assertIn(message, daemon.output())
+                wait_until(lambda: message in daemon.output(), "the broken record is logged")
                 self.assertEqual(self.connect(daemon).ask("d.test").verdict, "ROUTE")
                 self.assertEqual(daemon.stop(), 0)
 
     def test_a_folder_that_is_not_there_is_logged_at_the_start(self):
         self.start(snapshot_file=self.folder / "none" / "snapshot")
-        self.assertIn("none", self.daemon.output())
+        wait_until(lambda: "none" in self.daemon.output(), "the missing folder is logged")
         self.warm("d.test")
 
 
@@ -516,7 +517,7 @@ class Socket(ControlTest):
         other = self.start_daemon(
             self.upstream, listen=self.folder / "2", control="/proc/none/c.sock", log="2.log"
         )
-        self.assertIn("/proc/none", other.output())
+        wait_until(lambda: "/proc/none" in other.output(), "the socket is logged")
         self.assertEqual(self.connect(other).ask("d.test").verdict, "ROUTE")
 
     def test_no_daemon_and_wrong_sockets_are_told_apart(self):
