@@ -99,7 +99,7 @@ static const char *status_words(enum mxway_status status) {
   case MXWAY_STATUS_CNAME_LOOP:
     return "not used: its aliases go round in a circle, or too far";
   case MXWAY_STATUS_FILTERED:
-    return "not used: no address that mail may go to";
+    return "not used: its addresses are filtered out";
   case MXWAY_STATUS_INVALID:
     return "not used: no possible host";
   }

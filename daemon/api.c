@@ -1,5 +1,6 @@
 #include "api.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,7 @@ struct lookup {
   struct request request;
   uint64_t hash;
   const struct wishes *wishes; /* NULL: none */
+  const struct pin *pin;       /* the configured route, or NULL */
   struct name name;
 };
 
@@ -32,6 +34,7 @@ struct api {
   struct lookup lookups[SERVER_BATCH_MAX];
   union wishes_block wishes[SERVER_BATCH_MAX];
   struct route route;
+  struct domain_facts *pinned_facts; /* PINNED_FACTS_SIZE octets, for the answer under way */
 };
 
 /* ---- wishes ---- */
@@ -111,6 +114,52 @@ static void answer_literal(struct api *api, struct connection *connection, const
   server_commit(connection, reply_build_literal(at, lookup->request.id, &lookup->name, &api->route));
 }
 
+/* Answers with a decision, and where the request wants to know with the rule behind it. */
+static void answer_decision(struct connection *connection, const struct lookup *lookup,
+                            const struct decision *decision, const char *rule, const char *why) {
+  uint8_t *at = server_reserve(connection, REPLY_BYTES_MAX);
+  if (!lookup->request.explain) {
+    server_commit(connection, reply_build_decision(at, lookup->request.id, decision, &lookup->name));
+    return;
+  }
+  uint8_t frame[DECISION_BYTES_MAX];
+  size_t length = reply_build_decision(frame, lookup->request.id, decision, &lookup->name);
+  struct story *story = story_create();
+  story_add(story, rule, "%s: nobody is asked about %s", why, lookup->name.text);
+  server_commit(connection, reply_add_story(at, frame, length, story));
+  story_unref(story);
+}
+
+/* A configured route that says no. */
+static void answer_rejected(struct api *api, struct connection *connection, const struct lookup *lookup) {
+  const struct override *override = lookup->pin->override;
+  const struct decision decision = {VERDICT_REJECTED, SOURCE_OVERRIDE, pinned_ttl_s(lookup->pin, api->now_ms),
+                                    override->detail};
+  char why[OVERRIDE_PATTERN_SIZE + 64], pattern[OVERRIDE_PATTERN_SIZE];
+  snprintf(why, sizeof(why), "the route configured for %s rejects", override_pattern(override, pattern));
+  answer_decision(connection, lookup, &decision, "route", why);
+}
+
+/* A name that the DNS does not have is not asked for (ROUTING Q7). */
+static void answer_special_use(struct api *api, struct connection *connection, const struct lookup *lookup) {
+  const struct decision decision = {VERDICT_NO_SUCH_DOMAIN, SOURCE_POLICY, api->shared->special_use_ttl_s,
+                                    "the name is reserved for special use and not looked up"};
+  stats_add(api->stats, STATS_REQUESTS_SPECIAL_USE);
+  answer_decision(connection, lookup, &decision, "Q7 (RFC 6761)", "the name is reserved for special use");
+}
+
+/* Finds the configured route. True: it rejects, and that is the answer. */
+static bool find_pin(struct api *api, struct connection *connection, struct lookup *lookup) {
+  lookup->pin = pinned_find(api->shared->pinned, &lookup->name, lookup->hash, api->now_ms);
+  if (!lookup->pin)
+    return false;
+  stats_add(api->stats, STATS_REQUESTS_OVERRIDE);
+  if (!lookup->pin->override->rejects)
+    return false;
+  answer_rejected(api, connection, lookup);
+  return true;
+}
+
 /* Decodes what the caller wishes into the lookup's own block; false where that was refused. */
 static bool accept_wishes(struct api *api, struct connection *connection, struct lookup *lookup) {
   const struct request *request = &lookup->request;
@@ -145,8 +194,16 @@ static void accept_request(struct api *api, struct connection *connection, struc
     answer_literal(api, connection, lookup);
     return;
   }
-  lookup->is_pending = true;
   lookup->hash = name_hash(lookup->name.text, lookup->name.length);
+  lookup->pin = NULL;
+  if (api->shared->pinned && find_pin(api, connection, lookup))
+    return;
+  if (!lookup->pin && !api->shared->resolve_special_use &&
+      name_is_special_use(lookup->name.text, lookup->name.length)) {
+    answer_special_use(api, connection, lookup);
+    return;
+  }
+  lookup->is_pending = true;
   cache_prefetch(api->shared->cache, lookup->hash);
 }
 
@@ -166,28 +223,49 @@ static void read_frame(struct api *api, struct connection *connection, const str
 
 /* ---- hits and misses ---- */
 
-static bool answer_from_memory(struct api *api, struct connection *connection, const struct lookup *lookup) {
+/* Whether an answer from `facts` needs nobody else; the resolver tells the story of an explained one. */
+static bool is_at_hand(const struct api *api, const struct lookup *lookup, const struct domain_facts *facts) {
   const struct request *request = &lookup->request;
-  if (request->explain) /* is the resolver's, who can tell of a flight */
-    return false;
-  const struct domain_facts *facts =
-      cache_get(api->shared->cache, lookup->name.text, lookup->name.length, lookup->hash);
-  enum depth depth = (enum depth)request->depth;
-  if (!facts || request->refresh || !route_is_fresh(facts, depth, api->now_ms))
-    return false;
-  cache_mark(facts);
+  return !request->refresh && !request->explain &&
+         route_is_fresh(facts, (enum depth)request->depth, api->now_ms);
+}
+
+static void answer_route(struct api *api, struct connection *connection, const struct lookup *lookup,
+                         const struct domain_facts *facts, enum source source) {
+  const struct route_request wanted = {.depth = (enum depth)lookup->request.depth, .wishes = lookup->wishes};
   stats_add(api->stats, STATS_HITS);
-  const struct route_request wanted = {.depth = depth, .wishes = lookup->wishes};
   route_build(facts, &wanted, &api->shared->route_policy, api->now_ms, api->now_ms, &api->random,
               &api->route);
   uint8_t *at = server_reserve(connection, REPLY_BYTES_MAX);
-  server_commit(connection, reply_build_route(at, request->id, SOURCE_MEMORY, &api->route));
+  server_commit(connection, reply_build_route(at, lookup->request.id, source, &api->route));
+}
+
+/* A configured route is answered at once where its addresses are known or not wanted. */
+static bool answer_from_pin(struct api *api, struct connection *connection, const struct lookup *lookup) {
+  struct domain_facts *facts = api->pinned_facts;
+  pinned_build_facts(lookup->pin, &lookup->name, api->now_ms, facts);
+  bool is_settled = lookup->request.depth == DEPTH_EXCHANGES || lookup->pin->is_settled;
+  if (lookup->request.explain || (!is_settled && !is_at_hand(api, lookup, facts)))
+    return false;
+  answer_route(api, connection, lookup, facts, SOURCE_OVERRIDE);
+  return true;
+}
+
+static bool answer_from_memory(struct api *api, struct connection *connection, const struct lookup *lookup) {
+  if (lookup->pin)
+    return answer_from_pin(api, connection, lookup);
+  const struct domain_facts *facts =
+      cache_get(api->shared->cache, lookup->name.text, lookup->name.length, lookup->hash);
+  if (!facts || !is_at_hand(api, lookup, facts))
+    return false;
+  cache_mark(facts);
+  answer_route(api, connection, lookup, facts, SOURCE_MEMORY);
   return true;
 }
 
 static void send_miss(struct api *api, struct connection *connection, const struct lookup *lookup) {
   const struct request *request = &lookup->request;
-  struct miss *miss = miss_create(lookup->wishes);
+  struct miss *miss = miss_create(lookup->wishes, lookup->pin);
   stats_add(api->stats, STATS_MISSES);
   if (!miss) {
     answer_verdict(connection, request->id, VERDICT_OVERLOAD, &lookup->name, "");
@@ -204,6 +282,8 @@ static void send_miss(struct api *api, struct connection *connection, const stru
                                      .refresh = request->refresh,
                                      .cache_only = request->cache_only,
                                      .timeout_ms = request->timeout_ms};
+  if (lookup->pin)
+    miss_pin(miss, api->now_ms);
   miss_link(miss, (struct miss **)server_word(connection));
   miss_send(miss, api->shared->resolver);
 }
@@ -260,7 +340,10 @@ struct api *api_create(struct api_shared *shared, struct ev_loop *loop, struct s
   memset(api, 0, sizeof(*api));
   api->server = server_create(loop, shared->listen_fd, &shared->connection_count, shared->max_connections,
                               stats, on_frames, on_closed, api);
-  if (!api->server) {
+  api->pinned_facts = malloc(PINNED_FACTS_SIZE);
+  if (!api->server || !api->pinned_facts) {
+    server_destroy(api->server);
+    free(api->pinned_facts);
     free(api);
     return NULL;
   }
@@ -292,5 +375,6 @@ void api_destroy(struct api *api) {
   ev_check_stop(api->loop, &api->check);
   ev_prepare_stop(api->loop, &api->prepare);
   server_destroy(api->server);
+  free(api->pinned_facts);
   free(api);
 }

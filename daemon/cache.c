@@ -265,6 +265,7 @@ static bool set_matches(const struct table_node *node, const void *key) {
     return false;
   for (uint16_t i = 0; i < set->count; i++)
     if (set->exchanges[i].preference != value->exchanges[i].preference ||
+        set->exchanges[i].port != value->exchanges[i].port ||
         strcmp(set->exchanges[i].host->name, value->exchanges[i].host) != 0)
       return false;
   return true;
@@ -273,7 +274,8 @@ static bool set_matches(const struct table_node *node, const void *key) {
 static uint64_t set_hash(const struct domain_value *value) {
   uint64_t hash = (uint64_t)value->count << 1 | is_implicit(value);
   for (uint16_t i = 0; i < value->count; i++)
-    hash = (hash ^ value->exchanges[i].preference) * 0x9e3779b97f4a7c15u +
+    hash = (hash ^ value->exchanges[i].preference ^ (uint64_t)value->exchanges[i].port << 16) *
+               0x9e3779b97f4a7c15u +
            name_hash(value->exchanges[i].host, strlen(value->exchanges[i].host));
   return hash;
 }
@@ -317,6 +319,15 @@ static void release_set(struct cache *cache, const struct exchange_set *shared) 
   table_remove(&cache->sets, &set->node);
   retire(cache, set);
 }
+
+const struct exchange_set *cache_pin(struct cache *cache, const struct domain_value *value) {
+  size_t before_bytes = live_bytes(cache);
+  struct exchange_set *set = intern_set(cache, value);
+  cache->bound_bytes += live_bytes(cache) - before_bytes;
+  return set;
+}
+
+void cache_unpin(struct cache *cache, const struct exchange_set *set) { release_set(cache, set); }
 
 /* ---- entries ---- */
 
@@ -453,6 +464,23 @@ const struct domain_facts *cache_put(struct cache *cache, const char *name, size
   }
   evict(cache, entry, value->stored_at_ms);
   qsbr_collect(&cache->qsbr);
+  return &entry->facts;
+}
+
+const struct domain_facts *cache_copy(struct cache *cache, const struct domain_facts *facts) {
+  size_t text_length = (size_t)facts->name_length + facts->canonical_length;
+  struct entry *entry = malloc(sizeof(*entry) + text_length);
+  if (!entry)
+    return NULL;
+  entry->newer = entry->older = NULL;
+  entry->hash_low = 0;
+  entry->refs = 1;
+  atomic_init(&entry->used, 0);
+  entry->facts = *facts;
+  memcpy(entry->facts.text, facts->text, text_length);
+  if (facts->set)
+    ((struct exchange_set *)facts->set)->refs++;
+  charge(cache, entry);
   return &entry->facts;
 }
 

@@ -18,7 +18,7 @@
  *
  * Invariants: bytes <= bound after every put, unless one entry alone exceeds it;
  * entries <= 3/4 of the slots; each entry in the table is in the list, and vice versa;
- * a host's refs = sets that name it + holds; a set's refs = entries that point at it.
+ * a host's refs = exchanges of sets that name it + holds; a set's refs = entries that point at it + pins.
  *
  * Time is an argument. No system call but those of malloc.
  */
@@ -78,6 +78,10 @@ bool cache_remove(struct cache *cache, const char *name, size_t length, uint64_t
 /* Removes facts that are in the table: those that cache_peek or cache_walk_next has just given. */
 void cache_remove_facts(struct cache *cache, const struct domain_facts *facts);
 
+/* A copy of `facts` (which need not be in this cache, but whose set must be interned in it) that stands in no
+ * table, with one hold for the caller; NULL without memory. */
+const struct domain_facts *cache_copy(struct cache *cache, const struct domain_facts *facts);
+
 /* Keeps facts alive whatever happens to the table; and lets go again. */
 void cache_hold(const struct domain_facts *facts);
 void cache_release(struct cache *cache, const struct domain_facts *facts);
@@ -94,6 +98,11 @@ struct host *cache_find_host(const struct cache *cache, const char *name, size_t
 
 /* Forgets the facts of a host; returns whether there were any. One that is an address keeps its own. */
 bool cache_forget_host(struct cache *cache, struct host *host);
+
+/* The one set for the exchanges of `value`, kept whatever is evicted; what it takes is added to the
+ * cache's bound. NULL without memory. And gives it up, before cache_destroy. */
+const struct exchange_set *cache_pin(struct cache *cache, const struct domain_value *value);
+void cache_unpin(struct cache *cache, const struct exchange_set *set);
 
 /* Looks at the next `count` entries and removes those that are of no use any more (domain_facts_are_kept);
  * frees what readers have left. Call now and then. */

@@ -12,7 +12,8 @@ int64_t clock_now_ms(void);
 /* The same in microseconds, for what is measured. */
 int64_t clock_now_us(void);
 
-/* Unix time in milliseconds, which may jump: only for what outlives this process. */
+/* The wall clock, Unix time in milliseconds, which may jump: for dates that people write, read once, and for
+ * what outlives this process. */
 int64_t clock_wall_ms(void);
 
 #endif

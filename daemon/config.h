@@ -3,9 +3,9 @@
  *
  * The table in config.c (name, type, default, range, sentence) gives the
  * parser of the file (conffile), of `-o name=value`, the checks,
- * `--print-config`, `--help` and the manual page. A struct config is immutable
- * once parsed. An error names the file and line (or "-o"), the option, the value
- * and what was expected.
+ * `--print-config`, `--help` and the manual page. Configured routes (override) stand beside the
+ * table. A struct config is immutable once parsed. An error names the file and line (or "-o"), the option,
+ * the value and what was expected.
  */
 #ifndef MXWAY_DAEMON_CONFIG_H
 #define MXWAY_DAEMON_CONFIG_H
@@ -18,6 +18,7 @@
 
 #include "address.h"
 #include "log.h"
+#include "override.h"
 #include "wishes.h"
 
 enum {
@@ -58,6 +59,7 @@ struct config {
   bool plain_case;         /* query-case plain */
   bool trust_ad;
   bool accept_bare_ip, allow_single_label;
+  bool resolve_special_use; /* special-use resolve */
   bool notimp_as_nodata, defer_no_address;
   bool reject_mx_cname;      /* mx-cname reject */
   bool reject_mx_address;    /* mx-address reject */
@@ -70,17 +72,23 @@ struct config {
   size_t allow_count;
   struct address_prefix allow[CONFIG_ALLOW_MAX];
   enum log_level log_level;
+  struct override_list routes; /* owned: config_fini */
 };
 
 /* The defaults of the table. upstream_count is 0: resolv.conf decides. */
 void config_init(struct config *config);
 
-/* Reads `path` over `*config`. Of two settings of one option the last wins. Returns 0;
+/* Frees what `*config` owns. */
+void config_fini(struct config *config);
+
+/* Reads `path` over `*config`. Of two settings of one option the last wins; two routes for one
+ * pattern are an error. Returns 0;
  * or ERR_CONFIG with `*config` untouched and a message without newline in `error`.
  * One file at a time in a process, as conffile says. */
 int config_parse_file(struct config *config, const char *path, char error[CONFIG_ERROR_SIZE]);
 
-/* Sets one option from "name=value" (the command line's -o). A list option
+/* Sets one option from "name=value", or a route from "route PATTERN=VALUE", over one for the same
+ * pattern (the command line's -o). A list option
  * (upstream, self-name, ...) is replaced by the first -o that names it after `config` came from
  * defaults or a file, and extended by the later ones; `value` may be several
  * separated by commas. `seen` is a caller's zeroed word that remembers which

@@ -25,11 +25,9 @@ static void explain_failure(struct story *story, const char *name, const struct 
 static void explain_domain(struct story *story, const char *name, const struct domain_facts *facts,
                            int64_t now_ms) {
   static const char *const what[] = {
-      [DOMAIN_MX] = "its MX records",
-      [DOMAIN_NULL_MX] = "a null MX",
-      [DOMAIN_NODATA] = "it has no MX record",
-      [DOMAIN_NXDOMAIN] = "it does not exist",
-      [DOMAIN_ALL_INVALID] = "its MX records name no host",
+      [DOMAIN_MX] = "its MX records",          [DOMAIN_ROUTE] = "its configured route",
+      [DOMAIN_NULL_MX] = "a null MX",          [DOMAIN_NODATA] = "it has no MX record",
+      [DOMAIN_NXDOMAIN] = "it does not exist", [DOMAIN_ALL_INVALID] = "its MX records name no host",
   };
   int64_t age_s = (now_ms - facts->stored_at_ms) / 1000;
   if (facts->expires_at_ms > now_ms)

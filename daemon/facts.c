@@ -177,6 +177,7 @@ static uint8_t *pack_exchange(uint8_t *at, const struct exchange_value *value, s
   uint8_t inner[FACTS_NAME_SIZE + 16];
   uint8_t *end = wire_put_uint(inner, FIELD_EXCHANGE_PREFERENCE, value->preference);
   end = wire_put_string(end, FIELD_EXCHANGE_HOST, value->host, strlen(value->host));
+  end = wire_put_uint(end, FIELD_EXCHANGE_PORT, value->port);
   *inner_length = (size_t)(end - inner);
   return wire_put_string(at, FIELD_REPLY_EXCHANGES, inner, *inner_length);
 }
@@ -212,6 +213,7 @@ struct exchange_set *exchange_set_build(const struct exchange_value *exchanges, 
     uint8_t *end = pack_exchange(at, &exchanges[i], &inner_length);
     set->exchanges[i] = (struct exchange){.host = hosts[i],
                                           .preference = exchanges[i].preference,
+                                          .port = exchanges[i].port,
                                           .length = (uint16_t)(end - at),
                                           .inner_length = (uint16_t)inner_length,
                                           .offset = (uint32_t)(at - bytes)};

@@ -41,6 +41,7 @@ enum {
   FIELD_EXCHANGE_STATUS = 4,
   FIELD_EXCHANGE_ADDRESSES = 5,
   FIELD_EXCHANGE_TTL = 6,
+  FIELD_EXCHANGE_PORT = 7,
 };
 
 /* Bits; bit n is mxway.v1.Warning n. */
@@ -135,8 +136,8 @@ struct exchange {
   uint16_t preference;
   uint16_t length;       /* of the packed LookupReply.exchanges field */
   uint16_t inner_length; /* of the Exchange message in it: the field's last octets */
-  uint16_t unused;
-  uint32_t offset; /* of the field in exchange_set_bytes() */
+  uint16_t port;         /* 0: that of SMTP */
+  uint32_t offset;       /* of the field in exchange_set_bytes() */
 };
 
 struct exchange_set {
@@ -146,7 +147,7 @@ struct exchange_set {
   uint16_t site_length;        /* of both fields */
   bool implicit;               /* the one exchange stands for a domain without MX: its site is another */
   uint16_t count;              /* 1 to FACTS_EXCHANGES_MAX */
-  struct exchange exchanges[]; /* by preference, then by name; no host twice; then the bytes */
+  struct exchange exchanges[]; /* by preference, name, port; but for ports no host twice; then the bytes */
 };
 
 static inline const uint8_t *exchange_set_bytes(const struct exchange_set *set) {
@@ -162,6 +163,7 @@ static inline const uint8_t *exchange_set_site(const struct exchange_set *set) {
 
 enum domain_kind {
   DOMAIN_MX,      /* `set` holds the usable exchanges */
+  DOMAIN_ROUTE,   /* a configured route: `set` is what the operator wrote, no MX record */
   DOMAIN_NULL_MX, /* RFC 7505 */
   DOMAIN_NODATA,  /* no MX: `set` is the canonical domain itself, preference 0 (RFC 5321 5.1) */
   DOMAIN_NXDOMAIN,
@@ -170,7 +172,7 @@ enum domain_kind {
 };
 
 struct domain_facts {
-  const struct exchange_set *set; /* with DOMAIN_MX and DOMAIN_NODATA, else NULL */
+  const struct exchange_set *set; /* with DOMAIN_MX, DOMAIN_ROUTE and DOMAIN_NODATA, else NULL */
   int64_t stored_at_ms;           /* when the DNS said so */
   int64_t expires_at_ms;
   uint16_t warnings; /* enum warning */
@@ -199,6 +201,7 @@ static inline bool domain_facts_are_kept(const struct domain_facts *facts, int64
 struct exchange_value {
   uint16_t preference;
   char host[FACTS_NAME_SIZE];
+  uint16_t port; /* of a configured route; 0: that of SMTP */
 };
 
 struct domain_value {

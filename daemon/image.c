@@ -17,6 +17,16 @@ enum {
 /* So far in the future that sums of such times cannot overflow. */
 #define WALL_MAX_MS (UINT64_C(1) << 52)
 
+/* The numbers of an image, which outlive a release; 0 has no place in one. */
+static const uint8_t number_of_kind[] = {
+    [DOMAIN_MX] = 1,       [DOMAIN_NULL_MX] = 2,     [DOMAIN_NODATA] = 3,
+    [DOMAIN_NXDOMAIN] = 4, [DOMAIN_ALL_INVALID] = 5, [DOMAIN_FAILED] = 0,
+};
+static const uint8_t number_of_state[] = {
+    [FAMILY_UNKNOWN] = 0,  [FAMILY_OK] = 1,       [FAMILY_NODATA] = 2,
+    [FAMILY_NXDOMAIN] = 3, [FAMILY_TEMPFAIL] = 0, [FAMILY_LOOP] = 0,
+};
+
 static const size_t octets_of[FAMILY_COUNT] = {[FAMILY_V6] = 16, [FAMILY_V4] = 4};
 
 /* ---- writing ---- */
@@ -71,11 +81,11 @@ static uint8_t *put_exchanges(uint8_t *at, const struct exchange_set *set) {
 
 size_t image_pack_domain(uint8_t *at, uint64_t number, const struct domain_facts *facts,
                          const struct image_time *time) {
-  if (facts->kind == DOMAIN_FAILED)
+  if (number_of_kind[facts->kind] == 0)
     return 0;
   uint8_t *end = at + LENGTH_BYTES;
   *end++ = IMAGE_DOMAIN;
-  *end++ = facts->kind;
+  *end++ = number_of_kind[facts->kind];
   *end++ = facts->authentic;
   end = put_number(end, facts->warnings, 2);
   end = put_time(end, facts->stored_at_ms, time);
@@ -86,15 +96,13 @@ size_t image_pack_domain(uint8_t *at, uint64_t number, const struct domain_facts
   return finish_record(at, end, number);
 }
 
-static bool is_definite(enum family_state state) {
-  return state == FAMILY_OK || state == FAMILY_NODATA || state == FAMILY_NXDOMAIN;
-}
+static bool is_definite(enum family_state state) { return number_of_state[state] != 0; }
 
 static uint8_t *put_family(uint8_t *at, enum family family, const struct family_value *value,
                            const struct image_time *time) {
   bool is_known = is_definite(value->state);
   uint8_t count = is_known ? value->count : 0;
-  *at++ = (uint8_t)(is_known ? value->state : FAMILY_UNKNOWN);
+  *at++ = number_of_state[value->state];
   *at++ = is_known && value->authentic;
   at = is_known ? put_time(at, value->expires_at_ms, time) : put_number(at, 0, 8);
   *at++ = count;
@@ -178,6 +186,24 @@ static bool get_bool(struct reader *reader) {
   return value == 1;
 }
 
+static enum domain_kind get_kind(struct reader *reader) {
+  uint64_t number = get_number(reader, 1);
+  for (size_t kind = 0; number > 0 && kind < sizeof(number_of_kind); kind++)
+    if (number_of_kind[kind] == number)
+      return (enum domain_kind)kind;
+  reader->is_good = false;
+  return DOMAIN_FAILED;
+}
+
+static enum family_state get_state(struct reader *reader) {
+  uint64_t number = get_number(reader, 1);
+  for (size_t state = 0; state < sizeof(number_of_state); state++)
+    if (number_of_state[state] == number)
+      return (enum family_state)state;
+  reader->is_good = false;
+  return FAMILY_UNKNOWN;
+}
+
 /* A time on the monotonic clock. */
 static int64_t get_time(struct reader *reader) {
   uint64_t wall_ms = get_number(reader, 8);
@@ -243,6 +269,7 @@ static bool has_right_exchanges(const char *name, const struct domain_value *val
   case DOMAIN_ALL_INVALID:
     return value->count == 0;
   case DOMAIN_FAILED:
+  case DOMAIN_ROUTE:
     break;
   }
   return false;
@@ -251,7 +278,7 @@ static bool has_right_exchanges(const char *name, const struct domain_value *val
 static void get_domain(struct reader *reader, struct image_record *record) {
   struct domain_value *value = &record->domain;
   value->cause = value->failures = 0;
-  value->kind = (enum domain_kind)get_number(reader, 1);
+  value->kind = get_kind(reader);
   value->authentic = get_bool(reader);
   value->warnings = (uint16_t)get_number(reader, 2);
   value->stored_at_ms = get_time(reader);
@@ -273,13 +300,13 @@ static void get_domain(struct reader *reader, struct image_record *record) {
 static void get_family(struct reader *reader, enum family family, const char *expanded,
                        struct family_value *value) {
   value->failures = 0;
-  value->state = (enum family_state)get_number(reader, 1);
+  value->state = get_state(reader);
   value->authentic = get_bool(reader);
   bool is_known = is_definite(value->state);
   if (is_known)
     value->expires_at_ms = get_time(reader);
-  else
-    reader->is_good = reader->is_good && value->state == FAMILY_UNKNOWN && get_number(reader, 8) == 0;
+  else if (get_number(reader, 8) != 0)
+    reader->is_good = false;
   value->count = (uint8_t)get_number(reader, 1);
   if (!is_known)
     value->expires_at_ms = INT64_MIN;

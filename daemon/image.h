@@ -12,14 +12,22 @@
  * Times are Unix time in milliseconds, and absolute, so that an image ages while it lies. A payload begins
  * with its kind:
  *
- *   'D'  a domain: u8 enum domain_kind; u8 whether authentic; u16 warnings; i64 when the DNS said so; i64
- * expiry; text name; text canonical ("" where it is the name); u16 count of exchanges, each u16 preference
- * and text host 'H'  the addresses of a host: text name; text expanded; for AAAA and then for A: u8 enum
- * family_state; u8 whether authentic; i64 expiry; u8 count; as many addresses of 16 or 4 octets 'E'  the end:
- * u64 records before it
+ *   'D'  a domain
+ *        u8 kind: 1 MX, 2 null MX, 3 NODATA, 4 NXDOMAIN, 5 MX records that name no host
+ *        u8 whether authentic; u16 warnings, bit n is mxway.v1.Warning n
+ *        i64 when the DNS said so; i64 expiry
+ *        text name; text canonical, "" where it is the name
+ *        u16 count of exchanges; each u16 preference, text host
+ *   'H'  the addresses of a host
+ *        text name; text expanded, "" where it is no alias
+ *        for AAAA and then for A:
+ *        u8 state: 0 unknown, 1 addresses, 2 NODATA, 3 NXDOMAIN
+ *        u8 whether authentic; i64 expiry; u8 count; as many addresses of 16 or 4 octets
+ *   'E'  the end
+ *        u64 records before it
  *
- * A text is a length of one octet and the octets. Failures have no place in an image: a domain that failed is
- * left out, a family of addresses that failed is FAMILY_UNKNOWN.
+ * A text is a length of one octet and the octets. Failures have no place in an image: a domain that failed
+ * is left out, a family of addresses that failed is unknown.
  *
  * Reading trusts nothing: what does not have the checksum is refused, and so is what has it but could not
  * have been written here (a name that is none, exchanges out of order, a life over the longest TTL). Pure;
@@ -53,7 +61,7 @@ struct image_time {
 size_t image_pack_header(uint8_t at[IMAGE_HEADER_BYTES], int64_t begun_wall_ms);
 
 /* A domain as record `number`; `at` has room for IMAGE_RECORD_MAX. 0 where there is nothing to write: a
- * failure. */
+ * failure, or what the configuration says. */
 size_t image_pack_domain(uint8_t *at, uint64_t number, const struct domain_facts *facts,
                          const struct image_time *time);
 

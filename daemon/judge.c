@@ -189,9 +189,10 @@ static int64_t find_expiry(const struct judgement *judgement) {
   return expires_at_ms;
 }
 
-/* The implicit exchange is the end of the domain's own alias chain, which is allowed. */
+/* The implicit exchange is the end of the domain's own alias chain, which is allowed; what a configured route
+ * may name is the operator's. */
 static bool is_bad_alias(const struct judge *judge, const struct view *view) {
-  return judge->domain_facts->kind != DOMAIN_NODATA &&
+  return judge->domain_facts->kind == DOMAIN_MX &&
          ((view->facts && view->facts->expanded_length) || has_state(view, FAMILY_LOOP));
 }
 
@@ -240,7 +241,8 @@ static bool judge_plain(const struct judge *judge, const struct host_facts *fact
 
 void judge_exchange(struct judge *judge, const struct exchange *exchange, struct judgement *judgement) {
   const struct host *host = exchange->host;
-  bool is_refused = host->is_address && judge->policy->reject_mx_address;
+  bool is_refused =
+      host->is_address && judge->policy->reject_mx_address && judge->domain_facts->kind != DOMAIN_ROUTE;
   if (!is_refused && judge->with_addresses &&
       judge_plain(judge, atomic_load_explicit(&host->facts, memory_order_acquire), judgement))
     return;

@@ -53,6 +53,7 @@ static unsigned take_exchanges(struct domain_value *value, const struct dnsmsg *
     }
     struct exchange_value *exchange = &value->exchanges[value->count++];
     exchange->preference = mx->preference;
+    exchange->port = 0;
     memcpy(exchange->host, mx->host, sizeof(exchange->host));
   }
   if (message->cut) {
@@ -67,7 +68,7 @@ static void take_implicit(struct domain_value *value, const char *name, struct s
   const char *canonical = value->canonical[0] ? value->canonical : name;
   value->kind = DOMAIN_NODATA;
   value->count = 1;
-  value->exchanges[0].preference = 0;
+  value->exchanges[0].preference = value->exchanges[0].port = 0;
   memcpy(value->exchanges[0].host, canonical, strlen(canonical) + 1);
   story_add(story, "V3 (RFC 5321 5.1)", "%s has no MX record, so it is its own exchange at preference 0",
             canonical);

@@ -47,7 +47,8 @@ static void print_help(void) {
       "\n"
       "  -c, --config FILE        read FILE rather than %s\n"
       "                           (which is read only where it exists)\n"
-      "  -o, --option NAME=VALUE  set one option over those of the file\n"
+      "  -o, --option NAME=VALUE  set one option over those of the file;\n"
+      "                           a route with \"route DOMAIN=EXCHANGES\"\n"
       "  -t, --test               check the configuration and exit\n"
       "      --print-config       print the configuration in effect and exit\n"
       "  -h, --help               print this text and exit\n"
@@ -238,16 +239,16 @@ int main(int count, char **words) {
   }
   if (read_config(count, words, arguments.file, &config, error) != 0) {
     log_error("%s", error);
-    return EX_CONFIG;
-  }
-  if (arguments.action == ACTION_TEST) {
+    status = EX_CONFIG;
+  } else if (arguments.action == ACTION_TEST) {
     fputs("mxwayd: configuration is good\n", stderr);
-    return EX_OK;
-  }
-  if (arguments.action == ACTION_PRINT) {
+  } else if (arguments.action == ACTION_PRINT) {
     config_print(&config, stdout);
-    return close_output();
+    status = close_output();
+  } else {
+    log_set_level(config.log_level);
+    status = run(&config);
   }
-  log_set_level(config.log_level);
-  return run(&config);
+  config_fini(&config);
+  return status;
 }

@@ -281,6 +281,17 @@ size_t name_as_address(const char *text, size_t length, uint8_t address[NAME_ADD
   return 0;
 }
 
+bool name_is_special_use(const char *text, size_t length) {
+  static const char *const labels[] = {"alt", "local", "onion", "invalid", "localhost"};
+  const char *dot = memrchr(text, '.', length);
+  const char *last = dot ? dot + 1 : text;
+  size_t last_length = length - (size_t)(last - text);
+  for (size_t i = 0; i < sizeof(labels) / sizeof(labels[0]); i++)
+    if (strlen(labels[i]) == last_length && memcmp(last, labels[i], last_length) == 0)
+      return true;
+  return false;
+}
+
 void name_hash_init(void) { random_bytes(&hash_seed, sizeof(hash_seed)); }
 
 uint64_t name_hash(const char *text, size_t length) { return XXH3_64bits_withSeed(text, length, hash_seed); }

@@ -58,6 +58,7 @@ struct frontend {
 struct node {
   const struct config *config;
   struct cache *cache;
+  struct pinned *pinned; /* NULL: no route is configured */
   struct api_shared shared;
   union wishes_block self; /* of the configuration */
   /* the resolver thread */
@@ -231,6 +232,10 @@ static int create_resolver(struct node *node) {
   node->cache = node->shared.cache = cache_create(config->cache_size_bytes, &node->worker.stats);
   if (!node->cache || dns_create(node->worker.loop, &dns, &node->worker.stats, &node->dns) != 0)
     return ERR_NOMEM;
+  if (config->routes.count > 0 &&
+      pinned_create(&config->routes, node->cache, clock_now_ms(), clock_wall_ms(), &node->pinned) != 0)
+    return ERR_NOMEM;
+  node->shared.pinned = node->pinned;
   node->resolver =
       resolver_create(node->cache, node->dns, &options, &node->worker.stats, miss_on_answer, NULL);
   if (!node->resolver)
@@ -320,6 +325,8 @@ static int create_rooms(struct node *node) {
   node->shared.name_policy = (struct name_policy){.accept_bare_ip = config->accept_bare_ip,
                                                   .allow_single_label = config->allow_single_label};
   node->shared.route_policy = make_route_policy(node);
+  node->shared.resolve_special_use = config->resolve_special_use;
+  node->shared.special_use_ttl_s = config->max_negative_ttl_s;
   node->shared.max_connections = config->max_connections;
   /* The control socket first, so that it is there for whoever has found the other. Where it cannot be had,
    * which is logged, lookups are answered without it. */
@@ -412,6 +419,7 @@ static void destroy_resolver(struct node *node) {
   ev_stat_stop(node->worker.loop, &node->resolv_conf);
   resolver_destroy(node->resolver);
   dns_destroy(node->dns);
+  pinned_destroy(node->pinned);
   cache_destroy(node->cache);
   ev_loop_destroy(node->worker.loop);
 }

@@ -147,16 +147,24 @@ static enum source source_of(enum verdict verdict) {
   return verdict >= VERDICT_DNS_SERVFAIL && verdict <= VERDICT_CNAME_LOOP ? SOURCE_DNS : SOURCE_POLICY;
 }
 
-size_t reply_build_verdict(uint8_t *at, uint64_t id, enum verdict verdict, const struct name *name,
-                           const char *detail) {
+size_t reply_build_decision(uint8_t *at, uint64_t id, const struct decision *decision,
+                            const struct name *name) {
   uint8_t head[HEAD_BYTES_MAX], *end = wire_put_uint(head, FIELD_REPLY_ID, id);
-  end = wire_put_uint(end, FIELD_REPLY_VERDICT, verdict);
-  end = wire_put_uint(end, FIELD_REPLY_SOURCE, source_of(verdict));
+  end = wire_put_uint(end, FIELD_REPLY_VERDICT, decision->verdict);
+  end = wire_put_uint(end, FIELD_REPLY_TTL, decision->ttl_s);
+  end = wire_put_uint(end, FIELD_REPLY_MX_TTL, decision->ttl_s);
+  end = wire_put_uint(end, FIELD_REPLY_SOURCE, decision->source);
   if (name)
     end = wire_put_string(end, FIELD_REPLY_CANONICAL, name->text, name->length);
-  end = put_smtp(end, verdict, false);
-  end = wire_put_string(end, FIELD_REPLY_DETAIL, detail, strlen(detail));
+  end = put_smtp(end, decision->verdict, false);
+  end = wire_put_string(end, FIELD_REPLY_DETAIL, decision->detail, strlen(decision->detail));
   return (size_t)(put_frame(at, head, (size_t)(end - head), 0) - at);
+}
+
+size_t reply_build_verdict(uint8_t *at, uint64_t id, enum verdict verdict, const struct name *name,
+                           const char *detail) {
+  const struct decision decision = {verdict, source_of(verdict), 0, detail};
+  return reply_build_decision(at, id, &decision, name);
 }
 
 /* ---- the story ---- */

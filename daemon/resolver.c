@@ -22,6 +22,7 @@ struct flight {
   struct question *first, *last;
   struct heap_node due;
   int64_t started_ms;
+  const struct exchange_set *pinned; /* of a configured route: there is no first stage */
   bool refresh;
   bool wants_addresses; /* somebody asked for them, whether he still waits or not */
   unsigned forgotten; /* bits of enum domain_kind: what it learns of these kinds is not kept (ROUTING T11) */
@@ -86,9 +87,17 @@ static void answer_all(struct flight *flight, bool only_exchanges, const struct 
 
 /* ---- flights ---- */
 
-static bool is_for_name(const struct table_node *node, const void *key) {
-  const struct name *name = &((const struct flight *)node)->name, *wanted = key;
-  return name->length == wanted->length && memcmp(name->text, wanted->text, name->length) == 0;
+static const struct exchange_set *pinned_set(const struct question *question) {
+  return question->pinned ? question->pinned->set : NULL;
+}
+
+/* A flight that has no first stage cannot go back to it: its refresh is another flight. */
+static bool is_for_question(const struct table_node *node, const void *key) {
+  const struct flight *flight = (const struct flight *)node;
+  const struct question *wanted = key;
+  const struct name *name = &flight->name;
+  return flight->pinned == pinned_set(wanted) && (!flight->pinned || flight->refresh == wanted->refresh) &&
+         name->length == wanted->name.length && memcmp(name->text, wanted->name.text, name->length) == 0;
 }
 
 static void leave_hosts(struct flight *flight) {
@@ -250,6 +259,7 @@ static struct flight *start_flight(struct resolver *resolver, const struct quest
   flight->resolver = resolver;
   flight->name = question->name;
   flight->hash = question->hash;
+  flight->pinned = pinned_set(question);
   flight->refresh = question->refresh;
   flight->started_ms = now_ms;
   flight->story = story_ref(question->story);
@@ -269,9 +279,13 @@ static int ask_mx(struct flight *flight) {
 }
 
 /* Where a new flight begins: with the MX query, or with the addresses where the
- * MX facts still hold (ROUTING T1). Returns 0, or ERR_OVERLOAD or ERR_NOMEM where nothing
- * could be asked. */
+ * MX facts still hold (ROUTING T1) or a route is configured. Returns 0, or ERR_OVERLOAD or ERR_NOMEM where
+ * nothing could be asked. */
 static int begin(struct flight *flight, const struct domain_facts *facts, int64_t now_ms) {
+  if (flight->pinned) {
+    flight->facts = cache_copy(flight->resolver->cache, facts);
+    return flight->facts && ask_hosts(flight, now_ms) ? 0 : ERR_OVERLOAD;
+  }
   if (facts && facts->expires_at_ms > now_ms && !flight->refresh) {
     cache_hold(facts);
     flight->facts = facts;
@@ -340,13 +354,16 @@ static bool meet(struct flight *flight, const struct question *question, struct 
 bool resolver_ask(struct resolver *resolver, struct question *question, int64_t now_ms,
                   struct answer *answer) {
   const struct name *name = &question->name;
-  const struct domain_facts *facts = cache_peek(resolver->cache, name->text, name->length, question->hash);
+  const struct domain_facts *facts = question->pinned;
+  if (!facts)
+    facts = cache_peek(resolver->cache, name->text, name->length, question->hash);
   question->due.place = 0;
   question->flight = NULL;
   explain_memory(question->story, name->text, facts, question->depth, now_ms);
   if (answer_at_once(resolver, question, facts, now_ms, answer))
     return true;
-  struct flight *flight = (struct flight *)table_get(&resolver->flights, question->hash, is_for_name, name);
+  struct flight *flight =
+      (struct flight *)table_get(&resolver->flights, question->hash, is_for_question, question);
   bool is_new = !flight;
   if (!is_new && meet(flight, question, answer))
     return true;
@@ -375,6 +392,14 @@ bool resolver_leave(struct resolver *resolver, struct question *question) {
 }
 
 /* ---- purging, looking ---- */
+
+/* The flight that asks the DNS for a name's MX; a configured route has none to keep. */
+static bool is_for_name(const struct table_node *node, const void *key) {
+  const struct flight *flight = (const struct flight *)node;
+  const struct name *name = &flight->name, *wanted = key;
+  return !flight->pinned && name->length == wanted->length &&
+         memcmp(name->text, wanted->text, name->length) == 0;
+}
 
 void resolver_forget(struct resolver *resolver, resolver_match_fn *matches, void *context, unsigned kinds) {
   for (size_t i = 0; i < resolver->flights.capacity; i++)

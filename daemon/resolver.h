@@ -14,7 +14,10 @@
  * One thread: the cache's writer. Time is an argument.
  *
  * Invariants: a question is in exactly one flight's list from PENDING to its answer; a flight is
- * in the table from its first question to its end; a name has at most one flight.
+ * in the table from its first question to its end; a name has at most one flight that asks for its MX.
+ *
+ * A configured route (question.pinned) begins with the second stage: a flight of its own, for those who ask
+ * for the same set of exchanges, and have the same wish for a refresh.
  */
 #ifndef MXWAY_DAEMON_RESOLVER_H
 #define MXWAY_DAEMON_RESOLVER_H
@@ -44,10 +47,12 @@ struct question {
   struct name name; /* NAME_DOMAIN */
   uint64_t hash;    /* name_hash of it */
   enum depth depth;
-  bool refresh;        /* ask although the cache has an answer */
-  bool cache_only;     /* ask nobody */
-  uint32_t timeout_ms; /* 0: the lookup deadline */
-  struct story *story; /* told what happens, lent; or NULL */
+  bool refresh;                      /* ask although the cache has an answer */
+  bool cache_only;                   /* ask nobody */
+  uint32_t timeout_ms;               /* 0: the lookup deadline */
+  const struct domain_facts *pinned; /* of a configured route, its set kept by the cache: only the addresses
+                                      * are asked for. NULL: the DNS says where mail goes */
+  struct story *story;               /* told what happens, lent; or NULL */
   /* The resolver's. */
   struct heap_node due;
   struct flight *flight;

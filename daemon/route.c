@@ -249,6 +249,7 @@ static void limit_ttl(struct route *route) {
 static enum verdict verdict_of(const struct domain_facts *facts) {
   switch ((enum domain_kind)facts->kind) {
   case DOMAIN_MX:
+  case DOMAIN_ROUTE:
   case DOMAIN_NODATA:
     return VERDICT_ROUTE;
   case DOMAIN_NULL_MX:
@@ -300,10 +301,10 @@ static void tell_verdict(const struct route *route, const struct route_request *
               "exchanges of one preference stand %s", orders[order]);
   struct smtp_status smtp = verdict_smtp(route->verdict, route->transient);
   if (route->verdict == VERDICT_ROUTE)
-    story_add(request->story, "7", "the verdict is ROUTE with %u exchange%s, good for %u s", route->count,
-              route->count == 1 ? "" : "s", route->ttl_s);
+    story_add(request->story, "verdicts", "the verdict is ROUTE with %u exchange%s, good for %u s",
+              route->count, route->count == 1 ? "" : "s", route->ttl_s);
   else
-    story_add(request->story, "7", "the verdict is %s, %u %s, good for %u s%s%s",
+    story_add(request->story, "verdicts", "the verdict is %s, %u %s, good for %u s%s%s",
               verdict_name(route->verdict), smtp.code, smtp.enhanced, route->ttl_s,
               *route->detail ? "; " : "", route->detail);
 }

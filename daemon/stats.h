@@ -16,6 +16,8 @@
   X(REQUESTS, "requests", "lookup requests read")                                                            \
   X(REQUESTS_BAD, "requests-bad", "requests refused: malformed or with a value not known here")              \
   X(REQUESTS_INVALID_NAME, "requests-invalid-name", "requests whose domain is no name")                      \
+  X(REQUESTS_SPECIAL_USE, "requests-special-use", "requests for special-use names, refused without the DNS") \
+  X(REQUESTS_OVERRIDE, "requests-override", "requests for names with a configured route")                    \
   X(HITS, "hits", "answers from memory")                                                                     \
   X(MISSES, "misses", "requests passed to the resolver")                                                     \
   X(ANSWERS_LATE, "answers-late", "answers whose client was gone")                                           \

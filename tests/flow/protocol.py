@@ -20,6 +20,8 @@ WARNINGS = (
 STATUSES = "NOT_RESOLVED OK NXDOMAIN NO_ADDRESS TEMPFAIL CNAME_REJECTED CNAME_LOOP FILTERED INVALID".split()
 
 EXCHANGES, ADDRESSES, SECURITY = range(3)  # depth
+RANDOM, STABLE, KEYED = range(3)  # order
+ANY, V4, V6, V4_FIRST, V6_FIRST = range(5)  # family
 
 # Field numbers of LookupRequest and whether the value is a number.
 REQUEST_FIELDS = {

@@ -100,6 +100,8 @@ struct fixture {
   struct mailbox mailbox;
   struct resolver resolver;
   struct api_shared shared;
+  struct override_list routes;
+  struct pinned *pinned;
   struct api *api;
   struct unix_peer peer;
 };
@@ -152,6 +154,8 @@ static int close_api(void **state) {
   assert_int_equal(fixture->shared.connection_count, 0);
   if (fixture->resolver.held)
     cache_release(fixture->cache, fixture->resolver.held);
+  pinned_destroy(fixture->pinned);
+  override_list_fini(&fixture->routes);
   cache_destroy(fixture->cache);
   unix_place_close(&fixture->place);
   assert_false(ev_run(fixture->loop, EVRUN_NOWAIT));
@@ -820,10 +824,234 @@ static void the_policy_on_names_is_the_operators(void **state) {
   Reply *reply = receive(fixture);
   assert_int_equal(reply->source, MXWAY__V1__SOURCE__SOURCE_LITERAL);
   forget(reply);
-  put(fixture, "localhost", DOMAIN_MX);
-  request = request_for(2, "localhost");
+  put(fixture, "ai", DOMAIN_MX);
+  request = request_for(2, "ai");
   send_request(fixture, &request);
   expect_route(fixture, 2, MXWAY__V1__SOURCE__SOURCE_MEMORY);
+}
+
+/* ---- configured routes ---- */
+
+static void add_route(struct fixture *fixture, const char *pattern, const char *value) {
+  struct override *override;
+  char reason[OVERRIDE_REASON_SIZE];
+  assert_int_equal(override_parse(pattern, value, &override, reason), 0);
+  assert_int_equal(override_list_put(&fixture->routes, override), 0);
+}
+
+static void configure(struct fixture *fixture) {
+  assert_int_equal(
+      pinned_create(&fixture->routes, fixture->cache, clock_now_ms(), clock_wall_ms(), &fixture->pinned), 0);
+  fixture->shared.pinned = fixture->pinned;
+}
+
+/* Gives both exchanges of the route for "d.test" one address. */
+static void put_pinned_addresses(struct fixture *fixture) {
+  put(fixture, "other.test", DOMAIN_MX); /* by the same exchanges */
+  put_addresses(fixture, "other.test");
+}
+
+static void expect_pinned(struct fixture *fixture, uint64_t id, const char *canonical, int with_addresses) {
+  Reply *reply = receive(fixture);
+  assert_int_equal(reply->id, id);
+  assert_int_equal(reply->verdict, VERDICT_ROUTE);
+  assert_int_equal(reply->source, MXWAY__V1__SOURCE__SOURCE_OVERRIDE);
+  assert_string_equal(reply->canonical, canonical);
+  assert_int_equal(reply->ttl, 60);
+  assert_int_equal(reply->mx_ttl, 60);
+  assert_int_equal(reply->age, 0);
+  assert_int_equal(reply->n_exchanges, 2);
+  for (size_t i = 0; i < 2; i++) {
+    assert_string_equal(reply->exchanges[i]->host, i ? "mx2.test" : "mx1.test");
+    assert_int_equal(reply->exchanges[i]->port, i ? 0 : 2525);
+    assert_int_equal(reply->exchanges[i]->n_addresses, with_addresses);
+  }
+  forget(reply);
+}
+
+static void a_configured_route_comes_before_the_cache(void **state) {
+  struct fixture *fixture = *state;
+  add_route(fixture, "d.test", "mx1.test:2525 10, mx2.test 20");
+  configure(fixture);
+  put(fixture, "d.test", DOMAIN_NXDOMAIN);
+  put(fixture, "e.test", DOMAIN_MX);
+  Request request = request_for(1, "D.test.");
+  send_request(fixture, &request);
+  expect_pinned(fixture, 1, "d.test", 0);
+  request.refresh = 1; /* there is nothing to ask for */
+  send_request(fixture, &request);
+  expect_pinned(fixture, 1, "d.test", 0);
+  request = request_for(2, "e.test");
+  send_request(fixture, &request);
+  expect_route(fixture, 2, MXWAY__V1__SOURCE__SOURCE_MEMORY);
+  assert_int_equal(fixture->resolver.asked_count, 0);
+  assert_int_equal(counter(fixture, STATS_REQUESTS_OVERRIDE), 2);
+  assert_int_equal(counter(fixture, STATS_HITS), 3);
+}
+
+static void the_answer_of_a_suffix_names_who_was_asked_for(void **state) {
+  struct fixture *fixture = *state;
+  add_route(fixture, "*.test", "mx1.test:2525 10, mx2.test 20");
+  configure(fixture);
+  put_pinned_addresses(fixture);
+  Request request = request_for(1, "A.b.Test");
+  request.depth = MXWAY__V1__DEPTH__DEPTH_ADDRESSES;
+  send_request(fixture, &request);
+  expect_pinned(fixture, 1, "a.b.test", 1);
+}
+
+static void addresses_that_a_route_lacks_are_asked_for_with_it(void **state) {
+  struct fixture *fixture = *state;
+  add_route(fixture, "d.test", "mx1.test:2525 10, mx2.test 20");
+  configure(fixture);
+  Request request = request_for(7, "d.test");
+  request.depth = MXWAY__V1__DEPTH__DEPTH_ADDRESSES;
+  assert_is_miss(fixture, &request);
+  const struct question *question = fixture->resolver.asked[0];
+  assert_non_null(question->pinned);
+  assert_int_equal(question->pinned->set->count, 2);
+  put_pinned_addresses(fixture);
+  /* The addresses took three seconds: the route's minute begins with the answer. */
+  int64_t now_ms = clock_now_ms() + 3000;
+  struct answer answer = {.facts = question->pinned, .since_ms = now_ms - 3000};
+  miss_on_answer(NULL, fixture->resolver.asked[0], &answer, now_ms);
+  fixture->resolver.asked[0] = NULL;
+  expect_pinned(fixture, 7, "d.test", 1);
+  send_request(fixture, &request);
+  expect_pinned(fixture, 7, "d.test", 1);
+  request.refresh = 1;
+  assert_is_miss(fixture, &request);
+  assert_true(fixture->resolver.asked[1]->refresh);
+  assert_non_null(fixture->resolver.asked[1]->pinned);
+}
+
+static void an_answer_without_facts_to_a_route_is_a_verdict_of_ours(void **state) {
+  struct fixture *fixture = *state;
+  add_route(fixture, "d.test", "mx1.test:2525 10, mx2.test 20");
+  configure(fixture);
+  fixture->resolver.answers = true;
+  fixture->resolver.answer = (struct answer){.verdict = VERDICT_NOT_CACHED};
+  Request request = request_for(1, "d.test");
+  request.depth = MXWAY__V1__DEPTH__DEPTH_ADDRESSES;
+  request.cache_only = 1;
+  send_request(fixture, &request);
+  expect_verdict(fixture, 1, VERDICT_NOT_CACHED, NULL);
+  assert_true(fixture->resolver.asked[0] != NULL);
+}
+
+static void a_route_to_addresses_is_never_asked_for(void **state) {
+  struct fixture *fixture = *state;
+  add_route(fixture, "d.test", "[192.0.2.1]:2525, [IPv6:2001:db8::1] 20");
+  configure(fixture);
+  Request request = request_for(1, "d.test");
+  request.depth = MXWAY__V1__DEPTH__DEPTH_ADDRESSES;
+  request.refresh = 1;
+  send_request(fixture, &request);
+  Reply *reply = receive(fixture);
+  assert_int_equal(reply->verdict, VERDICT_ROUTE);
+  assert_int_equal(reply->n_warnings, 0);
+  assert_int_equal(reply->ttl, 60);
+  assert_int_equal(reply->n_exchanges, 2);
+  assert_string_equal(reply->exchanges[0]->host, "192.0.2.1");
+  assert_int_equal(reply->exchanges[0]->port, 2525);
+  assert_int_equal(reply->exchanges[0]->n_addresses, 1);
+  assert_int_equal(reply->exchanges[1]->addresses[0].len, 16);
+  forget(reply);
+  assert_int_equal(fixture->resolver.asked_count, 0);
+}
+
+static void a_route_that_rejects_says_why(void **state) {
+  struct fixture *fixture = *state;
+  add_route(fixture, "d.test", "reject we do not write there");
+  configure(fixture);
+  put(fixture, "d.test", DOMAIN_MX);
+  Request request = request_for(1, "D.test");
+  request.depth = MXWAY__V1__DEPTH__DEPTH_ADDRESSES;
+  send_request(fixture, &request);
+  Reply *reply = receive(fixture);
+  assert_int_equal(reply->verdict, VERDICT_REJECTED);
+  assert_int_equal(reply->source, MXWAY__V1__SOURCE__SOURCE_OVERRIDE);
+  assert_string_equal(reply->canonical, "d.test");
+  assert_string_equal(reply->detail, "we do not write there");
+  assert_int_equal(reply->smtp_code, 550);
+  assert_string_equal(reply->enhanced_status, "5.7.1");
+  assert_int_equal(reply->ttl, 60);
+  forget(reply);
+  assert_int_equal(fixture->resolver.asked_count, 0);
+}
+
+static void a_configured_route_comes_before_special_use(void **state) {
+  struct fixture *fixture = *state;
+  add_route(fixture, "*.local", "mx1.test:2525 10, mx2.test 20");
+  configure(fixture);
+  Request request = request_for(1, "office.local");
+  send_request(fixture, &request);
+  expect_pinned(fixture, 1, "office.local", 0);
+  request = request_for(2, "office.invalid");
+  send_request(fixture, &request);
+  expect_verdict(fixture, 2, VERDICT_NO_SUCH_DOMAIN, "special use");
+  assert_int_equal(counter(fixture, STATS_REQUESTS_OVERRIDE), 1);
+  assert_int_equal(counter(fixture, STATS_REQUESTS_SPECIAL_USE), 1);
+}
+
+static void a_configured_route_allocates_nothing(void **state) {
+  enum { ROUNDS = 50 };
+  struct fixture *fixture = *state;
+  uint8_t bytes[64];
+  if (!malloc_is_watched())
+    skip();
+  add_route(fixture, "*.test", "mx1.test:2525 10, mx2.test 20");
+  configure(fixture);
+  put_pinned_addresses(fixture);
+  Request request = request_for(1, "a.b.test");
+  request.depth = MXWAY__V1__DEPTH__DEPTH_ADDRESSES;
+  uint8_t *end = bytes + frame_build_header(bytes, mxway__v1__lookup_request__get_packed_size(&request));
+  end += mxway__v1__lookup_request__pack(&request, end);
+  for (int round = 0; round < ROUNDS; round++) {
+    unix_peer_write_all(&fixture->peer, bytes, (size_t)(end - bytes));
+    ev_run(fixture->loop, EVRUN_NOWAIT);
+    if (round == 0) {
+      unix_peer_read(&fixture->peer);
+      malloc_calls = 0;
+    }
+    unix_peer_take(&fixture->peer, fixture->peer.length);
+    unix_peer_read(&fixture->peer);
+  }
+  assert_int_equal(malloc_calls, 0);
+  assert_int_equal(counter(fixture, STATS_HITS), ROUNDS);
+}
+
+/* ---- special use ---- */
+
+static void a_special_use_name_is_no_domain_and_nobody_is_asked(void **state) {
+  struct fixture *fixture = *state;
+  fixture->shared.special_use_ttl_s = 3600;
+  put(fixture, "x.local", DOMAIN_MX);
+  Request request = request_for(1, "X.Local.");
+  request.refresh = true;
+  send_request(fixture, &request);
+  Reply *reply = receive(fixture);
+  assert_int_equal(reply->verdict, VERDICT_NO_SUCH_DOMAIN);
+  assert_int_equal(reply->source, MXWAY__V1__SOURCE__SOURCE_POLICY);
+  assert_int_equal(reply->smtp_code, 550);
+  assert_int_equal(reply->ttl, 3600);
+  assert_int_equal(reply->mx_ttl, 3600);
+  assert_int_equal(reply->age, 0);
+  assert_string_equal(reply->canonical, "x.local");
+  assert_true(strlen(reply->detail) > 0);
+  forget(reply);
+  assert_int_equal(fixture->resolver.asked_count, 0);
+  assert_int_equal(counter(fixture, STATS_REQUESTS_SPECIAL_USE), 1);
+  assert_int_equal(counter(fixture, STATS_HITS) + counter(fixture, STATS_MISSES), 0);
+}
+
+static void the_operator_may_have_special_use_names_resolved(void **state) {
+  struct fixture *fixture = *state;
+  fixture->shared.resolve_special_use = true;
+  put(fixture, "x.local", DOMAIN_MX);
+  Request request = request_for(1, "x.local");
+  send_request(fixture, &request);
+  expect_route(fixture, 1, MXWAY__V1__SOURCE__SOURCE_MEMORY);
 }
 
 /* ---- refused ---- */
@@ -1310,6 +1538,16 @@ int main(void) {
       TEST(a_key_and_its_order_come_together_or_not_at_all),
       TEST(a_bad_item_of_a_list_is_refused_by_the_name_of_the_list),
       TEST(too_many_items_are_refused),
+      TEST(a_configured_route_comes_before_the_cache),
+      TEST(the_answer_of_a_suffix_names_who_was_asked_for),
+      TEST(addresses_that_a_route_lacks_are_asked_for_with_it),
+      TEST(an_answer_without_facts_to_a_route_is_a_verdict_of_ours),
+      TEST(a_route_to_addresses_is_never_asked_for),
+      TEST(a_route_that_rejects_says_why),
+      TEST(a_configured_route_comes_before_special_use),
+      TEST(a_configured_route_allocates_nothing),
+      TEST(a_special_use_name_is_no_domain_and_nobody_is_asked),
+      TEST(the_operator_may_have_special_use_names_resolved),
       TEST(no_stale_is_what_happens_anyway),
       TEST(a_negative_or_huge_enum_value_is_refused),
       TEST(unknown_fields_are_ignored),

@@ -495,20 +495,22 @@ static void sets_that_differ_in_anything_are_not_shared(void **state) {
     int count;
     struct exchange_value exchanges[3];
   } lists[] = {
-      {1, {{10, "a.test"}}},
-      {1, {{11, "a.test"}}},
-      {1, {{10, "b.test"}}},
-      {1, {{10, "a.test.example"}}},
-      {2, {{10, "a.test"}, {10, "b.test"}}},
-      {2, {{10, "a.test"}, {20, "b.test"}}},
-      {2, {{10, "b.test"}, {20, "a.test"}}},
-      {3, {{10, "a.test"}, {20, "b.test"}, {30, "c.test"}}},
+      {1, {{10, "a.test", 0}}},
+      {1, {{10, "a.test", 2525}}},
+      {1, {{10, "a.test", 2526}}},
+      {1, {{11, "a.test", 0}}},
+      {1, {{10, "b.test", 0}}},
+      {1, {{10, "a.test.example", 0}}},
+      {2, {{10, "a.test", 0}, {10, "b.test", 0}}},
+      {2, {{10, "a.test", 0}, {20, "b.test", 0}}},
+      {2, {{10, "b.test", 0}, {20, "a.test", 0}}},
+      {3, {{10, "a.test", 0}, {20, "b.test", 0}, {30, "c.test", 0}}},
   };
   enum { COUNT = sizeof(lists) / sizeof(lists[0]) };
   for (int i = 0; i < COUNT; i++) {
     struct domain_value *value = new_value(DOMAIN_MX, FOR_EVER_MS);
-    for (int each = 0; each < lists[i].count; each++)
-      add(value, lists[i].exchanges[each].preference, lists[i].exchanges[each].host);
+    value->count = (uint16_t)lists[i].count;
+    memcpy(value->exchanges, lists[i].exchanges, sizeof(lists[i].exchanges));
     put(fixture->cache, numbered(i), value);
     assert_int_equal(cache_set_count(fixture->cache), i + 1);
   }
@@ -1596,6 +1598,67 @@ static void readers_see_only_what_was_put_while_everything_changes(void **state)
   free_fixture(fixture);
 }
 
+/* ---- pinned sets and copies of facts ---- */
+
+static void a_pinned_set_is_shared_and_stays_when_nobody_names_it(void **state) {
+  struct fixture *fixture = *state;
+  struct domain_value *value = new_value(DOMAIN_MX, FOR_EVER_MS);
+  add(value, 10, "a.test");
+  const struct exchange_set *set = cache_pin(fixture->cache, value);
+  assert_non_null(set);
+  free(value);
+  assert_ptr_equal(put_mx(fixture->cache, "d.test", "a.test")->set, set);
+  assert_true(remove_name(fixture->cache, "d.test"));
+  assert_int_equal(cache_set_count(fixture->cache), 1);
+  assert_ptr_equal(put_mx(fixture->cache, "e.test", "a.test")->set, set);
+  assert_true(remove_name(fixture->cache, "e.test"));
+  cache_unpin(fixture->cache, set);
+  assert_int_equal(cache_set_count(fixture->cache), 0);
+  assert_int_equal(cache_host_count(fixture->cache), 0);
+}
+
+static void what_is_pinned_takes_no_room_from_the_rest(void **state) {
+  enum { PINNED = 2000, DOMAINS = 200 };
+  struct fixture *fixture = *state;
+  static const struct exchange_set *sets[PINNED];
+  for (int i = 0; i < PINNED; i++) {
+    struct domain_value *value = new_value(DOMAIN_MX, FOR_EVER_MS);
+    add(value, 10, numbered(i));
+    sets[i] = cache_pin(fixture->cache, value);
+    assert_non_null(sets[i]);
+    free(value);
+  }
+  assert_true(cache_bytes(fixture->cache) > NARROW_BYTES);
+  for (int i = 0; i < DOMAINS; i++)
+    put_denial(fixture->cache, numbered(i), FOR_EVER_MS);
+  assert_int_equal(cache_count(fixture->cache), DOMAINS);
+  assert_int_equal(fixture->stats.counters[STATS_CACHE_EVICTIONS], 0);
+  for (int i = 0; i < PINNED; i++)
+    cache_unpin(fixture->cache, sets[i]);
+}
+
+static void a_copy_of_facts_stands_in_no_table_and_keeps_their_set(void **state) {
+  struct fixture *fixture = *state;
+  const struct domain_facts *facts = put_mx(fixture->cache, "d.test", "a.test");
+  const struct domain_facts *copy = cache_copy(fixture->cache, facts);
+  assert_non_null(copy);
+  assert_ptr_not_equal(copy, facts);
+  assert_true(remove_name(fixture->cache, "d.test"));
+  assert_null(get(fixture->cache, "d.test"));
+  assert_int_equal(cache_count(fixture->cache), 0);
+  size_t length;
+  assert_memory_equal(domain_canonical(copy, &length), "d.test", 6);
+  assert_int_equal(length, 6);
+  assert_int_equal(copy->kind, DOMAIN_MX);
+  assert_true(copy->expires_at_ms == FOR_EVER_MS);
+  assert_string_equal(copy->set->exchanges[0].host->name, "a.test");
+  cache_hold(copy);
+  cache_release(fixture->cache, copy);
+  assert_int_equal(cache_set_count(fixture->cache), 1);
+  cache_release(fixture->cache, copy);
+  assert_int_equal(cache_set_count(fixture->cache), 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(cache_get_of_an_empty_cache_returns_nothing, set_up, tear_down),
@@ -1673,6 +1736,11 @@ int main(void) {
       cmocka_unit_test_setup_teardown(the_bound_is_kept_after_each_put_and_used, set_up, tear_down),
       cmocka_unit_test_setup_teardown(what_readers_hold_back_is_beside_the_bound, set_up_narrow, tear_down),
       cmocka_unit_test(the_accounts_agree_with_those_of_malloc),
+      cmocka_unit_test_setup_teardown(a_pinned_set_is_shared_and_stays_when_nobody_names_it, set_up,
+                                      tear_down),
+      cmocka_unit_test_setup_teardown(what_is_pinned_takes_no_room_from_the_rest, set_up_narrow, tear_down),
+      cmocka_unit_test_setup_teardown(a_copy_of_facts_stands_in_no_table_and_keeps_their_set, set_up,
+                                      tear_down),
       cmocka_unit_test_setup_teardown(a_put_without_memory_leaves_what_was_there, set_up, tear_down),
       cmocka_unit_test(a_cache_that_cannot_be_made_leaves_nothing_behind),
       cmocka_unit_test(a_destroyed_cache_leaves_nothing_behind),

@@ -33,7 +33,8 @@ static void the_clock_is_the_monotonic_one(void **state) {
 
 static void the_wall_clock_is_unix_time(void **state) {
   (void)state;
-  assert_in_range(clock_wall_ms() - (int64_t)time(NULL) * 1000, 0, 5000);
+  int64_t before_s = time(NULL);
+  assert_in_range(clock_wall_ms() / 1000 - before_s, 0, 5);
 }
 
 int main(void) {

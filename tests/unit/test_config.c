@@ -102,7 +102,7 @@ static void the_defaults_are_those_of_the_rules(void **state) {
   assert_int_equal(config.max_cname_hops, 8);
   assert_int_equal(config.max_queries, 1024);
   assert_int_equal(config.max_queue, 65536);
-  assert_false(config.accept_bare_ip || config.allow_single_label);
+  assert_false(config.accept_bare_ip || config.allow_single_label || config.resolve_special_use);
   assert_false(config.notimp_as_nodata || config.defer_no_address || config.reject_mx_cname);
   assert_false(config.reject_mx_address || config.strict_null_mx_mixed || config.drop_private);
   assert_int_equal(config.families, FAMILIES_ANY);
@@ -119,7 +119,7 @@ static void a_file_sets_every_option(void **state) {
       "max-negative-ttl = 0\nfailure-ttl = 300\nlookup-deadline = 60000\n"
       "query-timeout = 50\nquery-tries = 10\nmax-cname-hops = 16\n"
       "max-queries = 65536\nmax-queue = 0\naccept-bare-ip = yes\n"
-      "allow-single-label = yes\nnotimp-as-nodata = yes\n"
+      "allow-single-label = yes\nspecial-use = resolve\nnotimp-as-nodata = yes\n"
       "defer-no-address = yes\nmx-cname = reject\nmx-address = reject\nnull-mx-mixed = strict\n"
       "family = v4-first\nself-name = {Mx.Example.test., localhost}\n"
       "self-address = {192.0.2.1, 2001:db8::1}\ndrop-private = yes\n"
@@ -142,7 +142,7 @@ static void a_file_sets_every_option(void **state) {
   assert_int_equal(config.max_cname_hops, 16);
   assert_int_equal(config.max_queries, 65536);
   assert_int_equal(config.max_queue, 0);
-  assert_true(config.accept_bare_ip && config.allow_single_label);
+  assert_true(config.accept_bare_ip && config.allow_single_label && config.resolve_special_use);
   assert_true(config.notimp_as_nodata && config.defer_no_address && config.reject_mx_cname);
   assert_true(config.reject_mx_address && config.strict_null_mx_mixed && config.drop_private);
   assert_int_equal(config.families, FAMILIES_V4_FIRST);
@@ -465,6 +465,118 @@ static void options_that_contradict_each_other_are_refused(void **state) {
   assert_string_equal(error, "query-timeout (5001) is more than lookup-deadline (5000)");
 }
 
+static void assert_route(const struct config *config, size_t at, const char *pattern, const char *host) {
+  char text[OVERRIDE_PATTERN_SIZE];
+  assert_true(at < config->routes.count);
+  assert_string_equal(override_pattern(config->routes.items[at], text), pattern);
+  assert_string_equal(config->routes.items[at]->exchanges[0].host, host);
+}
+
+static void routes_are_read_from_a_file(void **state) {
+  (void)state;
+  struct config config = parse_good(
+      "route \"b.test\" = \"x.test 10, y.test 20\"\nmin-ttl = 5\n"
+      "route \"*.b.test\" = \"z.test\" # below\nroute A.test = x.test\n");
+  assert_int_equal(config.routes.count, 3);
+  assert_route(&config, 0, "a.test", "x.test");
+  assert_route(&config, 1, "b.test", "x.test");
+  assert_int_equal(config.routes.items[1]->count, 2);
+  assert_route(&config, 2, "*.b.test", "z.test");
+  assert_int_equal(config.min_ttl_s, 5);
+  config_fini(&config);
+  assert_int_equal(config.routes.count, 0);
+}
+
+static void a_route_of_the_command_line_comes_over_that_of_the_file(void **state) {
+  (void)state;
+  struct config config = parse_good("route a.test = x.test\nroute b.test = x.test\n");
+  set_good(&config, "route b.test=y.test 5");
+  set_good(&config, "route *.c.test = z.test");
+  set_good(&config, "route *.c.test = w.test, [192.0.2.1]:26 20");
+  assert_int_equal(config.routes.count, 3);
+  assert_route(&config, 0, "a.test", "x.test");
+  assert_route(&config, 1, "b.test", "y.test");
+  assert_route(&config, 2, "*.c.test", "w.test");
+  config_fini(&config);
+}
+
+static void a_wrong_route_is_refused_with_its_line(void **state) {
+  (void)state;
+  expect_error("\nroute \"a b\" = x.test\n",
+               ":2: route: \"a b\": the name contains a space, a control character, '@' or a backslash");
+  expect_error("route a.test = x.test\nroute b.test = \"x.test, y.test ten\"\n",
+               ":2: route: \"ten\": expected a preference, 0 to 65535");
+  expect_error("route a.test = x.test\n\nroute \"A.TEST.\" = y.test\n",
+               ":3: route: \"A.TEST.\" has a route already");
+  expect_error("route = x.test\n", ":1: expected NAME \"KEY\" = \"VALUE\"");
+  expect_error("route a.test x.test\n", ":1: expected NAME \"KEY\" = \"VALUE\"");
+  expect_error("routes a.test = x.test\n", ":1: unknown option routes; mxwayd --help lists them");
+  expect_error("route a.test = x.test\nmin-ttl = soon\n",
+               ":2: min-ttl: \"soon\" is not a number: expected 0 to 3600 s");
+}
+
+static void a_wrong_route_of_the_command_line_is_refused(void **state) {
+  (void)state;
+  expect_assignment_error("route a.test=", "-o route a.test=: \"\": expected EXCHANGE[:PORT] [PREFERENCE]");
+  expect_assignment_error("route=x.test", "-o route=x.test: expected route PATTERN=VALUE");
+  expect_assignment_error("route =x.test", "-o route =x.test: \"\": the name is empty");
+  expect_assignment_error("route a.test", "-o route a.test: expected NAME=VALUE");
+  expect_assignment_error("routea.test=x",
+                          "-o routea.test=x: unknown option routea.test; mxwayd --help lists them");
+}
+
+static void one_route_too_many_is_refused(void **state) {
+  (void)state;
+  struct config config;
+  char error[CONFIG_ERROR_SIZE], message[128];
+  config_init(&config);
+  set_good(&config, "route x.test=y.test");
+  FILE *file = fopen(path, "w");
+  assert_non_null(file);
+  for (int i = 0; i < OVERRIDES_MAX; i++)
+    fprintf(file, "route d%d.test = a.test\n", i);
+  fclose(file);
+  assert_int_equal(config_parse_file(&config, path, error), ERR_CONFIG);
+  assert_string_equal(error + strlen(path), ": one route too many: expected at most 10000");
+  assert_int_equal(config.routes.count, 1);
+  config_fini(&config);
+  assert_int_equal(config_parse_file(&config, path, error), 0);
+  assert_int_equal(config.routes.count, OVERRIDES_MAX);
+  uint64_t seen = 0;
+  assert_int_equal(config_parse_assignment(&config, "route x.test=y.test", &seen, error), ERR_CONFIG);
+  assert_string_equal(error, "-o route x.test=y.test: one route too many: expected at most 10000");
+  set_good(&config, "route d5.test=y.test");
+  config_fini(&config);
+  file = fopen(path, "a");
+  assert_non_null(file);
+  fputs("\nroute x.test = y.test\n", file);
+  fclose(file);
+  assert_int_equal(config_parse_file(&config, path, error), ERR_CONFIG);
+  snprintf(message, sizeof(message), "%s:10002: route: one route too many: expected at most 10000", path);
+  assert_string_equal(error, message);
+}
+
+static char *printed_routes(const struct config *config) {
+  char *text = NULL;
+  size_t size;
+  FILE *out = open_memstream(&text, &size);
+  assert_non_null(out);
+  for (size_t i = 0; i < config->routes.count; i++)
+    override_print(config->routes.items[i], out);
+  assert_int_equal(fclose(out), 0);
+  return text;
+}
+
+/* Compares the routes of both and takes them out. */
+static void assert_same_routes(struct config *a, struct config *b) {
+  char *of_a = printed_routes(a), *of_b = printed_routes(b);
+  assert_string_equal(of_a, of_b);
+  free(of_a);
+  free(of_b);
+  config_fini(a);
+  config_fini(b);
+}
+
 static void print_to_file(const struct config *config) {
   FILE *file = fopen(path, "w");
   assert_non_null(file);
@@ -485,6 +597,7 @@ static void a_printed_config_is_read_back_the_same(void **state) {
       "drop-private = yes\nallow-address = {127.0.0.0/8, ::1}\nlog-level = debug\n",
       "listen = '/a \"b\" ${HOME} \\\\ c#d//e'\ncache-size = 1048577\nlisten-mode = 0\n",
       "listen = \"/a'b\"\ncache-size = 1025KiB\n",
+      "route \"*.d.test\" = \"b.test:26,a.test 10, expires 2030-01-01\"\nroute d.test = 'reject a \"$b\"'\n",
       "",
   };
   for (size_t i = 0; i < sizeof(variants) / sizeof(variants[0]); i++) {
@@ -498,6 +611,7 @@ static void a_printed_config_is_read_back_the_same(void **state) {
     if (config_parse_file(&after, path, error) != 0)
       fail_msg("%s", error);
     assert_int_equal(after.upstream_count, before.upstream_count);
+    assert_same_routes(&after, &before);
     memset(after.upstreams + after.upstream_count, 0,
            sizeof(after.upstreams) - after.upstream_count * sizeof(after.upstreams[0]));
     memset(after.listen + strlen(after.listen), 0, sizeof(after.listen) - strlen(after.listen));
@@ -570,7 +684,7 @@ static void the_help_lists_every_option_that_is_printed(void **state) {
   }
   fclose(file);
   free(help);
-  assert_int_equal(options, 37);
+  assert_int_equal(options, 38);
 }
 
 static struct config resolve(const char *text) {
@@ -689,6 +803,11 @@ int main(void) {
       cmocka_unit_test(an_assignment_needs_a_name_and_an_equals_sign),
       cmocka_unit_test(an_assignment_of_any_length_is_survived),
       cmocka_unit_test(options_that_contradict_each_other_are_refused),
+      cmocka_unit_test(routes_are_read_from_a_file),
+      cmocka_unit_test(a_route_of_the_command_line_comes_over_that_of_the_file),
+      cmocka_unit_test(a_wrong_route_is_refused_with_its_line),
+      cmocka_unit_test(a_wrong_route_of_the_command_line_is_refused),
+      cmocka_unit_test(one_route_too_many_is_refused),
       cmocka_unit_test(a_printed_config_is_read_back_the_same),
       cmocka_unit_test(a_list_has_elements_of_its_own_kind),
       cmocka_unit_test(every_list_has_a_bound),

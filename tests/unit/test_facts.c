@@ -308,6 +308,7 @@ static void check_exchange(const Mxway__V1__Exchange *decoded, const struct exch
   assert_int_equal(decoded->status, MXWAY__V1__EXCHANGE_STATUS__EXCHANGE_STATUS_NOT_RESOLVED);
   assert_int_equal(decoded->n_addresses, 0);
   assert_int_equal(decoded->ttl, 0);
+  assert_int_equal(decoded->port, value->port);
 }
 
 /* Each exchange alone, as a field of LookupReply and as an Exchange. */
@@ -317,6 +318,7 @@ static void check_pieces(const struct exchange_set *set, const struct domain_val
     const struct exchange *exchange = &set->exchanges[i];
     const uint8_t *field = exchange_set_bytes(set) + exchange->offset;
     assert_int_equal(exchange->preference, value->exchanges[i].preference);
+    assert_int_equal(exchange->port, value->exchanges[i].port);
     assert_int_equal(exchange->offset, offset);
     offset += exchange->length;
     Mxway__V1__LookupReply *reply = mxway__v1__lookup_reply__unpack(NULL, exchange->length, field);
@@ -395,6 +397,19 @@ static void a_set_of_the_most_and_longest_exchanges_is_packed(void **state) {
     char name[FACTS_NAME_SIZE];
     fill_name(name, (char)('a' + i % 26));
     add(value, (uint16_t)(65535 - i % 3), name);
+  }
+  check_set(value);
+}
+
+static void a_port_is_packed_and_one_host_may_have_several(void **state) {
+  (void)state;
+  static const uint16_t ports[] = {0, 1, 127, 128, 16384, 65535};
+  struct domain_value *value = new_value();
+  char longest[FACTS_NAME_SIZE];
+  fill_name(longest, 'x');
+  for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++) {
+    add(value, 65535, i % 2 ? longest : "a.test");
+    value->exchanges[i].port = ports[i];
   }
   check_set(value);
 }
@@ -713,6 +728,7 @@ int main(void) {
       cmocka_unit_test(preferences_of_every_length_are_packed),
       cmocka_unit_test(names_of_every_length_are_packed),
       cmocka_unit_test(a_set_of_the_most_and_longest_exchanges_is_packed),
+      cmocka_unit_test(a_port_is_packed_and_one_host_may_have_several),
       cmocka_unit_test(an_address_as_exchange_is_packed_as_its_text),
       cmocka_unit_test(odd_addresses_are_known_from_the_start),
       cmocka_unit_test(a_set_says_whether_it_is_implicit_in_its_site),

@@ -1,5 +1,8 @@
 #include "cmocka_compat.h"
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include "image.h"
 #include "made_facts.h"
 
@@ -368,8 +371,48 @@ static void kinds_and_exchanges_that_do_not_fit_are_refused(void **state) {
   value.exchanges[0].preference = 0;
   assert_int_equal(forge("d.test", &value), IMAGE_BAD_RECORD); /* another host than itself */
   assert_int_equal(forge("a.test", &value), IMAGE_GOOD);
-  value.kind = (enum domain_kind)17;
-  assert_int_equal(forge("a.test", &value), IMAGE_BAD_RECORD);
+}
+
+/* Puts `octet` in the place `at` of the payload of a record of `length` octets, and reads it. */
+static enum image_status forge_octet(size_t length, size_t at, uint8_t octet) {
+  enum { BEFORE = 4, BEHIND = 8 };
+  size_t taken;
+  bytes[BEFORE + at] = octet;
+  uint64_t checksum = XXH3_64bits_withSeed(bytes, length - BEHIND, NUMBER);
+  for (size_t i = 0; i < BEHIND; i++)
+    bytes[length - BEHIND + i] = (uint8_t)(checksum >> 8 * i);
+  return parse(bytes, length, NUMBER, &written, &taken);
+}
+
+static void numbers_that_stand_for_nothing_are_refused(void **state) {
+  (void)state;
+  struct family_value values[FAMILY_COUNT];
+  size_t length = pack_route();
+  assert_int_equal(forge_octet(length, 0, 'D'), IMAGE_GOOD);
+  assert_int_equal(forge_octet(length, 0, 'X'), IMAGE_BAD_RECORD);
+  for (unsigned kind = 0; kind < 256; kind += kind == 0 ? 6 : 1) {
+    length = pack_route();
+    assert_int_equal(forge_octet(length, 1, (uint8_t)kind), IMAGE_BAD_RECORD);
+  }
+  length = pack_route();
+  assert_int_equal(forge_octet(length, 2, 2), IMAGE_BAD_RECORD); /* neither authentic nor not */
+  values[FAMILY_V6] = made_family(FAMILY_V6, FAMILY_NODATA, 0, NOW_MS + 500, "");
+  values[FAMILY_V4] = made_family(FAMILY_V4, FAMILY_NODATA, 0, NOW_MS + 500, "");
+  const size_t at = 1 + 1 + 7 + 1; /* behind "mx.test" and the empty text */
+  length = pack_host(values);
+  assert_int_equal(forge_octet(length, at, 3), IMAGE_GOOD);
+  assert_int_equal(forge_octet(length, at, 1), IMAGE_BAD_RECORD); /* addresses, and none there */
+  assert_int_equal(forge_octet(length, at, 4), IMAGE_BAD_RECORD);
+}
+
+static void what_the_configuration_says_is_not_written(void **state) {
+  (void)state;
+  struct zone zone;
+  make_route(&zone);
+  zone_build(&zone, "d.test");
+  zone.facts->kind = DOMAIN_ROUTE;
+  assert_int_equal(image_pack_domain(bytes, NUMBER, zone.facts, &written), 0);
+  zone_fini(&zone);
 }
 
 static void a_life_that_no_ttl_gives_is_refused(void **state) {
@@ -415,6 +458,8 @@ int main(void) {
       cmocka_unit_test(exchanges_out_of_order_are_refused),
       cmocka_unit_test(names_that_are_none_are_refused),
       cmocka_unit_test(kinds_and_exchanges_that_do_not_fit_are_refused),
+      cmocka_unit_test(numbers_that_stand_for_nothing_are_refused),
+      cmocka_unit_test(what_the_configuration_says_is_not_written),
       cmocka_unit_test(a_life_that_no_ttl_gives_is_refused),
       cmocka_unit_test(a_time_beyond_all_calendars_is_refused),
   };

@@ -83,7 +83,7 @@ static int close_trial(void **state) {
 }
 
 static struct miss *send_one(struct trial *trial, bool explain) {
-  struct miss *miss = miss_create(NULL);
+  struct miss *miss = miss_create(NULL, NULL);
   assert_non_null(miss);
   miss->id = 7;
   miss->explain = explain;

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "name.h"
+#include "name_invariants.h"
+#include "name_samples.h"
 #include "random.h"
 
 enum { SEED = 20240607 };
@@ -14,14 +16,12 @@ static const struct name_policy single_label = {.allow_single_label = true};
 
 static struct name out;
 
-/* Parses a copy that ends where its block ends, so that AddressSanitizer sees a read beyond. */
+/* Parses and checks what holds of every text. */
 static enum name_error parse_bytes(const void *text, size_t length, const struct name_policy *policy) {
-  uint8_t *copy = malloc(length);
-  assert_non_null(copy);
-  memcpy(copy, text, length);
-  memset(&out, 0xa5, sizeof(out));
-  enum name_error error = name_parse(copy, length, policy, &out);
-  free(copy);
+  enum name_error error;
+  const char *broken = name_check(text, length, policy, &out, &error);
+  if (broken)
+    fail_msg("%.*s: broken: %s", (int)length, (const char *)text, broken);
   return error;
 }
 
@@ -456,6 +456,35 @@ static void exchange_that_is_an_address_is_recognized(void **state) {
     assert_int_equal(as_address(names[i], address), 0);
 }
 
+static bool is_special_use(const char *text) {
+  assert_error(text, &single_label, NAME_OK);
+  return name_is_special_use(out.text, out.length);
+}
+
+static void names_of_special_use_are_told_by_their_last_label(void **state) {
+  (void)state;
+  static const char *const special[] = {"x.invalid", "x.localhost", "x.onion", "x.alt",       "x.local",
+                                        "x.LOCAL.",  "a.b.c.ALT",   "invalid", "localhost",   "onion.",
+                                        "alt",       "local",       "_.local", "local.local", "x.test.local"};
+  static const char *const ordinary[] = {
+      "notlocal",    "local.example", "x.test",      "test",         "x.locals",
+      "x.loca",      "x.ocal",        "xlocal",      "x.not-local",  "alt.com",
+      "x.alternate", "x.org",         "x.home.arpa", "x.localhosts", "l"};
+  for (size_t i = 0; i < sizeof(special) / sizeof(special[0]); i++)
+    if (!is_special_use(special[i]))
+      fail_msg("%s", special[i]);
+  for (size_t i = 0; i < sizeof(ordinary) / sizeof(ordinary[0]); i++)
+    if (is_special_use(ordinary[i]))
+      fail_msg("%s", ordinary[i]);
+}
+
+static void the_end_of_a_special_use_name_is_its_length(void **state) {
+  (void)state;
+  assert_true(name_is_special_use("x.localx", 7));
+  assert_false(name_is_special_use("x.local", 6));
+  assert_false(name_is_special_use("x.local.test", 12));
+}
+
 static void hash_depends_on_text_length_and_seed(void **state) {
   (void)state;
   uint64_t unseeded = name_hash("example.com", 11);
@@ -468,18 +497,31 @@ static void hash_depends_on_text_length_and_seed(void **state) {
   assert_true(name_hash("example.com", 11) == seeded);
 }
 
-/* The invariants of the header, and that a canonical name is its own canonical form. */
-static void assert_invariants(const struct name_policy *policy) {
-  struct name first = out;
-  assert_int_equal(strlen(first.text), first.length);
-  assert_int_equal(first.address_length, first.kind == NAME_DOMAIN ? 0 : strchr(first.text, ':') ? 16 : 4);
-  for (size_t i = 0; i < first.length; i++)
-    assert_true(first.text[i] > 0x20 && first.text[i] < 0x7f &&
-                !strchr("@\\ABCDEFGHIJKLMNOPQRSTUVWXYZ", first.text[i]));
-  if (first.kind == NAME_LITERAL)
-    return;
-  assert_int_equal(parse(first.text, policy), NAME_OK);
-  assert_string_equal(out.text, first.text);
+static void every_sample_is_what_it_is_made_for(void **state) {
+  (void)state;
+  static const struct name_policy generous = {.accept_bare_ip = true, .allow_single_label = true};
+  for (size_t i = 0; i < NAME_SAMPLE_COUNT; i++) {
+    assert_error(name_samples[i].text, &generous, name_samples[i].error);
+    if (name_samples[i].error == NAME_OK)
+      assert_string_equal(out.text, name_samples[i].canonical);
+  }
+}
+
+static void samples_cut_or_changed_anywhere_keep_the_invariants(void **state) {
+  (void)state;
+  for (size_t i = 0; i < NAME_SAMPLE_COUNT; i++) {
+    char text[512];
+    size_t length = strlen(name_samples[i].text);
+    memcpy(text, name_samples[i].text, length);
+    for (size_t at = 0; at < length; at++) {
+      parse_bytes(text, at, &strict);
+      for (unsigned change = 1; change < 256; change *= 2) {
+        text[at] ^= (char)change;
+        parse_bytes(text, length, &bare_ip);
+        text[at] ^= (char)change;
+      }
+    }
+  }
 }
 
 static void random_texts_keep_the_invariants(void **state) {
@@ -502,10 +544,7 @@ static void random_texts_keep_the_invariants(void **state) {
       length += strlen(part);
     }
     const struct name_policy *policy = &policies[random_below(&random, 3)];
-    if (parse_bytes(text, length, policy) == NAME_OK) {
-      passed++;
-      assert_invariants(policy);
-    }
+    passed += parse_bytes(text, length, policy) == NAME_OK;
   }
   assert_true(passed > 1000);
 }
@@ -588,7 +627,11 @@ int main(void) {
       cmocka_unit_test(single_labels_are_refused_unless_allowed),
       cmocka_unit_test(every_error_has_a_sentence_of_its_own),
       cmocka_unit_test(exchange_that_is_an_address_is_recognized),
+      cmocka_unit_test(names_of_special_use_are_told_by_their_last_label),
+      cmocka_unit_test(the_end_of_a_special_use_name_is_its_length),
       cmocka_unit_test(hash_depends_on_text_length_and_seed),
+      cmocka_unit_test(every_sample_is_what_it_is_made_for),
+      cmocka_unit_test(samples_cut_or_changed_anywhere_keep_the_invariants),
       cmocka_unit_test(random_texts_keep_the_invariants),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -433,6 +433,27 @@ static void a_verdict_without_facts_is_a_reply_of_its_own(void **state) {
   }
 }
 
+static void a_decision_says_whose_it_is_and_how_long_it_holds(void **state) {
+  (void)state;
+  const struct decision decision = {VERDICT_REJECTED, SOURCE_OVERRIDE, 60, "not there"};
+  struct name name = {.kind = NAME_DOMAIN, .length = 6, .text = "d.test"};
+  struct sheet sheet;
+  sheet_init(&sheet);
+  sheet.length = reply_build_decision(sheet.bytes, 7, &decision, &name);
+  reply *decoded = sheet_decode(&sheet);
+  assert_int_equal(decoded->id, 7);
+  assert_int_equal(decoded->verdict, VERDICT_REJECTED);
+  assert_int_equal(decoded->source, SOURCE_OVERRIDE);
+  assert_int_equal(decoded->ttl, 60);
+  assert_int_equal(decoded->mx_ttl, 60);
+  assert_int_equal(decoded->age, 0);
+  assert_string_equal(decoded->canonical, "d.test");
+  assert_string_equal(decoded->detail, "not there");
+  assert_int_equal(decoded->smtp_code, 550);
+  assert_string_equal(decoded->enhanced_status, "5.7.1");
+  forget(decoded);
+}
+
 static void a_verdict_may_have_the_longest_name_and_detail(void **state) {
   (void)state;
   static struct sheet sheet;
@@ -719,6 +740,7 @@ static void stored_bytes_are_packed_with_the_numbers_of_the_protocol(void **stat
   assert_int_equal(field_number(of, "status"), FIELD_EXCHANGE_STATUS);
   assert_int_equal(field_number(of, "addresses"), FIELD_EXCHANGE_ADDRESSES);
   assert_int_equal(field_number(of, "ttl"), FIELD_EXCHANGE_TTL);
+  assert_int_equal(field_number(of, "port"), FIELD_EXCHANGE_PORT);
 }
 
 int main(void) {
@@ -734,6 +756,7 @@ int main(void) {
       cmocka_unit_test(facts_without_exchanges_give_a_reply_without_exchanges),
       cmocka_unit_test(every_verdict_says_what_to_say_in_smtp),
       cmocka_unit_test(a_verdict_without_facts_is_a_reply_of_its_own),
+      cmocka_unit_test(a_decision_says_whose_it_is_and_how_long_it_holds),
       cmocka_unit_test(a_verdict_may_have_the_longest_name_and_detail),
       cmocka_unit_test(a_literal_is_its_own_exchange),
       cmocka_unit_test(a_literal_may_be_refused),

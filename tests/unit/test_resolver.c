@@ -873,6 +873,169 @@ static void a_denial_replaces_good_facts(void **state) {
   assert_int_equal(client.verdict, VERDICT_NO_SUCH_DOMAIN);
 }
 
+/* ---- configured routes ---- */
+
+/* Exchanges a.test and b.test, kept by the cache as those of a configured route. */
+static const struct exchange_set *pin_two(struct trial *trial) {
+  static struct domain_value value;
+  value.count = 2;
+  value.exchanges[0] = (struct exchange_value){.preference = 10, .host = "a.test", .port = 26};
+  value.exchanges[1] = (struct exchange_value){.preference = 20, .host = "b.test"};
+  const struct exchange_set *set = cache_pin(trial->cache, &value);
+  assert_non_null(set);
+  return set;
+}
+
+/* Facts of a configured route for d.test, for free(). */
+static struct domain_facts *pinned_facts(const struct trial *trial, const struct exchange_set *set) {
+  struct domain_facts *facts = calloc(1, sizeof(*facts) + 6);
+  assert_non_null(facts);
+  *facts = (struct domain_facts){.set = set,
+                                 .stored_at_ms = trial->now_ms,
+                                 .expires_at_ms = trial->now_ms + 60000,
+                                 .kind = DOMAIN_ROUTE,
+                                 .name_length = 6};
+  memcpy(facts->text, "d.test", 6);
+  return facts;
+}
+
+static bool ask_pinned(struct trial *trial, struct client *client, const struct domain_facts *facts,
+                       bool refresh) {
+  prepare(trial, client, "d.test", DEPTH_ADDRESSES);
+  client->question.pinned = facts;
+  client->question.refresh = refresh;
+  return submit(client);
+}
+
+static void check_pinned(const struct client *client) {
+  assert_int_equal(client->answers, 1);
+  assert_int_equal(client->verdict, VERDICT_ROUTE);
+  assert_string_equal(client->canonical, "d.test");
+  assert_int_equal(client->count, 2);
+  assert_string_equal(client->exchanges[0].host, "a.test");
+  assert_int_equal(client->exchanges[0].status, STATUS_OK);
+  assert_int_equal(client->exchanges[1].status, STATUS_OK);
+}
+
+static void a_configured_route_asks_for_addresses_and_for_no_mx(void **state) {
+  struct trial *trial = *state;
+  static struct client first, second;
+  const struct exchange_set *set = pin_two(trial);
+  struct domain_facts *facts = pinned_facts(trial, set), *others = pinned_facts(trial, set);
+  assert_false(ask_pinned(trial, &first, facts, false));
+  assert_false(ask_pinned(trial, &second, others, false));
+  assert_int_equal(trial->dns->asked_count, 4);
+  assert_int_equal(trial->dns->of_type[DNSMSG_MX], 0);
+  deliver_host(trial, "a.test", 300);
+  deliver_host(trial, "b.test", 300);
+  check_pinned(&first);
+  check_pinned(&second);
+  assert_true(ask_pinned(trial, &first, facts, false));
+  check_pinned(&first);
+  assert_int_equal(cache_count(trial->cache), 0); /* nothing about the domain is remembered */
+  free(facts);
+  free(others);
+  cache_unpin(trial->cache, set);
+  assert_int_equal(cache_set_count(trial->cache), 0);
+}
+
+static void a_configured_route_and_the_domain_itself_do_not_meet(void **state) {
+  struct trial *trial = *state;
+  static struct client pinned, ordinary;
+  const struct exchange_set *set = pin_two(trial);
+  struct domain_facts *facts = pinned_facts(trial, set);
+  assert_false(ask_pinned(trial, &pinned, facts, false));
+  ask(trial, &ordinary, "d.test", DEPTH_ADDRESSES);
+  assert_int_equal(trial->dns->of_type[DNSMSG_MX], 1);
+  deliver_host(trial, "a.test", 300);
+  deliver_host(trial, "b.test", 300);
+  check_pinned(&pinned);
+  assert_int_equal(ordinary.answers, 0);
+  deliver(trial, "d.test", DNSMSG_MX, fake_denial(DNSMSG_NXDOMAIN, 60));
+  assert_int_equal(ordinary.verdict, VERDICT_NO_SUCH_DOMAIN);
+  assert_true(ask_pinned(trial, &pinned, facts, false)); /* though the cache says NXDOMAIN */
+  check_pinned(&pinned);
+  free(facts);
+  cache_unpin(trial->cache, set);
+}
+
+static void a_refresh_of_a_configured_route_asks_for_its_addresses_anew(void **state) {
+  struct trial *trial = *state;
+  static struct client client, ordinary;
+  const struct exchange_set *set = pin_two(trial);
+  struct domain_facts *facts = pinned_facts(trial, set);
+  assert_false(ask_pinned(trial, &client, facts, false));
+  deliver_host(trial, "b.test", 300);
+  assert_false(ask_pinned(trial, &ordinary, facts, true));
+  assert_int_equal(trial->dns->asked_count, 6); /* b.test again; a.test is being asked for */
+  assert_int_equal(trial->dns->of_type[DNSMSG_MX], 0);
+  deliver_host(trial, "a.test", 300);
+  check_pinned(&client);
+  assert_int_equal(ordinary.answers, 0);
+  deliver_host(trial, "b.test", 300);
+  check_pinned(&ordinary);
+  free(facts);
+  cache_unpin(trial->cache, set);
+}
+
+static void a_configured_route_outlives_who_asked_with_it(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  const struct exchange_set *set = pin_two(trial);
+  struct domain_facts *facts = pinned_facts(trial, set);
+  prepare(trial, &client, "d.test", DEPTH_ADDRESSES);
+  client.question.pinned = facts;
+  client.question.timeout_ms = 100;
+  assert_false(submit(&client));
+  run_at(trial, START_MS + 100);
+  assert_int_equal(client.verdict, VERDICT_DEADLINE);
+  free(facts);
+  deliver_host(trial, "a.test", 300);
+  deliver_host(trial, "b.test", 300);
+  facts = pinned_facts(trial, set);
+  assert_true(ask_pinned(trial, &client, facts, false));
+  check_pinned(&client);
+  free(facts);
+  cache_unpin(trial->cache, set);
+}
+
+static void a_configured_route_that_cannot_ask_says_so(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  const struct exchange_set *set = pin_two(trial);
+  struct domain_facts *facts = pinned_facts(trial, set);
+  prepare(trial, &client, "d.test", DEPTH_ADDRESSES);
+  client.question.pinned = facts;
+  client.question.cache_only = true;
+  assert_true(submit(&client));
+  assert_int_equal(client.verdict, VERDICT_NOT_CACHED);
+  fake_dns_refuse_after(trial->dns, 0, ERR_OVERLOAD);
+  assert_true(ask_pinned(trial, &client, facts, false));
+  assert_int_equal(client.verdict, VERDICT_OVERLOAD);
+  resolver_stop(trial->resolver, trial->now_ms);
+  assert_true(ask_pinned(trial, &client, facts, false));
+  assert_int_equal(client.verdict, VERDICT_SHUTDOWN);
+  free(facts);
+  cache_unpin(trial->cache, set);
+}
+
+static void a_configured_route_ends_at_the_lookup_deadline_with_what_is_known(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  const struct exchange_set *set = pin_two(trial);
+  struct domain_facts *facts = pinned_facts(trial, set);
+  assert_false(ask_pinned(trial, &client, facts, false));
+  deliver_host(trial, "b.test", 300);
+  run_at(trial, START_MS + DEADLINE_MS);
+  assert_int_equal(client.verdict, VERDICT_ROUTE);
+  assert_int_equal(client.exchanges[0].status, STATUS_TEMPFAIL);
+  assert_int_equal(client.exchanges[1].status, STATUS_OK);
+  free(facts);
+  cache_unpin(trial->cache, set);
+}
+
+/* ---- cache only ---- */
+
 static void cache_only_asks_nobody(void **state) {
   struct trial *trial = *state;
   static struct client client;
@@ -1622,6 +1785,12 @@ int main(void) {
       TRIAL(a_failure_replaces_facts_that_expire_while_they_are_refreshed),
       TRIAL(a_failure_may_replace_a_failure),
       TRIAL(a_denial_replaces_good_facts),
+      TRIAL(a_configured_route_asks_for_addresses_and_for_no_mx),
+      TRIAL(a_configured_route_and_the_domain_itself_do_not_meet),
+      TRIAL(a_refresh_of_a_configured_route_asks_for_its_addresses_anew),
+      TRIAL(a_configured_route_outlives_who_asked_with_it),
+      TRIAL(a_configured_route_that_cannot_ask_says_so),
+      TRIAL(a_configured_route_ends_at_the_lookup_deadline_with_what_is_known),
       TRIAL(cache_only_asks_nobody),
       TRIAL(cache_only_joins_no_flight),
       TRIAL(a_question_ends_at_its_deadline_and_the_flight_fills_the_cache),

@@ -587,6 +587,22 @@ static void an_implicit_exchange_may_be_an_alias(void **state) {
   zone_fini(&zone);
 }
 
+static void an_exchange_of_a_configured_route_may_be_an_alias(void **state) {
+  (void)state;
+  static const struct route_policy reject = {.judge.reject_mx_cname = true};
+  struct zone zone;
+  zone_init(&zone, DOMAIN_ROUTE, NOW_MS, LATER_MS);
+  zone_add(&zone, 10, "relay.test");
+  zone_build(&zone, "example.test");
+  zone_give_state(&zone, 0, FAMILY_OK, LATER_MS, "real.test");
+  struct route route = build_with(&zone, &reject, NOW_MS, NOW_MS);
+  assert_int_equal(route.verdict, VERDICT_ROUTE);
+  assert_false(route.implicit);
+  assert_int_equal(route.warnings, 0);
+  assert_int_equal(route.exchanges[0].status, STATUS_OK);
+  zone_fini(&zone);
+}
+
 static void an_alias_that_has_expired_is_forgotten_with_its_addresses(void **state) {
   (void)state;
   static const struct route_policy reject = {.judge.reject_mx_cname = true};
@@ -1388,7 +1404,7 @@ static void a_story_tells_the_order_and_the_verdict(void **state) {
   static const char *const told[][2] = {
       {"O7 (RFC 5321 5.1)", "self.test is the sender itself: its preference 20 and all worse are left out"},
       {"O3", "exchanges of one preference stand in the order of their names"},
-      {"7", "the verdict is ROUTE with 1 exchange, good for 600 s"},
+      {"verdicts", "the verdict is ROUTE with 1 exchange, good for 600 s"},
   };
   struct zone zone;
   struct caller caller;
@@ -1516,6 +1532,7 @@ int main(void) {
       cmocka_unit_test(reject_mx_cname_makes_an_alias_unusable),
       cmocka_unit_test(reject_mx_cname_rejects_a_loop_of_aliases_too),
       cmocka_unit_test(an_implicit_exchange_may_be_an_alias),
+      cmocka_unit_test(an_exchange_of_a_configured_route_may_be_an_alias),
       cmocka_unit_test(an_alias_that_has_expired_is_forgotten_with_its_addresses),
       cmocka_unit_test(seconds_left_are_rounded_up),
       cmocka_unit_test(an_answer_lives_as_long_as_the_least_in_it),

@@ -243,6 +243,7 @@ static void arguments_are_printed_in_their_order(void **state) {
   char *names[] = {"a", "b", "c", "d"};
   assert_int_equal(run_arguments(scene, 4, names, answer_backwards), TOOL_OK);
   assert_string_equal(domains(scene), "a b c d ");
+  assert_null(strstr(scene->out, "story"));
   assert_string_equal(scene->err, "");
 }
 

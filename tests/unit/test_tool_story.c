@@ -226,6 +226,7 @@ static void meaning_says_what_a_sender_does(void **state) {
                  "A sender tries the exchanges from the top, and the addresses of each from the left, "
                  "until one takes the mail.\n");
   exchanges[1].address_count = 0;
+  reply.smtp_code = 250; /* only a hostile daemon says so */
   expect_meaning(&reply,
                  "A sender looks up the addresses of the exchanges and tries these from the top, until "
                  "one takes the mail.\n");

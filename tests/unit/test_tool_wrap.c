@@ -78,6 +78,10 @@ static void phrase_is_kept_together_on_this_line_or_the_next(void **state) {
   tool_wrap_phrase(&scene.wrap, "[V8 a]");
   tool_wrap_phrase(&scene.wrap, "");
   expect(&scene, ">>one\n  [V8 a]");
+  begin(&scene, 8, 2);
+  tool_wrap_words(&scene.wrap, "x");
+  tool_wrap_phrase(&scene.wrap, "[V8 a]");
+  expect(&scene, ">>x\n  [V8 a]");
 }
 
 static void phrase_that_no_line_holds_is_words(void **state) {
