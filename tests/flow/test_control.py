@@ -249,6 +249,15 @@ class Purge(ControlTest):
         self.assertEqual((stats["domains"], stats["sets"], stats["hosts"]), (0, 0, 0))
         self.check_is_asked_for("d.test", mx=1, addresses=4)
 
+    def test_a_configured_route_is_no_memory_and_stays(self):
+        config = self.folder / "routes.conf"
+        config.write_text('route "r.test" = "a.test 10"\n')
+        self.start(config=config)
+        self.assertEqual(self.client.ask("r.test", depth=ADDRESSES).source, "OVERRIDE")
+        self.assertEqual(self.command("purge", "--all"), {"domains": 0, "hosts": 1})
+        self.assertEqual(self.client.ask("r.test").source, "OVERRIDE")
+        self.check_is_asked_for("r.test", mx=0, addresses=2)
+
     def test_what_a_lookup_under_way_brings_is_delivered_and_not_kept(self):
         for words in (["d.test"], ["--suffix", "test"], ["--exchange", "a.test"], ["--all"]):
             with self.subTest(words):

@@ -568,6 +568,40 @@ static void a_host_that_is_an_address_is_not_forgotten(void **state) {
   assert_non_null(facts_of(host));
 }
 
+static void a_walk_over_the_hosts_meets_each_once_whatever_comes_and_goes(void **state) {
+  struct fixture *fixture = *state;
+  char name[32], host[32];
+  unsigned seen[100] = {0}, number;
+  for (int i = 0; i < 100; i++) {
+    snprintf(name, sizeof(name), "d%d.test", i);
+    snprintf(host, sizeof(host), "h%d.test", i);
+    put_mx(fixture->cache, name, host);
+  }
+  struct cache_host_walk walk, other;
+  cache_host_walk_start(&walk, fixture->cache);
+  cache_host_walk_start(&other, fixture->cache);
+  struct host *found;
+  for (int i = 0; (found = cache_host_walk_next(&walk)); i++) {
+    assert_int_equal(sscanf(found->name, "h%u", &number), 1);
+    assert_in_range(number, 0, 99); /* what comes is not met: the walk ends */
+    seen[number]++;
+    snprintf(name, sizeof(name), "d%u.test", number); /* the one that was met goes, */
+    assert_true(remove_name(fixture->cache, name));
+    if (number > 50 && number % 2 == 0) { /* sometimes the one that would be next, */
+      snprintf(name, sizeof(name), "d%u.test", number - 1);
+      assert_true(remove_name(fixture->cache, name));
+    }
+    snprintf(name, sizeof(name), "n%d.test", i); /* and another comes */
+    snprintf(host, sizeof(host), "h%d.test", 1000 + i);
+    put_mx(fixture->cache, name, host);
+  }
+  for (number = 0; number < 100; number++)
+    assert_int_equal(seen[number], number < 50 || number == 99 || number % 2 == 0);
+  cache_host_walk_stop(&walk);
+  assert_null(cache_host_walk_next(&other)); /* all that it stood before are gone */
+  cache_host_walk_stop(&other);
+}
+
 static void put_varied(struct cache *cache, int number) {
   struct domain_value *value = new_value(DOMAIN_MX, FOR_EVER_MS);
   for (int i = 0; i < 1 + number % 7; i++) {
@@ -1696,6 +1730,8 @@ int main(void) {
       cmocka_unit_test_setup_teardown(a_host_that_is_forgotten_has_no_facts_and_no_memory_of_them, set_up,
                                       tear_down),
       cmocka_unit_test_setup_teardown(a_host_that_is_an_address_is_not_forgotten, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_walk_over_the_hosts_meets_each_once_whatever_comes_and_goes, set_up,
+                                      tear_down),
       cmocka_unit_test_setup_teardown(after_every_name_is_removed_nothing_is_left_and_nothing_charged, set_up,
                                       tear_down),
       cmocka_unit_test_setup_teardown(the_places_for_sets_and_hosts_are_charged_too, set_up, tear_down),

@@ -1,5 +1,8 @@
 #include "cmocka_compat.h"
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include "load.h"
 #include "made_facts.h"
 #include "name.h"
@@ -379,6 +382,51 @@ static void random_octets_behind_a_header_never_get_in(void **state) {
   assert_int_equal(cache_count(trial->cache), 0);
 }
 
+/* Changes some octets of the payload that begins the image behind its header, and makes its checksum right.
+ */
+static void forge(struct trial *trial, uint32_t *random) {
+  enum { BEFORE = 4, BEHIND = 8 };
+  uint8_t *start = trial->image + IMAGE_HEADER_BYTES;
+  size_t length = trial->length - IMAGE_HEADER_BYTES;
+  for (int i = 0; i < 1 + (int)(*random >> 30); i++) {
+    *random = *random * 1664525 + 1013904223;
+    uint8_t octet = *random & 1 ? (uint8_t)(*random >> 1 & 7) : (uint8_t)(*random >> 8);
+    start[BEFORE + (*random >> 16) % (length - BEFORE - BEHIND)] = octet;
+  }
+  uint64_t checksum = XXH3_64bits_withSeed(start, length - BEHIND, 1);
+  for (size_t i = 0; i < BEHIND; i++)
+    start[length - BEHIND + i] = (uint8_t)(checksum >> 8 * i);
+}
+
+/* What gets in stands by the rules of the cache, which asserts them, and can be written again. */
+static void forged_records_are_refused_or_harmless(void **state) {
+  struct trial *trial = *state;
+  static uint8_t again[IMAGE_RECORD_MAX];
+  uint32_t random = 1;
+  size_t loaded = 0;
+  for (int i = 0; i < 20000; i++) {
+    load_destroy(trial->load);
+    trial->load = load_create(trial->cache, &lives);
+    trial->length = image_pack_header(trial->image, written.wall_ms);
+    trial->number = 1;
+    if (i % 2)
+      write_host(trial, "a.test", family_of(FAMILY_V6, 2, 9000), family_of(FAMILY_V4, 2, 9000));
+    else
+      write_route(trial, "d.test", "a.test", 0, HOUR_MS);
+    forge(trial, &random);
+    enum image_status status = load_in(trial, trial->length, 10);
+    assert_true(status == IMAGE_INCOMPLETE || status == IMAGE_BAD_RECORD);
+    loaded += load_counts(trial->load)->domains + load_counts(trial->load)->hosts;
+    struct cache_walk walk;
+    const struct domain_facts *facts;
+    cache_walk_start(&walk, trial->cache);
+    while (i % 100 == 0 && (facts = cache_walk_next(&walk)))
+      assert_in_range(image_pack_domain(again, 1, facts, &now), 1, IMAGE_RECORD_MAX);
+    cache_walk_stop(&walk);
+  }
+  assert_in_range(loaded, 100, 20000);
+}
+
 int main(void) {
   name_hash_init();
 #define TRIAL(test) cmocka_unit_test_setup_teardown(test, open_trial, close_trial)
@@ -402,6 +450,7 @@ int main(void) {
       TRIAL(a_header_that_was_cut_off_says_so),
       TRIAL(nothing_may_follow_the_end),
       TRIAL(random_octets_behind_a_header_never_get_in),
+      TRIAL(forged_records_are_refused_or_harmless),
   };
   return cmocka_run_group_tests_name("load", tests, NULL, NULL);
 }
