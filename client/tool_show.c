@@ -134,7 +134,8 @@ static void print_text(const Mxway__V1__ShowReply *show) {
   if (show->fact != MXWAY__V1__FACT__FACT_NONE) {
     printf("; learned %" PRIu64 " s ago, ", show->age_ms / 1000);
     print_left(show->left_ms);
-    printf("%s%s", show->authenticated ? ", authenticated by DNSSEC" : "", show->used ? ", used lately" : "");
+    printf("%s%s", show->authenticated ? ", authenticated by DNSSEC" : "",
+           show->hits > 0 ? ", used lately" : "");
   }
   putchar('\n');
   if (show->canonical[0] && strcmp(show->canonical, show->name) != 0)
@@ -193,12 +194,12 @@ static bool print_json(const Mxway__V1__ShowReply *show) {
   for (size_t i = 0; i < show->n_warnings; i++)
     json_array_append_new(odd, json_string(warning_text(show->warnings[i])));
   json_t *object =
-      json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:b, s:o, s:o, s:I, s:o, s:o}", "domain",
+      json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:I, s:o, s:o, s:I, s:o, s:o}", "domain",
                 show->name, "canonical", show->canonical, "fact", fact_text(show->fact, false), "cause",
                 has_failed ? mxway_verdict_text((enum mxway_verdict)show->cause) : "", "failures",
                 (json_int_t)show->failures, "age", (json_int_t)(show->age_ms / 1000), "left",
-                (json_int_t)seconds(show->left_ms), "authenticated", show->authenticated, "used", show->used,
-                "warnings", odd, "exchanges", exchanges_value(show), "sharing_count",
+                (json_int_t)seconds(show->left_ms), "authenticated", show->authenticated, "hits",
+                (json_int_t)show->hits, "warnings", odd, "exchanges", exchanges_value(show), "sharing_count",
                 (json_int_t)show->sharing_count, "sharing", names, "lookup", lookup_value(show->lookup));
   char *line = object ? json_dumps(object, JSON_COMPACT) : NULL;
   if (line)

@@ -10,6 +10,8 @@
 #include "request.h"
 #include "server.h"
 
+enum { REFRESH_HITS_LEAST = 2 }; /* ROUTING T7 */
+
 /* One request of a batch. */
 struct lookup {
   bool is_pending; /* for facts; else it is answered */
@@ -227,12 +229,14 @@ static void read_frame(struct api *api, struct connection *connection, const str
 static bool is_at_hand(const struct api *api, const struct lookup *lookup, const struct domain_facts *facts) {
   const struct request *request = &lookup->request;
   return !request->refresh && !request->explain &&
-         route_is_fresh(facts, (enum depth)request->depth, api->now_ms);
+         route_is_ready(facts, (enum depth)request->depth, request->no_stale, api->now_ms);
 }
 
 static void answer_route(struct api *api, struct connection *connection, const struct lookup *lookup,
                          const struct domain_facts *facts, enum source source) {
-  const struct route_request wanted = {.depth = (enum depth)lookup->request.depth, .wishes = lookup->wishes};
+  const struct route_request wanted = {.depth = (enum depth)lookup->request.depth,
+                                       .no_stale = lookup->request.no_stale,
+                                       .wishes = lookup->wishes};
   stats_add(api->stats, STATS_HITS);
   route_build(facts, &wanted, &api->shared->route_policy, api->now_ms, api->now_ms, &api->random,
               &api->route);
@@ -251,6 +255,37 @@ static bool answer_from_pin(struct api *api, struct connection *connection, cons
   return true;
 }
 
+/* Whether this hit is the one that sees to it that what is due is refreshed. */
+static bool claim_refresh(const struct domain_facts *facts, enum depth depth, int64_t now_ms) {
+  if (domain_facts_want_refresh(facts, now_ms))
+    return cache_claim(facts);
+  bool is_claimed = false;
+  for (uint16_t i = 0; depth != DEPTH_EXCHANGES && facts->set && i < facts->set->count; i++) {
+    const struct host_facts *host =
+        atomic_load_explicit(&facts->set->exchanges[i].host->facts, memory_order_acquire);
+    is_claimed |= host && host_facts_want_refresh(host, now_ms) && cache_claim_host(host);
+  }
+  return is_claimed;
+}
+
+/* A hit on what ends soon, or is stale, asks for it anew; nobody waits for that (ROUTING T6, T7). A domain
+ * that is asked for once in its life is not worth it. */
+static void send_refresh(struct api *api, const struct lookup *lookup, const struct domain_facts *facts) {
+  enum depth depth = (enum depth)lookup->request.depth;
+  bool is_stale = facts->expires_at_ms <= api->now_ms;
+  if (!is_stale && cache_hits(facts) < REFRESH_HITS_LEAST)
+    return;
+  struct miss *miss = claim_refresh(facts, depth, api->now_ms) ? miss_create(NULL, NULL) : NULL;
+  if (!miss)
+    return;
+  miss->is_refresh = true;
+  miss->home = &api->mailbox;
+  miss->question.name = lookup->name;
+  miss->question.hash = lookup->hash;
+  miss->question.depth = depth;
+  miss_send(miss, api->shared->resolver);
+}
+
 static bool answer_from_memory(struct api *api, struct connection *connection, const struct lookup *lookup) {
   if (lookup->pin)
     return answer_from_pin(api, connection, lookup);
@@ -260,6 +295,8 @@ static bool answer_from_memory(struct api *api, struct connection *connection, c
     return false;
   cache_mark(facts);
   answer_route(api, connection, lookup, facts, SOURCE_MEMORY);
+  if (route_wants_refresh(facts, (enum depth)lookup->request.depth, api->now_ms))
+    send_refresh(api, lookup, facts);
   return true;
 }
 
@@ -281,6 +318,7 @@ static void send_miss(struct api *api, struct connection *connection, const stru
                                      .depth = (enum depth)request->depth,
                                      .refresh = request->refresh,
                                      .cache_only = request->cache_only,
+                                     .no_stale = request->no_stale,
                                      .timeout_ms = request->timeout_ms};
   if (lookup->pin)
     miss_pin(miss, api->now_ms);
@@ -307,6 +345,10 @@ static void on_home(void *context, struct mail *mail) {
     return;
   /* Without memory for the answer the promise is still kept: the client goes on waiting for its
    * own timeout, the connection's account is right. */
+  if (miss->is_refresh) {
+    miss_destroy(miss);
+    return;
+  }
   if (miss->is_recalled)
     stats_add(api->stats, STATS_ANSWERS_LATE);
   else if (!server_answer(api->server, miss->connection, miss->reply, miss->reply ? miss->reply_length : 0))

@@ -10,14 +10,15 @@
 /* One slot: the top 16 bits of the hash, then 48 bits of address. 0 is empty. */
 typedef _Atomic uint64_t slot;
 
-enum { ENTRY_BYTES_LEAST = 80, ADDRESS_BITS = 48 };
+enum { ENTRY_BYTES_LEAST = 96, ADDRESS_BITS = 48 };
 
 struct entry {
   struct entry *newer, *older; /* the eviction list */
   uint32_t hash_low;           /* gives the entry's place; the tag has the top bits */
   uint16_t refs;               /* the writer's: one for the table, one a hold */
-  _Atomic uint8_t used;        /* the one thing a hit writes */
-  struct domain_facts facts;   /* ends in the text */
+  _Atomic uint8_t used;        /* hits; the one thing a hit writes, but for the claim */
+  _Atomic bool is_claimed;
+  struct domain_facts facts; /* ends in the text */
 };
 
 struct cache {
@@ -26,6 +27,7 @@ struct cache {
   uint64_t mask;
   /* The writer's. */
   _Alignas(64) size_t bound_bytes;
+  int64_t max_stale_ms;
   size_t bytes, retired_bytes, count;
   struct entry *newest, *oldest;
   struct entry *hand, *cursor; /* where eviction and sweeping go on; NULL: at the oldest */
@@ -60,7 +62,7 @@ static void retire(struct cache *cache, void *block) {
   qsbr_retire(&cache->qsbr, block);
 }
 
-struct cache *cache_create(size_t size_bytes, struct stats *stats) {
+struct cache *cache_create(size_t size_bytes, int64_t max_stale_ms, struct stats *stats) {
   struct cache *cache = aligned_alloc(64, sizeof(*cache));
   if (!cache)
     return NULL;
@@ -71,6 +73,7 @@ struct cache *cache_create(size_t size_bytes, struct stats *stats) {
   cache->slots = calloc(slot_count, sizeof(slot));
   cache->mask = slot_count - 1;
   cache->bound_bytes = size_bytes;
+  cache->max_stale_ms = max_stale_ms;
   cache->stats = stats;
   bool good = cache->slots && table_init(&cache->sets) == 0 && table_init(&cache->hosts) == 0 &&
               qsbr_init(&cache->qsbr, release_block, cache) == 0;
@@ -148,13 +151,23 @@ const struct domain_facts *cache_peek(const struct cache *cache, const char *nam
 
 void cache_mark(const struct domain_facts *facts) {
   struct entry *entry = entry_of(facts);
-  if (!atomic_load_explicit(&entry->used, memory_order_relaxed))
-    atomic_store_explicit(&entry->used, 1, memory_order_relaxed);
+  uint8_t used = atomic_load_explicit(&entry->used, memory_order_relaxed);
+  if (used < CACHE_HITS_MAX) /* what two readers count at once is one hit */
+    atomic_store_explicit(&entry->used, (uint8_t)(used + 1), memory_order_relaxed);
 }
 
-bool cache_is_marked(const struct domain_facts *facts) {
+unsigned cache_hits(const struct domain_facts *facts) {
   return atomic_load_explicit(&entry_of(facts)->used, memory_order_relaxed);
 }
+
+static bool claim(_Atomic bool *is_claimed) {
+  return !atomic_load_explicit(is_claimed, memory_order_relaxed) &&
+         !atomic_exchange_explicit(is_claimed, true, memory_order_relaxed);
+}
+
+bool cache_claim(const struct domain_facts *facts) { return claim(&entry_of(facts)->is_claimed); }
+
+bool cache_claim_host(const struct host_facts *facts) { return claim((_Atomic bool *)&facts->is_claimed); }
 
 /* Empties slot `hole`, moving back what would not be found behind an empty
  * slot. Each move publishes the new place before it takes the old one away. */
@@ -401,27 +414,38 @@ static void evict(struct cache *cache, const struct entry *spared, int64_t now_m
     evict_step(cache, spared, now_ms);
 }
 
-static struct entry *build_entry(struct cache *cache, const char *name, size_t length, uint64_t hash,
-                                 const struct domain_value *value) {
-  size_t canonical_length = strlen(value->canonical);
-  struct entry *entry = malloc(sizeof(*entry) + length + canonical_length);
+/* A block for an entry whose facts are `facts` with these texts; NULL without memory. */
+static struct entry *alloc_entry(const struct domain_facts *facts, const char *name, const char *canonical,
+                                 uint32_t hash_low) {
+  struct entry *entry = malloc(sizeof(*entry) + facts->name_length + facts->canonical_length);
   if (!entry)
     return NULL;
   entry->newer = entry->older = NULL;
-  entry->hash_low = (uint32_t)hash;
+  entry->hash_low = hash_low;
   entry->refs = 2; /* the table's and the caller's */
   atomic_init(&entry->used, 0);
-  entry->facts = (struct domain_facts){.stored_at_ms = value->stored_at_ms,
-                                       .expires_at_ms = value->expires_at_ms,
-                                       .warnings = value->warnings,
-                                       .kind = (uint8_t)value->kind,
-                                       .cause = value->cause,
-                                       .failures = value->failures,
-                                       .authentic = value->authentic,
-                                       .name_length = (uint8_t)length,
-                                       .canonical_length = (uint8_t)canonical_length};
-  memcpy(entry->facts.text, name, length);
-  memcpy(entry->facts.text + length, value->canonical, canonical_length);
+  atomic_init(&entry->is_claimed, false);
+  entry->facts = *facts;
+  memcpy(entry->facts.text, name, facts->name_length);
+  memcpy(entry->facts.text + facts->name_length, canonical, facts->canonical_length);
+  return entry;
+}
+
+static struct entry *build_entry(struct cache *cache, const char *name, size_t length, uint64_t hash,
+                                 const struct domain_value *value) {
+  const struct domain_facts facts = {.stored_at_ms = value->stored_at_ms,
+                                     .expires_at_ms = value->expires_at_ms,
+                                     .refresh_lead_ms = value->refresh_lead_ms,
+                                     .warnings = value->warnings,
+                                     .kind = (uint8_t)value->kind,
+                                     .cause = value->cause,
+                                     .failures = value->failures,
+                                     .authentic = value->authentic,
+                                     .name_length = (uint8_t)length,
+                                     .canonical_length = (uint8_t)strlen(value->canonical)};
+  struct entry *entry = alloc_entry(&facts, name, value->canonical, (uint32_t)hash);
+  if (!entry)
+    return NULL;
   if (value->count > 0 && !(entry->facts.set = intern_set(cache, value))) {
     free(entry);
     return NULL;
@@ -467,20 +491,38 @@ const struct domain_facts *cache_put(struct cache *cache, const char *name, size
   return &entry->facts;
 }
 
-const struct domain_facts *cache_copy(struct cache *cache, const struct domain_facts *facts) {
-  size_t text_length = (size_t)facts->name_length + facts->canonical_length;
-  struct entry *entry = malloc(sizeof(*entry) + text_length);
+/* A block that says what `facts` say, with a reference to their set; NULL without memory. */
+static struct entry *copy_entry(struct cache *cache, const struct domain_facts *facts, uint32_t hash_low) {
+  struct entry *entry = alloc_entry(facts, facts->text, facts->text + facts->name_length, hash_low);
   if (!entry)
     return NULL;
-  entry->newer = entry->older = NULL;
-  entry->hash_low = 0;
-  entry->refs = 1;
-  atomic_init(&entry->used, 0);
-  entry->facts = *facts;
-  memcpy(entry->facts.text, facts->text, text_length);
   if (facts->set)
     ((struct exchange_set *)facts->set)->refs++;
   charge(cache, entry);
+  return entry;
+}
+
+const struct domain_facts *cache_copy(struct cache *cache, const struct domain_facts *facts) {
+  struct entry *entry = copy_entry(cache, facts, 0);
+  if (!entry)
+    return NULL;
+  entry->refs = 1;
+  return &entry->facts;
+}
+
+const struct domain_facts *cache_put_stale(struct cache *cache, const struct domain_facts *facts,
+                                           int64_t until_ms, int64_t refresh_at_ms, enum verdict cause) {
+  struct entry *old = entry_of(facts);
+  struct entry *entry = copy_entry(cache, facts, old->hash_low);
+  if (!entry)
+    return NULL;
+  entry->facts.stale_for_ms = (uint32_t)(until_ms - facts->expires_at_ms);
+  entry->facts.refresh_lead_ms = (uint32_t)(until_ms - refresh_at_ms);
+  entry->facts.cause = (uint8_t)cause;
+  uint64_t at = slot_of(cache, old);
+  uint64_t tag = atomic_load_explicit(&cache->slots[at], memory_order_relaxed) >> ADDRESS_BITS
+                                                                                      << ADDRESS_BITS;
+  replace(cache, old, entry, at, pack_slot(tag, entry));
   return &entry->facts;
 }
 
@@ -530,7 +572,7 @@ void cache_sweep(struct cache *cache, int64_t now_ms, size_t count) {
   for (; count > 0 && cache->count > 0; count--) {
     struct entry *entry = cache->cursor ? cache->cursor : cache->oldest;
     cache->cursor = entry->newer;
-    if (!domain_facts_are_kept(&entry->facts, now_ms)) {
+    if (!domain_facts_are_kept(&entry->facts, cache->max_stale_ms, now_ms)) {
       stats_add(cache->stats, STATS_CACHE_EXPIRATIONS);
       unlink_entry(cache, entry, slot_of(cache, entry));
     }

@@ -25,18 +25,23 @@
 #ifndef MXWAY_DAEMON_CACHE_H
 #define MXWAY_DAEMON_CACHE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "facts.h"
 #include "qsbr.h"
 #include "stats.h"
+#include "verdict.h"
+
+enum { CACHE_HITS_MAX = 3 };
 
 struct cache;
 
 /* A cache of at most `size_bytes` (all told: table, entries, sets, hosts, malloc's
- * overhead). `stats` counts evictions, lent. Returns NULL without memory. */
-struct cache *cache_create(size_t size_bytes, struct stats *stats);
+ * overhead). What has expired is kept `max_stale_ms` for stale answers, as far as there is room. `stats`
+ * counts evictions, lent. Returns NULL without memory. */
+struct cache *cache_create(size_t size_bytes, int64_t max_stale_ms, struct stats *stats);
 
 /* No reader may be left. */
 void cache_destroy(struct cache *cache);
@@ -54,11 +59,16 @@ void cache_prefetch(const struct cache *cache, uint64_t hash);
 const struct domain_facts *cache_get(const struct cache *cache, const char *name, size_t length,
                                      uint64_t hash);
 
-/* Marks facts as used; writes only where the mark is not set. */
+/* Marks facts as used; counts up to CACHE_HITS_MAX and then writes no more. */
 void cache_mark(const struct domain_facts *facts);
 
-/* Whether facts are marked. */
-bool cache_is_marked(const struct domain_facts *facts);
+/* Hits that were marked since the last time the hand of eviction passed, at most CACHE_HITS_MAX. */
+unsigned cache_hits(const struct domain_facts *facts);
+
+/* Whether the caller, of all who want to refresh facts, is the first and is to see to it. Facts are claimed
+ * once. */
+bool cache_claim(const struct domain_facts *facts);
+bool cache_claim_host(const struct host_facts *facts);
 
 /* ---- the writer ---- */
 
@@ -71,6 +81,12 @@ const struct domain_facts *cache_peek(const struct cache *cache, const char *nam
  * what was there stays). */
 const struct domain_facts *cache_put(struct cache *cache, const char *name, size_t length, uint64_t hash,
                                      const struct domain_value *value);
+
+/* Publishes `facts`, which are in the table, anew: as they are, but answered until `until_ms` although they
+ * have expired, with a refresh on a hit from `refresh_at_ms` on, and `cause`. Returns what is in their place
+ * now, with one hold for the caller, or NULL without memory. */
+const struct domain_facts *cache_put_stale(struct cache *cache, const struct domain_facts *facts,
+                                           int64_t until_ms, int64_t refresh_at_ms, enum verdict cause);
 
 /* Removes a name; returns whether it was there. */
 bool cache_remove(struct cache *cache, const char *name, size_t length, uint64_t hash);

@@ -50,6 +50,9 @@ struct config {
   char snapshot_file[CONFIG_PATH_SIZE]; /* "": none */
   uint32_t snapshot_interval_s;         /* 0: only at the end */
   uint32_t min_ttl_s, max_ttl_s, max_negative_ttl_s, failure_ttl_s, max_failure_ttl_s;
+  uint32_t max_stale_s; /* 0: never answer stale */
+  uint32_t stale_after_ms;
+  uint32_t prefetch_percent; /* 0: never refresh ahead */
   uint32_t lookup_deadline_ms;
   uint32_t query_timeout_ms; /* one try */
   uint32_t query_tries;

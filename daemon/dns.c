@@ -15,10 +15,15 @@
 #include "health.h"
 #include "log.h"
 
+/* Why a question goes over TCP. */
+enum tcp_reason { TCP_NOT, TCP_TRUNCATED, TCP_BROKEN, TCP_OTHER_CASE };
+
 enum {
-  PLAIN_CASE_MS = 300000, /* how long a server that keeps no case is asked in lower case */
-  HEDGE_COST = 10,        /* hedges: one for so many queries ... */
-  HEDGE_SAVED_MAX = 1000, /* ... and so many saved up */
+  HEDGE_AGAIN_MS = 10,     /* how soon a hedge that was not allowed is thought of again */
+  PLAIN_CASE_MS = 300000,  /* how long a server that keeps no case is asked in lower case */
+  HEDGE_COST = 10,         /* hedges: one for so many queries ... */
+  HEDGE_SAVED_MAX = 1000,  /* ... and so many saved up, ... */
+  HEDGE_SAVED_FIRST = 100, /* ... of which so many are lent at the start */
   SERVER_NUMBERS = 64,
 };
 
@@ -41,8 +46,9 @@ struct try {
   struct server *server;
   struct channel *channel;
   enum channel_kind kind;
-  bool random_case, proves_case; /* proves_case: asked over TCP because the case had changed */
-  enum channel_result failure;   /* of one that failed at once */
+  enum tcp_reason tcp_reason;
+  bool random_case;
+  enum channel_result failure; /* of one that failed at once */
   int64_t sent_us;
   size_t question_length;
   uint8_t question[DNSQUERY_QUESTION_MAX];
@@ -85,7 +91,8 @@ struct dns {
 };
 
 static void start_waiting(struct dns *dns);
-static void send_to(struct dns_query *query, struct server *server, enum channel_kind kind, bool proves_case);
+static void send_to(struct dns_query *query, struct server *server, enum channel_kind kind,
+                    enum tcp_reason tcp_reason);
 static void ask_next(struct dns_query *query);
 
 /* ---- words for the story ---- */
@@ -181,6 +188,13 @@ static struct server *get_server(struct dns *dns, const struct sockaddr_storage 
   return server;
 }
 
+static bool is_listed(const struct dns *dns, const struct server *server) {
+  for (size_t i = 0; i < dns->server_count; i++)
+    if (dns->servers[i] == server)
+      return true;
+  return false;
+}
+
 int dns_set_servers(struct dns *dns, const struct sockaddr_storage *const servers[], size_t server_count) {
   assert(server_count >= 1 && server_count <= DNS_SERVERS_MAX);
   struct server *found[DNS_SERVERS_MAX];
@@ -189,6 +203,9 @@ int dns_set_servers(struct dns *dns, const struct sockaddr_storage *const server
       return ERR_NOMEM;
   memcpy(dns->servers, found, server_count * sizeof(found[0]));
   dns->server_count = server_count;
+  for (struct server *server = dns->known; server; server = server->next)
+    if (!is_listed(dns, server))
+      channel_release(dns->channels, &server->channel);
   return 0;
 }
 
@@ -202,8 +219,13 @@ static bool is_passed_over(const struct dns *dns, const struct server *server) {
   return false;
 }
 
-/* The server to ask next: of those not asked yet the first that is not passed over, else the first; NULL: all
- * were. */
+/* How long it is out of favour: the shorter, the sooner it is asked where all are. */
+static uint32_t demoted_ms(const struct server *server) {
+  return server->health.is_demoted ? server->health.demoted_ms : 0;
+}
+
+/* The server to ask next: of those not asked yet the first that is not passed over, else the one that has
+ * been demoted least; NULL: all were asked. */
 static struct server *choose_server(const struct dns_query *query) {
   const struct dns *dns = query->dns;
   struct server *spare = NULL;
@@ -213,7 +235,7 @@ static struct server *choose_server(const struct dns_query *query) {
       continue;
     if (!is_passed_over(dns, server))
       return server;
-    if (!spare || (spare->health.is_demoted && !server->health.is_demoted))
+    if (!spare || demoted_ms(server) < demoted_ms(spare))
       spare = server;
   }
   return spare;
@@ -226,6 +248,13 @@ static void note_demotion(const struct dns *dns, const struct server *server, bo
   stats_add(dns->stats, STATS_DNS_DEMOTIONS);
   log_notice("upstream %s %s: it is asked last for %u s", server->text, why,
              server->health.demoted_ms / 1000);
+}
+
+/* One is back; where it was the network that had gone, the others are, too. */
+static void note_return(struct dns *dns, const struct server *server, int64_t now_ms) {
+  log_notice("upstream %s answers again", server->text);
+  for (size_t i = 0; i < dns->server_count; i++)
+    health_probe_soon(&dns->servers[i]->health, now_ms);
 }
 
 /* ---- tries ---- */
@@ -266,9 +295,8 @@ static void send_try(struct try *try, const char *name, uint16_t qtype, int64_t 
   struct dns *dns = try->dns;
   uint8_t bytes[DNSQUERY_BYTES_MAX];
   try->random_case = dns->options.random_case && try->server->plain_case_until_ms <= now_ms;
-  const struct dnsquery_options options = {.with_edns = try->kind != CHANNEL_UDP_PLAIN,
-                                           .random_case = try->random_case,
-                                           .edns_size = CHANNEL_EDNS_SIZE};
+  const struct dnsquery_options options = {
+      .with_edns = try->kind == CHANNEL_UDP, .random_case = try->random_case, .edns_size = CHANNEL_EDNS_SIZE};
   size_t length = dnsquery_build(&dns->source, name, qtype, &options, bytes);
   try->question_length = length - 12 - (options.with_edns ? DNSQUERY_OPT_LENGTH : 0);
   memcpy(try->question, bytes + 12, try->question_length);
@@ -295,7 +323,7 @@ static void shed_soon(struct dns_query *query) {
 
 /* One more query for `query`. Without memory for the only one it gives way. */
 static void send_to(struct dns_query *query, struct server *server, enum channel_kind kind,
-                    bool proves_case) {
+                    enum tcp_reason tcp_reason) {
   struct dns *dns = query->dns;
   int64_t now_ms = clock_now_ms();
   if (kind == CHANNEL_UDP && server->channel.plain_until_ms > now_ms)
@@ -309,7 +337,7 @@ static void send_to(struct dns_query *query, struct server *server, enum channel
     return;
   }
   try->query = query;
-  try->proves_case = proves_case;
+  try->tcp_reason = tcp_reason;
   try->next = query->tries;
   query->tries = try;
   send_try(try, query->name, query->qtype, now_ms);
@@ -326,6 +354,8 @@ static void probe_others(const struct dns_query *query, const struct server *ask
     struct try *try = make_try(dns, server, CHANNEL_UDP);
     if (try)
       send_try(try, query->name, query->qtype, now_ms);
+    else
+      server->health.is_probed = false;
   }
 }
 
@@ -364,8 +394,8 @@ static void finish(struct dns_query *query, enum dns_result result, const struct
 static void judge_others(struct dns_query *query, const struct try *winner, int64_t now_ms) {
   struct dns *dns = query->dns;
   for (struct try *try = query->tries; try; try = try->next)
-    if (try != winner && try->server != winner->server && try->sent_us < winner->sent_us)
-      note_demotion(dns, try->server, health_on_late(&try->server->health, now_ms),
+    if (try->kind != CHANNEL_TCP && try->server != winner->server && try->sent_us < winner->sent_us)
+      note_demotion(dns, try->server, health_on_late(&try->server->health, try->sent_us / 1000, now_ms),
                     "is late again and again");
   for (size_t i = 0; i < dns->server_count; i++)
     if (query->unhelpful & dns->servers[i]->bit && dns->servers[i] != winner->server)
@@ -418,25 +448,31 @@ static void go_on(struct dns_query *query, bool is_silent, int64_t now_ms) {
   }
 }
 
-static enum dns_result as_dns_result(enum channel_result failure) {
-  return failure == CHANNEL_TIMED_OUT ? DNS_TIMED_OUT : DNS_UNREACHABLE;
+/* Silence over TCP, from a server that had just answered over UDP, is a lack of network (ROUTING V17). */
+static enum dns_result as_dns_result(const struct try *try, enum channel_result failure) {
+  return failure == CHANNEL_TIMED_OUT && try->kind != CHANNEL_TCP ? DNS_TIMED_OUT : DNS_UNREACHABLE;
 }
 
 static void on_try_failed(struct try *try, enum channel_result result, int64_t now_ms) {
   struct dns *dns = try->dns;
   struct dns_query *query = try->query;
+  enum dns_result failure = as_dns_result(try, result);
+  bool was_broken = try->tcp_reason == TCP_BROKEN; /* the reply that is known stands (ROUTING V11) */
   if (result == CHANNEL_TIMED_OUT)
     stats_add(dns->stats, STATS_DNS_TIMEOUTS);
   if (try->kind != CHANNEL_TCP)
-    note_demotion(dns, try->server, health_on_failure(&try->server->health, now_ms),
-                  result == CHANNEL_TIMED_OUT ? "does not answer" : "cannot be reached");
+    note_demotion(dns, try->server,
+                  health_on_failure(&try->server->health,
+                                    failure == DNS_TIMED_OUT ? HEALTH_SILENT : HEALTH_UNREACHABLE,
+                                    try->sent_us / 1000, now_ms),
+                  failure == DNS_TIMED_OUT ? "does not answer" : "cannot be reached");
   if (query)
     tell_failure(try, result);
   end_try(try);
   if (!query)
     return;
-  note_failure(query, as_dns_result(result), 0);
-  go_on(query, true, now_ms);
+  note_failure(query, failure, 0);
+  go_on(query, !was_broken, now_ms);
 }
 
 /* ---- replies ---- */
@@ -461,14 +497,16 @@ static bool is_unhelpful(enum dnsmsg_outcome outcome) {
   return false;
 }
 
+static bool is_truncated(const uint8_t *bytes, size_t length) { return length > 2 && bytes[2] & 0x02; }
+
 /* Asks the same server the same in another way, in the place of `try`. */
-static void ask_otherwise(struct try *try, enum channel_kind kind, bool proves_case, const char *rule,
-                          const char *why) {
+static void ask_otherwise(struct try *try, enum channel_kind kind, enum tcp_reason tcp_reason,
+                          const char *rule, const char *why) {
   struct dns_query *query = try->query;
   struct server *server = try->server;
   story_add(query->story, rule, "%s %s: asks it again over %s", server->text, why, kind_text(kind));
   end_try(try);
-  send_to(query, server, kind, proves_case);
+  send_to(query, server, kind, tcp_reason);
 }
 
 /* Whether a reply's question is the very one that was asked, or the server is known to keep no case. True:
@@ -478,12 +516,13 @@ static bool refuse_case(struct try *try, const uint8_t *bytes, size_t length, in
   if (match != DNSQUERY_OTHER_CASE || !try->random_case)
     return false;
   if (try->kind == CHANNEL_TCP) {
-    if (try->proves_case)
+    if (try->tcp_reason == TCP_OTHER_CASE)
       try->server->plain_case_until_ms = now_ms + PLAIN_CASE_MS;
     return false;
   }
   stats_add(try->dns->stats, STATS_DNS_FORGED);
-  ask_otherwise(try, CHANNEL_TCP, true, "RFC 5452",
+  channel_was_plain(try->channel, false, now_ms);
+  ask_otherwise(try, CHANNEL_TCP, TCP_OTHER_CASE, "RFC 5452",
                 "seems to answer, but not with the letters it was asked with, as a forger would");
   return true;
 }
@@ -503,13 +542,18 @@ static void on_reply(struct try *try, const uint8_t *bytes, size_t length, uint3
   struct dnsmsg *message = &dns->message;
   if (refuse_case(try, bytes, length, now_ms))
     return;
+  if (is_truncated(bytes, length) && try->kind != CHANNEL_TCP) {
+    channel_was_plain(try->channel, false, now_ms);
+    ask_otherwise(try, CHANNEL_TCP, TCP_TRUNCATED, "V17", "sends a truncated reply");
+    return;
+  }
   dnsmsg_parse(bytes, length, query->name, query->qtype, message);
   message->authentic = message->authentic && try->server->is_trusted;
   stats_add(dns->stats, message->outcome == DNSMSG_MALFORMED ? STATS_DNS_MALFORMED : STATS_DNS_ANSWERS);
   tell_reply(try, message, bytes, length, rtt_us);
   bool was_plain = channel_was_plain(try->channel, message->has_opt, now_ms);
   if (message->outcome == DNSMSG_FORMERR && !was_plain && try->kind == CHANNEL_UDP) {
-    ask_otherwise(try, CHANNEL_UDP_PLAIN, false, "V17 (RFC 6891 7)", "does not understand EDNS");
+    ask_otherwise(try, CHANNEL_UDP_PLAIN, TCP_NOT, "V17 (RFC 6891 7)", "does not understand EDNS");
     return;
   }
   if (!is_unhelpful(message->outcome)) {
@@ -519,7 +563,7 @@ static void on_reply(struct try *try, const uint8_t *bytes, size_t length, uint3
   note_failure(query, DNS_REPLIED, message->outcome);
   query->unhelpful |= try->server->bit;
   if (message->outcome == DNSMSG_MALFORMED && try->kind != CHANNEL_TCP) {
-    ask_otherwise(try, CHANNEL_TCP, false, "V11", "sends what cannot be read");
+    ask_otherwise(try, CHANNEL_TCP, TCP_BROKEN, "V11", "sends what cannot be read");
     return;
   }
   end_try(try);
@@ -529,10 +573,11 @@ static void on_reply(struct try *try, const uint8_t *bytes, size_t length, uint3
 /* A reply, whether somebody waits for it or not. */
 static void on_message(struct try *try, const uint8_t *bytes, size_t length, int64_t now_ms) {
   int64_t rtt_us = clock_now_us() - try->sent_us;
+  struct dns *dns = try->dns;
   struct server *server = try->server;
   bool was_demoted = server->health.is_demoted;
   if (try->kind != CHANNEL_TCP)
-    health_on_reply(&server->health, rtt_us > UINT32_MAX ? UINT32_MAX : (uint32_t)rtt_us);
+    health_on_reply(&server->health, rtt_us > UINT32_MAX ? UINT32_MAX : (uint32_t)rtt_us, now_ms);
   if (try->query) {
     on_reply(try, bytes, length, (uint32_t)rtt_us, now_ms);
   } else {
@@ -543,7 +588,7 @@ static void on_message(struct try *try, const uint8_t *bytes, size_t length, int
     end_try(try);
   }
   if (was_demoted && !server->health.is_demoted)
-    log_notice("upstream %s answers again", server->text);
+    note_return(dns, server, now_ms);
 }
 
 static void on_channel(void *context, enum channel_result result, const uint8_t *bytes, size_t length) {
@@ -572,8 +617,7 @@ static void on_channel(void *context, enum channel_result result, const uint8_t 
 /* Whether a hedge may be sent because `server` is late: one in HEDGE_COST queries, and always where the
  * server is in doubt. */
 static bool may_hedge(struct dns *dns, const struct server *server) {
-  const struct health *health = &server->health;
-  if (!health->is_known || health->failures + health->lates > 0)
+  if (health_is_in_doubt(&server->health))
     return true;
   if (dns->hedges_saved < HEDGE_COST)
     return false;
@@ -581,26 +625,35 @@ static bool may_hedge(struct dns *dns, const struct server *server) {
   return true;
 }
 
+static void set_hedge(struct dns_query *query, uint32_t ms) {
+  ev_timer_set(&query->hedge, ms / 1000., 0.);
+  ev_timer_start(query->dns->loop, &query->hedge);
+}
+
 static void on_hedge(struct ev_loop *loop, ev_timer *timer, int events) {
   (void)loop, (void)events;
   struct dns_query *query = timer->data;
   struct dns *dns = query->dns;
   struct server *next = choose_server(query);
-  if (!query->tries || query->tries_left == 0 || !next || next->health.is_demoted ||
-      !may_hedge(dns, query->tries->server))
+  if (!query->tries || query->tries_left == 0 || !next)
     return;
+  const struct server *late = query->tries->server;
+  if (next->health.is_demoted && !late->health.is_demoted)
+    return;
+  if (!may_hedge(dns, late)) {
+    set_hedge(query, HEDGE_AGAIN_MS);
+    return;
+  }
   stats_add(dns->stats, STATS_DNS_HEDGES);
-  story_add(query->story, "L1", "%s is late: asks %s as well", query->tries->server->text, next->text);
+  story_add(query->story, "L1", "%s is late: asks %s as well", late->text, next->text);
   ask_next(query);
 }
 
 static void start_hedge(struct dns_query *query, const struct server *server) {
   struct dns *dns = query->dns;
   ev_timer_stop(dns->loop, &query->hedge);
-  if (query->tries_left == 0 || !choose_server(query))
-    return;
-  ev_timer_set(&query->hedge, health_hedge_ms(&server->health) / 1000., 0.);
-  ev_timer_start(dns->loop, &query->hedge);
+  if (query->tries_left > 0 && choose_server(query))
+    set_hedge(query, health_hedge_ms(&server->health));
 }
 
 /* Asks the server that is best now. Uses up a try. Requires one that was not asked yet. */
@@ -608,7 +661,7 @@ static void ask_next(struct dns_query *query) {
   struct server *server = choose_server(query);
   query->tries_left--;
   query->asked |= server->bit;
-  send_to(query, server, CHANNEL_UDP, false);
+  send_to(query, server, CHANNEL_UDP, TCP_NOT);
   start_hedge(query, server);
 }
 
@@ -678,6 +731,7 @@ int dns_create(struct ev_loop *loop, const struct dns_options *options, struct s
   dns->loop = loop;
   dns->stats = stats;
   dns->options = *options;
+  dns->hedges_saved = HEDGE_SAVED_FIRST;
   dns->channels = channels_create(loop, options->timeout_ms, on_channel, stats);
   ev_timer_init(&dns->soon, on_soon, 0., 0.);
   dns->soon.data = dns;

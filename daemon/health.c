@@ -1,10 +1,10 @@
 #include "health.h"
 
-enum { MUCH_SLOWER_US = 50000 };
+enum { MUCH_SLOWER_US = 50000, TROUBLE_SHARE = 16, TROUBLE_DOUBT = HEALTH_TROUBLE_ALL / 4 };
 
 void health_init(struct health *health) { *health = (struct health){.is_known = false}; }
 
-void health_on_reply(struct health *health, uint32_t rtt_us) {
+void health_on_reply(struct health *health, uint32_t rtt_us, int64_t now_ms) {
   if (!health->is_known) {
     health->srtt_us = rtt_us;
     health->rttvar_us = rtt_us / 2;
@@ -16,7 +16,9 @@ void health_on_reply(struct health *health, uint32_t rtt_us) {
   bool was_silent = health->failures + health->lates > 0;
   health->is_known = true;
   health->is_probed = false;
+  health->heard_at_ms = now_ms;
   health->failures = health->lates = 0;
+  health->trouble = (uint16_t)(health->trouble - health->trouble / TROUBLE_SHARE);
   /* One that was silent is back; one that is lame has to help first. */
   if (was_silent && health->lames < HEALTH_LAME_MAX)
     health->is_demoted = false;
@@ -28,38 +30,52 @@ void health_on_help(struct health *health) {
   health->demoted_ms = 0;
 }
 
-/* Demotes for twice as long as the last time; not again while it lasts, whatever else fails. */
-static bool demote(struct health *health, int64_t now_ms) {
+/* Demotes for `ms`; not again while it lasts, whatever else fails. */
+static bool demote(struct health *health, uint32_t ms, int64_t now_ms) {
   if (health->is_demoted && now_ms < health->probe_at_ms)
     return false;
-  uint32_t ms = health->demoted_ms ? health->demoted_ms * 2 : HEALTH_DEMOTED_LEAST_MS;
   health->demoted_ms = ms > HEALTH_DEMOTED_MOST_MS ? HEALTH_DEMOTED_MOST_MS : ms;
   health->is_demoted = true;
   health->probe_at_ms = now_ms + health->demoted_ms;
   return true;
 }
 
-/* One more in a row; demotes where there are `most`. */
-static bool count(struct health *health, uint16_t *in_a_row, uint16_t most, int64_t now_ms) {
+/* Twice as long as the last time. */
+static uint32_t longer_ms(const struct health *health) {
+  return health->demoted_ms ? health->demoted_ms * 2 : HEALTH_DEMOTED_LEAST_MS;
+}
+
+/* One more in a row; whether there are `most`. */
+static bool count(uint16_t *in_a_row, uint16_t most) {
   if (*in_a_row < UINT16_MAX)
     ++*in_a_row;
-  return *in_a_row >= most && demote(health, now_ms);
+  return *in_a_row >= most;
 }
 
-bool health_on_failure(struct health *health, int64_t now_ms) {
+static void note_trouble(struct health *health) {
+  health->trouble = (uint16_t)(health->trouble + (HEALTH_TROUBLE_ALL - health->trouble) / TROUBLE_SHARE);
+}
+
+bool health_on_failure(struct health *health, enum health_failure failure, int64_t sent_at_ms,
+                       int64_t now_ms) {
+  uint32_t ms = failure == HEALTH_UNREACHABLE ? HEALTH_DEMOTED_LEAST_MS : longer_ms(health);
   bool was_in_vain = health->is_probed && health->is_demoted;
   health->is_probed = false;
+  note_trouble(health);
   if (was_in_vain)
-    return demote(health, now_ms);
-  return count(health, &health->failures, HEALTH_FAILURES_MAX, now_ms);
+    return demote(health, ms, now_ms);
+  return sent_at_ms >= health->heard_at_ms && count(&health->failures, HEALTH_FAILURES_MAX) &&
+         demote(health, ms, now_ms);
 }
 
-bool health_on_late(struct health *health, int64_t now_ms) {
-  return count(health, &health->lates, HEALTH_LATES_MAX, now_ms);
+bool health_on_late(struct health *health, int64_t sent_at_ms, int64_t now_ms) {
+  note_trouble(health);
+  return sent_at_ms >= health->heard_at_ms && count(&health->lates, HEALTH_LATES_MAX) &&
+         demote(health, longer_ms(health), now_ms);
 }
 
 bool health_on_lame(struct health *health, int64_t now_ms) {
-  return count(health, &health->lames, HEALTH_LAME_MAX, now_ms);
+  return count(&health->lames, HEALTH_LAME_MAX) && demote(health, longer_ms(health), now_ms);
 }
 
 bool health_start_probe(struct health *health, int64_t now_ms) {
@@ -69,6 +85,16 @@ bool health_start_probe(struct health *health, int64_t now_ms) {
   if (!health->is_demoted)
     health->probe_at_ms = now_ms + HEALTH_PROBE_SLOW_MS;
   return true;
+}
+
+void health_probe_soon(struct health *health, int64_t now_ms) {
+  if (health->is_demoted && health->probe_at_ms > now_ms)
+    health->probe_at_ms = now_ms;
+}
+
+bool health_is_in_doubt(const struct health *health) {
+  return !health->is_known || health->failures + health->lates > 0 || health->is_demoted ||
+         health->trouble > TROUBLE_DOUBT;
 }
 
 bool health_is_much_slower(const struct health *health, const struct health *other) {

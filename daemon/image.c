@@ -278,6 +278,7 @@ static bool has_right_exchanges(const char *name, const struct domain_value *val
 static void get_domain(struct reader *reader, struct image_record *record) {
   struct domain_value *value = &record->domain;
   value->cause = value->failures = 0;
+  value->refresh_lead_ms = 0;
   value->kind = get_kind(reader);
   value->authentic = get_bool(reader);
   value->warnings = (uint16_t)get_number(reader, 2);
@@ -289,6 +290,7 @@ static void get_domain(struct reader *reader, struct image_record *record) {
   if (value->count > FACTS_EXCHANGES_MAX)
     reader->is_good = false;
   for (uint16_t i = 0; reader->is_good && i < value->count; i++) {
+    value->exchanges[i].port = 0;
     value->exchanges[i].preference = (uint16_t)get_number(reader, 2);
     get_text(reader, false, value->exchanges[i].host);
   }
@@ -300,6 +302,7 @@ static void get_domain(struct reader *reader, struct image_record *record) {
 static void get_family(struct reader *reader, enum family family, const char *expanded,
                        struct family_value *value) {
   value->failures = 0;
+  value->stale_until_ms = value->refresh_at_ms = 0;
   value->state = get_state(reader);
   value->authentic = get_bool(reader);
   bool is_known = is_definite(value->state);

@@ -24,7 +24,7 @@ static inline struct view view_of(const struct judge *judge, const struct exchan
     return unknown;
   struct view view = {NULL, 0, {0, 0}};
   for (enum family family = 0; family < FAMILY_COUNT; family++) {
-    bool holds = facts->expires_at_ms[family] >= judge->since_ms;
+    bool holds = host_facts_until_ms(facts, family, judge->no_stale) >= judge->since_ms;
     view.states |= 1u << (holds ? facts->state[family] : FAMILY_UNKNOWN);
     view.count[family] = holds ? facts->count[family] : 0;
   }
@@ -113,10 +113,13 @@ static void tell_address(const struct judge *judge, const char *rule, const stru
   story_add(judge->story, rule, "left out %s of %s: %s", text, exchange->host->name, why);
 }
 
-/* Of the addresses in `odd` those that mail cannot go to (ROUTING O6). */
+/* Of the addresses in `odd` those that mail cannot go to (ROUTING O6). An address in a configured route is
+ * the operator's own word. */
 static uint32_t find_unreachable(const struct judge *judge, const struct exchange *exchange,
                                  const struct host_facts *facts, enum family family, uint32_t odd) {
   uint32_t dropped = 0;
+  if (judge->domain_facts->kind == DOMAIN_ROUTE && exchange->host->is_address)
+    return 0;
   for (; odd; odd &= odd - 1) {
     unsigned at = (unsigned)__builtin_ctz(odd);
     const uint8_t *octets = octets_at(facts, family, at);
@@ -214,6 +217,7 @@ static void judge_addresses(struct judge *judge, const struct exchange *exchange
   if (!view.facts)
     return;
   judgement->expires_at_ms = find_expiry(judgement);
+  judgement->stale = judgement->status == STATUS_OK && judgement->expires_at_ms < judge->since_ms;
   judgement->authentic = (view.facts->authentic[FAMILY_V6] || judge->families == FAMILIES_V4) &&
                          (view.facts->authentic[FAMILY_V4] || judge->families == FAMILIES_V6);
 }
@@ -229,7 +233,7 @@ static bool judge_plain(const struct judge *judge, const struct host_facts *fact
     return false;
   uint32_t v6 = first_bits(facts->count[FAMILY_V6]), v4 = first_bits(facts->count[FAMILY_V4]);
   judgement->status = STATUS_OK;
-  judgement->is_alias = false;
+  judgement->is_alias = judgement->stale = false;
   judgement->authentic = facts->authentic[FAMILY_V6] && facts->authentic[FAMILY_V4];
   judgement->facts = facts;
   judgement->usable[FAMILY_V6] = v6;

@@ -56,6 +56,7 @@ struct judge {
   struct story *story;                     /* NULL: nobody listens */
   const struct domain_facts *domain_facts; /* which the exchanges belong to */
   int64_t since_ms;                        /* host facts count if they held then (ROUTING T3) */
+  bool no_stale;                           /* those that have expired do not (ROUTING T6) */
   enum families families;                  /* that this caller gets */
   bool is_plain;                           /* he gets whatever there is */
   bool with_addresses;                     /* else names alone are looked at */
@@ -65,6 +66,7 @@ struct judge {
 struct judgement {
   enum status status;
   bool is_alias;                  /* although it must not be (RFC 2181 section 10.3) */
+  bool stale;                     /* what `status` rests on has expired (RFC 8767) */
   bool authentic;                 /* all that was looked at had been validated */
   const struct host_facts *facts; /* NULL where nothing is known or looked at */
   uint32_t usable[FAMILY_COUNT];  /* with STATUS_OK; bit n: address n may be tried */

@@ -95,7 +95,7 @@ static size_t pack(struct miss *miss, const struct answer *answer, int64_t now_m
     facts = miss->pinned_facts;
     source = SOURCE_OVERRIDE;
   }
-  const struct route_request wanted = {question->depth, miss->wishes, question->story};
+  const struct route_request wanted = {question->depth, question->no_stale, miss->wishes, question->story};
   route_build(facts, &wanted, miss->policy, answer->since_ms, now_ms, &random, &route);
   return reply_build_route(bytes, miss->id, source, &route);
 }
@@ -130,6 +130,12 @@ static void tell_pin(const struct miss *miss) {
 
 static void ask(struct resolver *resolver, struct miss *miss, int64_t now_ms) {
   struct answer answer;
+  if (miss->is_refresh) {
+    const struct question *question = &miss->question;
+    resolver_refresh(resolver, &question->name, question->hash, question->depth, now_ms);
+    go_home(miss);
+    return;
+  }
   if (miss->explain)
     miss->question.story = story_create();
   tell_pin(miss);

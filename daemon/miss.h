@@ -34,6 +34,7 @@ struct miss {
   /* Of the request, constant on the way. */
   struct question question;
   bool explain;
+  bool is_refresh; /* nobody waits: there is no reply */
   uint64_t id;
   const struct wishes *wishes;       /* behind this struct in its block; NULL: none */
   const struct pin *pin;             /* the configured route, or NULL; with it */

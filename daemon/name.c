@@ -282,12 +282,15 @@ size_t name_as_address(const char *text, size_t length, uint8_t address[NAME_ADD
 }
 
 bool name_is_special_use(const char *text, size_t length) {
-  static const char *const labels[] = {"alt", "local", "onion", "invalid", "localhost"};
+  static const struct {
+    size_t length;
+    char text[10];
+  } labels[] = {{3, "alt"}, {5, "local"}, {5, "onion"}, {7, "invalid"}, {9, "localhost"}};
   const char *dot = memrchr(text, '.', length);
   const char *last = dot ? dot + 1 : text;
   size_t last_length = length - (size_t)(last - text);
   for (size_t i = 0; i < sizeof(labels) / sizeof(labels[0]); i++)
-    if (strlen(labels[i]) == last_length && memcmp(last, labels[i], last_length) == 0)
+    if (labels[i].length == last_length && memcmp(last, labels[i].text, last_length) == 0)
       return true;
   return false;
 }

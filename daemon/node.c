@@ -21,6 +21,7 @@
 #include "mailbox.h"
 #include "miss.h"
 #include "name.h"
+#include "resolvconf.h"
 #include "resolver.h"
 #include "snapshot.h"
 #include "stats.h"
@@ -72,7 +73,7 @@ struct node {
   struct snapshot *snapshot;
   ev_timer due, sweep;
   ev_prepare prepare;
-  ev_stat resolv_conf; /* where the servers are those of that file */
+  struct resolvconf resolvconf; /* where the servers are those of that file */
   /* the others */
   size_t frontend_count;
   struct frontend *frontends;
@@ -91,10 +92,26 @@ static void on_due(struct ev_loop *loop, ev_timer *timer, int events) {
   resolver_run(node->resolver, clock_now_ms());
 }
 
+/* Takes up the servers that resolv.conf names now. */
+static void follow_resolv_conf(struct node *node) {
+  const struct resolvconf *resolvconf = &node->resolvconf;
+  const struct sockaddr_storage *servers[CONFIG_UPSTREAM_MAX];
+  char text[ADDRESS_TEXT_SIZE];
+  for (size_t i = 0; i < resolvconf->count; i++) {
+    servers[i] = &resolvconf->upstreams[i].address;
+    log_notice("%s has changed: upstream server %zu of %zu is %s", resolvconf->path, i + 1, resolvconf->count,
+               config_upstream_text(&resolvconf->upstreams[i], text));
+  }
+  if (dns_set_servers(node->dns, servers, resolvconf->count) != 0)
+    log_error("cannot change the upstream servers: %s", error_text(ERR_NOMEM));
+}
+
 static void on_sweep(struct ev_loop *loop, ev_timer *timer, int events) {
   (void)loop, (void)events;
   struct node *node = timer->data;
   cache_sweep(node->cache, clock_now_ms(), SWEEP_COUNT);
+  if (node->config->follows_resolv_conf && resolvconf_look(&node->resolvconf))
+    follow_resolv_conf(node);
 }
 
 /* Before the loop sleeps: until the next deadline at most. */
@@ -109,25 +126,6 @@ static void on_resolver_prepare(struct ev_loop *loop, ev_prepare *prepare, int e
   ev_now_update(loop);
   ev_timer_set(&node->due, left_ms > 0 ? (double)left_ms / 1000 : 0., 0.);
   ev_timer_start(loop, &node->due);
-}
-
-/* Takes up the servers that resolv.conf names now. One that names none, or is gone, is being written. */
-static void on_resolv_conf(struct ev_loop *loop, ev_stat *stat, int events) {
-  (void)loop, (void)events;
-  struct node *node = stat->data;
-  struct config_upstream upstreams[CONFIG_UPSTREAM_MAX];
-  const struct sockaddr_storage *servers[CONFIG_UPSTREAM_MAX];
-  char text[ADDRESS_TEXT_SIZE];
-  size_t count = config_read_resolv_conf(stat->path, upstreams);
-  for (size_t i = 0; i < count; i++)
-    servers[i] = &upstreams[i].address;
-  if (count == 0 || dns_set_servers(node->dns, servers, count) != 0) {
-    log_warning("%s names no server that can be used: the servers stay what they are", stat->path);
-    return;
-  }
-  for (size_t i = 0; i < count; i++)
-    log_notice("%s has changed: upstream server %zu of %zu is %s", stat->path, i + 1, count,
-               config_upstream_text(&upstreams[i], text));
 }
 
 static void on_resolver_nudge(struct ev_loop *loop, ev_async *nudge, int events) {
@@ -220,16 +218,20 @@ static int create_resolver(struct node *node) {
                                   .failure_s = config->failure_ttl_s,
                                   .max_failure_s = config->max_failure_ttl_s,
                                   .failure_jitter_percent = FAILURE_JITTER_PERCENT};
-  struct resolver_options options = {
-      .learn = {.ttl = node->ttl, .notimp_as_nodata = config->notimp_as_nodata},
-      .lookup_deadline_ms = config->lookup_deadline_ms,
-      .max_cname_hops = config->max_cname_hops};
+  struct resolver_options options = {.learn = {.ttl = node->ttl,
+                                               .max_stale_ms = (int64_t)config->max_stale_s * 1000,
+                                               .prefetch_percent = config->prefetch_percent,
+                                               .notimp_as_nodata = config->notimp_as_nodata},
+                                     .lookup_deadline_ms = config->lookup_deadline_ms,
+                                     .stale_after_ms = config->stale_after_ms,
+                                     .max_cname_hops = config->max_cname_hops};
   int error = create_worker(&node->worker, on_resolver_nudge, node);
   if (error != 0)
     return error;
   mailbox_init(&node->mailbox, node->worker.loop, on_mail, node);
   node->shared.resolver = &node->mailbox;
-  node->cache = node->shared.cache = cache_create(config->cache_size_bytes, &node->worker.stats);
+  node->cache = node->shared.cache =
+      cache_create(config->cache_size_bytes, (int64_t)config->max_stale_s * 1000, &node->worker.stats);
   if (!node->cache || dns_create(node->worker.loop, &dns, &node->worker.stats, &node->dns) != 0)
     return ERR_NOMEM;
   if (config->routes.count > 0 &&
@@ -245,11 +247,7 @@ static int create_resolver(struct node *node) {
   ev_prepare_init(&node->prepare, on_resolver_prepare);
   node->due.data = node->sweep.data = node->prepare.data = node;
   ev_timer_start(node->worker.loop, &node->sweep);
-  if (config->follows_resolv_conf) {
-    ev_stat_init(&node->resolv_conf, on_resolv_conf, config->resolv_conf, 0.);
-    node->resolv_conf.data = node;
-    ev_stat_start(node->worker.loop, &node->resolv_conf);
-  }
+  resolvconf_init(&node->resolvconf, config);
   ev_prepare_start(node->worker.loop, &node->prepare);
   return 0;
 }
@@ -416,7 +414,6 @@ static void destroy_resolver(struct node *node) {
   snapshot_destroy(node->snapshot);
   /* What was answered too late for its frontend, or not taken up any more. */
   mailbox_fini(&node->mailbox, miss_drop, NULL);
-  ev_stat_stop(node->worker.loop, &node->resolv_conf);
   resolver_destroy(node->resolver);
   dns_destroy(node->dns);
   pinned_destroy(node->pinned);

@@ -13,6 +13,7 @@ enum {
   FIELD_REPLY_MX_TTL = 4,
   FIELD_REPLY_AGE = 5,
   FIELD_REPLY_SOURCE = 6,
+  FIELD_REPLY_STALE = 7,
   FIELD_REPLY_CANONICAL = 8,
   FIELD_REPLY_IMPLICIT = 9,
   FIELD_REPLY_TRUNCATED = 10,
@@ -58,6 +59,7 @@ static uint8_t *put_head(uint8_t *at, uint64_t id, enum source source, const str
   at = wire_put_uint(at, FIELD_REPLY_MX_TTL, route->mx_ttl_s);
   at = wire_put_uint(at, FIELD_REPLY_AGE, route->age_s);
   at = wire_put_uint(at, FIELD_REPLY_SOURCE, source);
+  at = wire_put_uint(at, FIELD_REPLY_STALE, route->stale);
   at = wire_put_string(at, FIELD_REPLY_CANONICAL, canonical, canonical_length);
   at = wire_put_uint(at, FIELD_REPLY_IMPLICIT, route->implicit);
   at = wire_put_uint(at, FIELD_REPLY_TRUNCATED, route->truncated);

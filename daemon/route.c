@@ -2,17 +2,32 @@
 
 #include <assert.h>
 
-bool route_is_fresh(const struct domain_facts *facts, enum depth depth, int64_t now_ms) {
-  if (facts->expires_at_ms <= now_ms)
+static const struct host_facts *facts_of(const struct exchange *exchange) {
+  return atomic_load_explicit(&exchange->host->facts, memory_order_acquire);
+}
+
+bool route_is_ready(const struct domain_facts *facts, enum depth depth, bool no_stale, int64_t now_ms) {
+  if (domain_facts_until_ms(facts, no_stale) <= now_ms)
     return false;
   if (depth == DEPTH_EXCHANGES || !facts->set)
     return true;
-  for (uint16_t i = 0; i < facts->set->count; i++) {
-    struct host *host = facts->set->exchanges[i].host;
-    if (!host_facts_are_fresh(atomic_load_explicit(&host->facts, memory_order_acquire), now_ms))
+  for (uint16_t i = 0; i < facts->set->count; i++)
+    if (!host_facts_are_ready(facts_of(&facts->set->exchanges[i]), no_stale, now_ms))
       return false;
-  }
   return true;
+}
+
+bool route_wants_refresh(const struct domain_facts *facts, enum depth depth, int64_t now_ms) {
+  if (domain_facts_want_refresh(facts, now_ms))
+    return true;
+  if (depth == DEPTH_EXCHANGES || !facts->set)
+    return false;
+  for (uint16_t i = 0; i < facts->set->count; i++) {
+    const struct host_facts *host = facts_of(&facts->set->exchanges[i]);
+    if (host && host_facts_want_refresh(host, now_ms))
+      return true;
+  }
+  return false;
 }
 
 /* Whole seconds left, rounded up, so that a fresh TTL of 300 s reads 300. */
@@ -107,7 +122,10 @@ static unsigned judge_listed(struct route *route, struct judge *judge, struct ro
     out->usable[family] = judgement.usable[family];
   /* An address that stands in the MX record itself lives as long as the record. */
   bool is_of_mx = out->exchange->host->is_address && judgement.status != STATUS_NOT_RESOLVED;
-  out->ttl_s = is_of_mx ? route->mx_ttl_s : seconds_left(judgement.expires_at_ms, now_ms);
+  out->ttl_s = is_of_mx          ? route->mx_ttl_s
+               : judgement.stale ? ROUTE_STALE_TTL_S
+                                 : seconds_left(judgement.expires_at_ms, now_ms);
+  route->stale |= judgement.stale;
   if (judgement.is_alias)
     route->warnings |= WARNING_MX_IS_CNAME;
   if (judge->with_addresses)
@@ -318,7 +336,9 @@ void route_build(const struct domain_facts *facts, const struct route_request *r
   route->authenticated = facts->authentic;
   route->truncated = false;
   route->depth = request->depth;
-  route->mx_ttl_s = route->ttl_s = seconds_left(facts->expires_at_ms, now_ms);
+  route->stale = facts->stale_for_ms > 0 && facts->expires_at_ms <= since_ms;
+  route->mx_ttl_s = route->stale ? ROUTE_STALE_TTL_S : seconds_left(facts->expires_at_ms, now_ms);
+  route->ttl_s = route->mx_ttl_s;
   route->age_s = (uint32_t)((now_ms - facts->stored_at_ms) / 1000);
   route->warnings = facts->warnings;
   route->count = 0;
@@ -332,6 +352,7 @@ void route_build(const struct domain_facts *facts, const struct route_request *r
     judge.domain_facts = facts;
     judge.with_addresses = request->depth != DEPTH_EXCHANGES;
     judge.since_ms = since_ms;
+    judge.no_stale = request->no_stale;
     build_from_set(route, &judge, policy, now_ms, random);
   }
   if (request->story)

@@ -35,6 +35,7 @@ enum {
   ROUTE_EXCHANGES_MAX = 32,                     /* ROUTING V16 */
   ROUTE_ADDRESSES_MAX = ORDERING_ADDRESSES_MAX, /* an exchange (ROUTING O5) */
   ROUTE_ADDRESSES_TOTAL_MAX = 64,               /* an answer (ROUTING O5) */
+  ROUTE_STALE_TTL_S = 30,                       /* of what has expired (ROUTING T6) */
 };
 
 /* Numbers are those of mxway.v1.Depth. */
@@ -50,6 +51,7 @@ struct route_policy {
 /* What one caller decides. */
 struct route_request {
   enum depth depth;
+  bool no_stale;               /* nothing that has expired (ROUTING T6) */
   const struct wishes *wishes; /* NULL: none */
   struct story *story;         /* NULL: nobody listens */
 };
@@ -69,6 +71,7 @@ struct route {
   bool transient;     /* of a verdict that has both classes */
   const char *detail; /* a sentence for people, or "" */
   bool implicit, authenticated;
+  bool stale;     /* something in it has expired (RFC 8767) */
   bool truncated; /* over ROUTE_EXCHANGES_MAX exchanges; not what the caller left out */
   enum depth depth;
   uint32_t ttl_s, mx_ttl_s, age_s;
@@ -78,8 +81,12 @@ struct route {
   struct route_exchange exchanges[FACTS_EXCHANGES_MAX]; /* the rest is scratch */
 };
 
-/* Whether `facts` can be answered from at `now_ms` without asking anybody. */
-bool route_is_fresh(const struct domain_facts *facts, enum depth depth, int64_t now_ms);
+/* Whether `facts` can be answered from at `now_ms` without asking anybody; `no_stale`: nothing that has
+ * expired (RFC 8767). */
+bool route_is_ready(const struct domain_facts *facts, enum depth depth, bool no_stale, int64_t now_ms);
+
+/* Whether a hit on `facts` at `now_ms` is to start a refresh (ROUTING T6, T7). */
+bool route_wants_refresh(const struct domain_facts *facts, enum depth depth, int64_t now_ms);
 
 /* Composes the answer. Host facts count if they held at `since_ms`, when the question was
  * asked, even if they have expired by `now_ms`: so facts with a TTL of 0 serve those who waited for

@@ -182,7 +182,7 @@ static void fill_facts(struct show *show, int64_t now_ms) {
   reply->authenticated = facts->authentic;
   reply->age_ms = now_ms > facts->stored_at_ms ? (uint64_t)(now_ms - facts->stored_at_ms) : 0;
   reply->left_ms = facts->expires_at_ms - now_ms;
-  reply->used = cache_is_marked(facts);
+  reply->hits = cache_hits(facts);
   for (unsigned bit = 0; bit < WARNINGS_MAX; bit++)
     if (facts->warnings >> bit & 1)
       show->warnings[reply->n_warnings++] = (Mxway__V1__Warning)bit;

@@ -28,6 +28,7 @@
   X(LOOKUPS_COALESCED, "lookups-coalesced", "misses that joined a lookup under way")                         \
   X(LOOKUPS_DEADLINE, "lookups-deadline", "lookups answered DEADLINE")                                       \
   X(LOOKUPS_OVERLOAD, "lookups-overload", "lookups answered OVERLOAD")                                       \
+  X(REFRESHES, "refreshes", "lookups started by a hit whose facts were about to expire, or stale")           \
   X(DNS_QUERIES, "dns-queries", "queries sent to upstream servers, retries included")                        \
   X(DNS_ANSWERS, "dns-answers", "replies used")                                                              \
   X(DNS_TIMEOUTS, "dns-timeouts", "queries without a reply in query-timeout")                                \

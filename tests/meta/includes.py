@@ -14,7 +14,7 @@ LEVELS = (
     ("override", "dnsmsg", "cache", "channel", "route", "health", "dnsquery", "dnsqueue",
      "image"),
     ("config", "reply", "dns", "server", "pinned", "explain", "load", "dump"),
-    ("chase", "snapshot"),
+    ("chase", "resolvconf", "snapshot"),
     ("learn",),
     ("hosts",),
     ("resolver",),

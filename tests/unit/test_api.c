@@ -25,7 +25,7 @@ struct resolver {
   struct cache *cache;
   bool answers; /* at once, with `answer` */
   struct answer answer;
-  size_t asked_count, left_count;
+  size_t asked_count, left_count, refreshed_count;
   struct question *asked[PENDING_MAX];
   bool fills;        /* at once, with facts it puts into the cache */
   bool replaces;     /* first the facts of the domain asked, as the writer may at any time */
@@ -90,6 +90,13 @@ bool resolver_leave(struct resolver *resolver, struct question *question) {
   return false;
 }
 
+void resolver_refresh(struct resolver *resolver, const struct name *name, uint64_t hash, enum depth depth,
+                      int64_t now_ms) {
+  (void)hash, (void)depth, (void)now_ms;
+  resolver->refreshed_count++;
+  assert_string_equal(name->text, "d.test");
+}
+
 /* ---- a frontend with everything around it, on one loop ---- */
 
 struct fixture {
@@ -118,7 +125,7 @@ static int open_api(void **state) {
   fixture->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
   assert_non_null(fixture->loop);
   unix_place_open(&fixture->place);
-  fixture->cache = cache_create(1 << 20, &fixture->writer_stats);
+  fixture->cache = cache_create(1 << 20, 0, &fixture->writer_stats);
   assert_non_null(fixture->cache);
   mailbox_init(&fixture->mailbox, fixture->loop, on_mail, fixture);
   fixture->resolver.cache = fixture->cache;
@@ -1461,7 +1468,7 @@ static void frontends_and_resolver_in_threads_of_their_own_answer_everything(voi
   memset(workers, 0, (FRONTENDS + 1) * sizeof(*workers));
   struct worker *writer = &workers[FRONTENDS];
   unix_place_open(&place);
-  fixture->cache = fixture->resolver.cache = cache_create(1 << 20, &fixture->writer_stats);
+  fixture->cache = fixture->resolver.cache = cache_create(1 << 20, 0, &fixture->writer_stats);
   assert_non_null(fixture->cache);
   struct api_shared shared = {
       .cache = fixture->cache, .resolver = &mailbox, .listen_fd = place.listener, .max_connections = 100};

@@ -28,7 +28,7 @@ static struct fixture *new_fixture(size_t size_bytes) {
   struct fixture *fixture = aligned_alloc(64, sizeof(*fixture));
   assert_non_null(fixture);
   memset(fixture, 0, sizeof(*fixture));
-  fixture->cache = cache_create(size_bytes, &fixture->stats);
+  fixture->cache = cache_create(size_bytes, 0, &fixture->stats);
   assert_non_null(fixture->cache);
   qsbr_add_reader(cache_qsbr(fixture->cache), &fixture->reader);
   return fixture;
@@ -702,7 +702,7 @@ static void a_host_that_is_an_address_has_facts_from_the_start(void **state) {
   assert_false(host_of(facts, 2)->is_address);
   assert_null(facts_of(host_of(facts, 2)));
   for (int i = 0; i < 2; i++)
-    assert_true(host_facts_are_fresh(facts_of(host_of(facts, i)), INT64_MAX - 1));
+    assert_true(host_facts_are_ready(facts_of(host_of(facts, i)), false, INT64_MAX - 1));
   assert_memory_equal(host_facts_addresses(facts_of(host_of(facts, 0)), FAMILY_V4) + 2,
                       ((uint8_t[]){192, 0, 2, 7}), 4);
   assert_memory_equal(host_facts_addresses(facts_of(host_of(facts, 1)), FAMILY_V6) + 2, v6, 16);
@@ -841,13 +841,13 @@ static void what_has_not_expired_is_not_counted_as_an_expiration(void **state) {
 static void a_cache_of_tiny_entries_fills_at_most_three_quarters_of_its_places(void **state) {
   (void)state;
   enum { PLACES = 1024 };
-  struct fixture *fixture = new_fixture(80 * PLACES);
+  struct fixture *fixture = new_fixture(96 * PLACES);
   for (int i = 0; i < 3 * PLACES; i++) {
     put_denial(fixture->cache, numbered(i), FOR_EVER_MS);
     assert_true(cache_count(fixture->cache) <= PLACES / 4 * 3);
   }
   assert_int_equal(cache_count(fixture->cache), PLACES / 4 * 3);
-  assert_true(cache_bytes(fixture->cache) < 80 * PLACES);
+  assert_true(cache_bytes(fixture->cache) < 96 * PLACES);
   free_fixture(fixture);
 }
 
@@ -1168,7 +1168,7 @@ static void a_cache_that_cannot_be_made_leaves_nothing_behind(void **state) {
   for (long allowed = 0; !cache; allowed++) {
     long blocks = atomic_load(&malloc_blocks);
     malloc_allow(allowed);
-    cache = cache_create(SMALL_BYTES, &stats);
+    cache = cache_create(SMALL_BYTES, 0, &stats);
     malloc_allow(LONG_MAX);
     assert_true(cache || atomic_load(&malloc_blocks) == blocks);
     assert_true(!cache || allowed >= 5);
@@ -1214,7 +1214,7 @@ static void a_hit_allocates_nothing(void **state) {
     qsbr_online(cache_qsbr(fixture->cache), &fixture->reader);
     cache_prefetch(fixture->cache, hash);
     facts = cache_get(fixture->cache, "d.test", 6, hash);
-    assert_true(route_is_fresh(facts, depth, 0));
+    assert_true(route_is_ready(facts, depth, false, 0));
     cache_mark(facts);
     route_build(facts, &(struct route_request){.depth = depth}, &policy, 0, 0, &random, &route);
     assert_int_equal(route.verdict, VERDICT_ROUTE);
@@ -1560,7 +1560,7 @@ static void read_one(struct reading *reading, struct route *route, uint8_t *byte
   reading->wrong += !facts_are_as_drawn(facts, name, &reading->resolved);
   if (name % 2)
     cache_mark(facts);
-  enum depth depth = route_is_fresh(facts, DEPTH_ADDRESSES, 0) ? DEPTH_ADDRESSES : DEPTH_EXCHANGES;
+  enum depth depth = route_is_ready(facts, DEPTH_ADDRESSES, false, 0) ? DEPTH_ADDRESSES : DEPTH_EXCHANGES;
   route_build(facts, &(struct route_request){.depth = depth}, &policy, 0, facts->stored_at_ms,
               &reading->random, route);
   reading->wrong += reply_build_route(bytes, 1, SOURCE_MEMORY, route) > REPLY_BYTES_MAX;

@@ -185,9 +185,9 @@ static void a_keyed_option_without_key_or_value_is_refused_with_its_line(void **
   expect_error("word = a\npairs a = b\n", ":2: what is pairs?");
 }
 
-static void as_many_pairs_are_read_as_fit_a_file(void **state) {
+static void ten_thousand_pairs_are_read(void **state) {
   (void)state;
-  enum { COUNT = 100000, EACH = 9 };
+  enum { COUNT = 10000, EACH = 9 };
   char error[ERROR_SIZE], *text = malloc(COUNT * EACH + 1);
   assert_non_null(text);
   for (int i = 0; i < COUNT; i++)
@@ -197,7 +197,7 @@ static void as_many_pairs_are_read_as_fit_a_file(void **state) {
   assert_int_equal(strlen(values.pairs), VALUES_SIZE - 1);
   memcpy(text + (COUNT - 1) * EACH, "pair a=\n\n", EACH);
   assert_int_equal(parse_octets(text, COUNT * EACH, error), ERR_CONFIG);
-  assert_non_null(strstr(error, ":100000: expected"));
+  assert_non_null(strstr(error, ":10000: expected"));
   free(text);
 }
 
@@ -355,7 +355,7 @@ int main(void) {
       cmocka_unit_test(the_key_and_the_value_of_a_pair_are_strings_like_any),
       cmocka_unit_test(the_name_of_a_keyed_option_is_a_value_behind_an_equals_sign),
       cmocka_unit_test(a_keyed_option_without_key_or_value_is_refused_with_its_line),
-      cmocka_unit_test(as_many_pairs_are_read_as_fit_a_file),
+      cmocka_unit_test(ten_thousand_pairs_are_read),
       cmocka_unit_test(a_refused_value_is_reported_with_its_line),
       cmocka_unit_test(comments_do_not_move_the_line_of_an_error),
       cmocka_unit_test(a_comment_sign_inside_a_string_or_word_is_no_comment),

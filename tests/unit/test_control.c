@@ -64,7 +64,7 @@ static int open_trial(void **state) {
   trial->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
   unix_place_open(&trial->place);
   trial->dns = fake_dns_create();
-  trial->cache = cache_create(CACHE_BYTES, &stats);
+  trial->cache = cache_create(CACHE_BYTES, 0, &stats);
   assert_non_null(trial->cache);
   trial->resolver = resolver_create(trial->cache, trial->dns, &options, &stats, on_answer, trial);
   assert_non_null(trial->resolver);

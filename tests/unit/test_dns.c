@@ -613,6 +613,38 @@ static void tcp_refused_after_truncation_is_unreachable(void **state) {
   assert_true(upstream->seen_count >= 1 && upstream->seen_count <= 3);
 }
 
+static void be_truncated_and_silent_over_tcp(struct upstream *upstream, const struct query_seen *query) {
+  if (!query->over_tcp)
+    answer_truncated_over_udp(upstream, query);
+}
+
+/* Over UDP it answers: it is not the server that is missing (ROUTING V17). */
+static void a_stall_over_tcp_after_truncation_is_unreachable_and_demotes_nobody(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *upstream = add_upstream(fixture, true, be_truncated_and_silent_over_tcp);
+  fixture->options.timeout_ms = 60;
+  fixture->options.tries = 2;
+  create(fixture);
+  for (int i = 0; i < 2; i++) {
+    struct asked asked = ask(fixture);
+    assert_int_equal(asked.result, DNS_UNREACHABLE);
+  }
+  assert_int_equal(upstream->seen_count, 8);
+  assert_int_equal(counter(fixture, STATS_DNS_TCP), 4);
+  assert_int_equal(counter(fixture, STATS_DNS_DEMOTIONS), 0);
+  assert_int_equal(counter(fixture, STATS_DNS_MALFORMED), 0);
+}
+
+static void a_query_over_tcp_needs_no_edns(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *upstream = add_upstream(fixture, true, answer_truncated_over_udp);
+  create(fixture);
+  ask(fixture);
+  assert_int_equal(upstream->seen[0].opt_size, 1232);
+  assert_int_equal(upstream->seen[1].opt_size, 0);
+  assert_all_whole(upstream);
+}
+
 static void a_soft_failure_of_the_only_server_is_delivered_after_one_query(void **state) {
   struct fixture *fixture = *state;
   struct upstream *upstream = add_upstream(fixture, true, answer_servfail);
@@ -891,6 +923,55 @@ static void a_server_that_is_late_five_times_is_asked_last(void **state) {
   assert_int_equal(first->seen_count, HEALTH_LATES_MAX);
   ask(fixture);
   assert_int_equal(first->seen_count, HEALTH_LATES_MAX);
+}
+
+static void a_stall_over_tcp_gets_company_of_another_server(void **state) {
+  struct fixture *fixture = *state;
+  add_upstream(fixture, true, be_truncated_and_silent_over_tcp);
+  add_upstream(fixture, true, answer);
+  fixture->options.timeout_ms = 30000;
+  create(fixture);
+  struct asked asked = ask(fixture);
+  assert_answered(&asked, "mx.test");
+  assert_int_equal(counter(fixture, STATS_DNS_HEDGES), 1);
+}
+
+/* More are late at once than may be hedged: as soon as one hedge has won, the others follow. */
+static void a_server_that_dies_under_load_delays_all_but_a_little(void **state) {
+  enum { COUNT = 200 };
+  struct fixture *fixture = *state;
+  struct upstream *first = add_upstream(fixture, true, answer);
+  struct asked asked[COUNT];
+  memset(asked, 0, sizeof(asked));
+  add_upstream(fixture, true, answer);
+  fixture->options.timeout_ms = 30000;
+  create(fixture);
+  ask(fixture);
+  first->script = be_silent;
+  int64_t start_ms = clock_now_ms();
+  for (int i = 0; i < COUNT; i++)
+    ask_name(fixture, &asked[i], "d.test");
+  LOOP_UNTIL(fixture->loop, fixture->done_count == 1 + COUNT);
+  assert_true(clock_now_ms() - start_ms < 15000);
+  for (int i = 0; i < COUNT; i++)
+    assert_answered(&asked[i], "mx.test");
+}
+
+/* Where all are out of favour none is worth waiting for. */
+static void a_late_server_gets_company_of_a_demoted_one_where_all_are(void **state) {
+  struct fixture *fixture = *state;
+  add_upstream(fixture, true, be_silent);
+  struct upstream *second = add_upstream(fixture, true, be_silent);
+  fixture->options.timeout_ms = HEALTH_HEDGE_UNKNOWN_MS + 60;
+  create(fixture);
+  for (int i = 0; i < HEALTH_FAILURES_MAX; i++)
+    ask(fixture);
+  assert_true(counter(fixture, STATS_DNS_DEMOTIONS) >= 2);
+  uint64_t hedges = counter(fixture, STATS_DNS_HEDGES);
+  second->script = answer;
+  struct asked asked = ask(fixture);
+  assert_answered(&asked, "mx.test");
+  assert_int_equal(counter(fixture, STATS_DNS_HEDGES), hedges + 1);
 }
 
 static void a_late_reply_of_the_first_still_counts_where_the_second_does_not_help(void **state) {
@@ -1184,11 +1265,11 @@ static void what_cannot_be_read_over_udp_is_asked_for_over_tcp(void **state) {
 
 static void what_cannot_be_read_is_malformed_even_where_tcp_is_refused(void **state) {
   struct fixture *fixture = *state;
-  add_upstream(fixture, false, answer_garbage);
-  fixture->options.tries = 1;
+  struct upstream *upstream = add_upstream(fixture, false, answer_garbage);
   create(fixture);
   struct asked asked = ask(fixture);
   assert_outcome(&asked, DNSMSG_MALFORMED);
+  assert_int_equal(upstream->seen_count, 1); /* once over TCP, and no more (ROUTING V11) */
 }
 
 static void answer_authentic(struct upstream *upstream, const struct query_seen *query) {
@@ -1748,6 +1829,8 @@ int main(void) {
       TEST(an_answer_of_more_than_512_octets_comes_over_udp),
       TEST(a_truncated_answer_is_asked_for_over_tcp),
       TEST(tcp_refused_after_truncation_is_unreachable),
+      TEST(a_stall_over_tcp_after_truncation_is_unreachable_and_demotes_nobody),
+      TEST(a_query_over_tcp_needs_no_edns),
       TEST(a_soft_failure_of_the_only_server_is_delivered_after_one_query),
       TEST(silence_is_a_timeout_after_all_tries),
       TEST(each_try_has_an_id_of_its_own),
@@ -1764,6 +1847,9 @@ int main(void) {
       TEST(a_demoted_server_is_probed_and_comes_back),
       TEST(a_server_that_is_late_gets_company_and_the_first_reply_wins),
       TEST(a_server_that_is_late_five_times_is_asked_last),
+      TEST(a_stall_over_tcp_gets_company_of_another_server),
+      TEST(a_server_that_dies_under_load_delays_all_but_a_little),
+      TEST(a_late_server_gets_company_of_a_demoted_one_where_all_are),
       TEST(a_late_reply_of_the_first_still_counts_where_the_second_does_not_help),
       TEST(a_lame_server_is_asked_last_and_back_when_it_helps),
       TEST(a_failure_that_all_servers_share_demotes_none),

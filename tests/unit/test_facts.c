@@ -583,7 +583,7 @@ static void facts_of_nothing_are_unknown_and_expired(void **state) {
   struct host_facts *facts = host_facts_build(values);
   assert_int_equal(facts->state[FAMILY_V6], FAMILY_UNKNOWN);
   assert_int_equal(facts->expanded_length, 0);
-  assert_false(host_facts_are_fresh(facts, 0));
+  assert_false(host_facts_are_ready(facts, false, 0));
   free(facts);
 }
 
@@ -625,12 +625,12 @@ static void facts_are_fresh_until_the_first_family_expires(void **state) {
     values[first].expires_at_ms = 200;
     struct host_facts *facts = host_facts_build(values);
     assert_non_null(facts);
-    assert_true(host_facts_are_fresh(facts, 199));
-    assert_false(host_facts_are_fresh(facts, 200));
-    assert_false(host_facts_are_fresh(facts, 300));
+    assert_true(host_facts_are_ready(facts, false, 199));
+    assert_false(host_facts_are_ready(facts, false, 200));
+    assert_false(host_facts_are_ready(facts, false, 300));
     free(facts);
   }
-  assert_false(host_facts_are_fresh(NULL, INT64_MIN));
+  assert_false(host_facts_are_ready(NULL, false, INT64_MIN));
 }
 
 static void a_host_that_is_an_address_has_it_for_ever(void **state) {
@@ -649,7 +649,7 @@ static void a_host_that_is_an_address_has_it_for_ever(void **state) {
     for (enum family each = 0; each < FAMILY_COUNT; each++)
       check_family(facts, each, &expected[each], "");
     check_bytes(facts, expected, "");
-    assert_true(host_facts_are_fresh(facts, INT64_MAX - 1));
+    assert_true(host_facts_are_ready(facts, false, INT64_MAX - 1));
     free(facts);
   }
 }

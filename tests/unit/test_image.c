@@ -63,6 +63,8 @@ static void a_route_comes_back_as_it_was(void **state) {
   assert_int_equal(value->expires_at_ms, NOW_MS + HOUR_MS);
   assert_string_equal(value->canonical, "");
   assert_int_equal(value->failures, 0);
+  assert_int_equal(value->refresh_lead_ms, 0);
+  assert_int_equal(value->exchanges[0].port, 0);
   assert_int_equal(value->count, 3);
   for (uint16_t i = 0; i < value->count; i++) {
     assert_int_equal(value->exchanges[i].preference, zone.set->exchanges[i].preference);
@@ -164,6 +166,7 @@ static void the_addresses_of_a_host_come_back(void **state) {
   for (enum family family = 0; family < FAMILY_COUNT; family++) {
     const struct family_value *read = &record.families[family];
     assert_int_equal(read->state, FAMILY_OK);
+    assert_int_equal(read->stale_until_ms, 0);
     assert_int_equal(read->count, values[family].count);
     assert_int_equal(read->expires_at_ms, values[family].expires_at_ms);
     assert_string_equal(read->expanded, "real.test");

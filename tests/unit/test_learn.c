@@ -61,7 +61,7 @@ static void every_end_has_its_verdict_or_is_a_fact(void **state) {
 
 static void learn_mx(const struct chase_end *end, struct story *story) {
   memset(&value, 0xa5, sizeof(value));
-  learn_domain(&policy, "d.test", end, NOW_MS, story, &value);
+  learn_domain(&policy, "d.test", end, NOW_MS, &noise, story, &value);
 }
 
 static void records_become_a_set_with_the_life_of_the_least(void **state) {
@@ -261,13 +261,13 @@ static void what_could_not_be_asked_is_not_remembered(void **state) {
   assert_int_equal(family.state, FAMILY_TEMPFAIL);
   assert_true(family.expires_at_ms == NOW_MS && family.failures == 0);
   family = unknown();
-  learn_family_overload(NOW_MS, &family);
+  learn_family_overload(&policy, NOW_MS, &family);
   assert_true(family.state == FAMILY_TEMPFAIL && family.expires_at_ms == NOW_MS);
   end = failed(DNS_UNREACHABLE, 0);
   learn_family(&policy, &end, NOW_MS, &noise, &family);
   assert_true(family.expires_at_ms == NOW_MS + 1000 && family.failures == 0);
   family = made_family(FAMILY_V4, FAMILY_OK, 1, NOW_MS + 1, "");
-  learn_family_overload(NOW_MS, &family);
+  learn_family_overload(&policy, NOW_MS, &family);
   assert_int_equal(family.state, FAMILY_OK);
 }
 

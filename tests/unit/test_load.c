@@ -35,7 +35,7 @@ struct trial {
 static int open_trial(void **state) {
   struct trial *trial = calloc(1, sizeof(*trial));
   assert_non_null(trial);
-  trial->cache = cache_create(CACHE_BYTES, &stats);
+  trial->cache = cache_create(CACHE_BYTES, 0, &stats);
   assert_non_null(trial->cache);
   trial->load = load_create(trial->cache, &lives);
   assert_non_null(trial->load);

@@ -21,7 +21,7 @@ static int open_cache(void **state) {
   struct fixture *fixture = aligned_alloc(64, (sizeof(*fixture) + 63) / 64 * 64);
   assert_non_null(fixture);
   memset(fixture, 0, sizeof(*fixture));
-  fixture->cache = cache_create(1 << 20, &fixture->stats);
+  fixture->cache = cache_create(1 << 20, 0, &fixture->stats);
   assert_non_null(fixture->cache);
   *state = fixture;
   return 0;

@@ -32,7 +32,7 @@ static int open_trial(void **state) {
   struct trial *trial = calloc(1, sizeof(*trial));
   assert_non_null(trial);
   trial->dns = fake_dns_create();
-  trial->cache = cache_create(CACHE_BYTES, &stats);
+  trial->cache = cache_create(CACHE_BYTES, 0, &stats);
   assert_non_null(trial->cache);
   trial->resolver = resolver_create(trial->cache, trial->dns, &options, &stats, on_answer, trial);
   assert_non_null(trial->resolver);

@@ -1463,9 +1463,9 @@ static void facts_without_exchanges_are_fresh_until_they_expire(void **state) {
   zone_init(&zone, DOMAIN_NXDOMAIN, NOW_MS, LATER_MS);
   zone_build(&zone, "example.test");
   for (enum depth depth = DEPTH_EXCHANGES; depth <= DEPTH_ADDRESSES; depth++) {
-    assert_true(route_is_fresh(zone.facts, depth, NOW_MS));
-    assert_true(route_is_fresh(zone.facts, depth, LATER_MS - 1));
-    assert_false(route_is_fresh(zone.facts, depth, LATER_MS));
+    assert_true(route_is_ready(zone.facts, depth, false, NOW_MS));
+    assert_true(route_is_ready(zone.facts, depth, false, LATER_MS - 1));
+    assert_false(route_is_ready(zone.facts, depth, false, LATER_MS));
   }
   zone_fini(&zone);
 }
@@ -1489,8 +1489,8 @@ static void addresses_of_every_exchange_must_be_fresh_where_they_are_wanted(void
         zone_give_addresses(&zone, j, 1, 1, LATER_MS);
       zone_give(&zone, at, made_family(FAMILY_V6, FAMILY_NODATA, 0, rows[i].v6_expires_ms, ""),
                 made_family(FAMILY_V4, FAMILY_TEMPFAIL, 0, rows[i].v4_expires_ms, ""));
-      assert_int_equal(route_is_fresh(zone.facts, DEPTH_ADDRESSES, NOW_MS), rows[i].is_fresh);
-      assert_true(route_is_fresh(zone.facts, DEPTH_EXCHANGES, NOW_MS));
+      assert_int_equal(route_is_ready(zone.facts, DEPTH_ADDRESSES, false, NOW_MS), rows[i].is_fresh);
+      assert_true(route_is_ready(zone.facts, DEPTH_EXCHANGES, false, NOW_MS));
       zone_fini(&zone);
     }
 }
@@ -1502,8 +1502,8 @@ static void a_host_nobody_has_asked_for_is_not_fresh(void **state) {
   zone_add_level(&zone, 10, 2);
   zone_build(&zone, "example.test");
   zone_give_addresses(&zone, 0, 1, 1, LATER_MS);
-  assert_false(route_is_fresh(zone.facts, DEPTH_ADDRESSES, NOW_MS));
-  assert_true(route_is_fresh(zone.facts, DEPTH_EXCHANGES, NOW_MS));
+  assert_false(route_is_ready(zone.facts, DEPTH_ADDRESSES, false, NOW_MS));
+  assert_true(route_is_ready(zone.facts, DEPTH_EXCHANGES, false, NOW_MS));
   zone_fini(&zone);
 }
 

@@ -34,7 +34,7 @@ static int open_trial(void **state) {
   snprintf(trial->path, sizeof(trial->path), "%s/memory", trial->folder);
   snprintf(trial->new_path, sizeof(trial->new_path), "%s/memory.new", trial->folder);
   trial->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
-  trial->cache = cache_create(CACHE_BYTES, &stats);
+  trial->cache = cache_create(CACHE_BYTES, 0, &stats);
   assert_non_null(trial->cache);
   *state = trial;
   return 0;
@@ -75,7 +75,7 @@ static bool exists(const char *path) { return access(path, F_OK) == 0; }
 
 /* How many domains another daemon learns from the file. */
 static size_t count_in_file(const struct trial *trial) {
-  struct cache *other = cache_create(CACHE_BYTES, &stats);
+  struct cache *other = cache_create(CACHE_BYTES, 0, &stats);
   assert_non_null(other);
   snapshot_read(trial->path, other, &lives, 60000);
   size_t count = cache_count(other);
@@ -219,7 +219,7 @@ static void reading_ends_when_its_time_is_up(void **state) {
   put_many(trial->cache, 50000);
   start(trial, 0);
   snapshot_finish(trial->snapshot, soon());
-  struct cache *other = cache_create(CACHE_BYTES, &stats);
+  struct cache *other = cache_create(CACHE_BYTES, 0, &stats);
   snapshot_read(trial->path, other, &lives, 0);
   assert_int_equal(cache_count(other), 0);
   cache_destroy(other);
