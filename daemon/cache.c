@@ -31,7 +31,10 @@ struct cache {
   size_t bytes, retired_bytes, count;
   struct entry *newest, *oldest;
   struct entry *hand, *cursor; /* where eviction and sweeping go on; NULL: at the oldest */
+  struct cache_walk *walks;    /* from the newest to the oldest, so that none meets what comes */
   struct table sets, hosts;
+  struct host *newest_host;
+  struct cache_host_walk *host_walks; /* from the newest to the oldest */
   struct qsbr qsbr;
   struct stats *stats;
 };
@@ -210,6 +213,24 @@ static bool give_address_facts(struct cache *cache, struct host *host) {
   return true;
 }
 
+static void list_host(struct cache *cache, struct host *host) {
+  host->newer = NULL;
+  host->older = cache->newest_host;
+  if (host->older)
+    host->older->newer = host;
+  cache->newest_host = host;
+}
+
+/* Takes `host` out of the list and moves the walks that stand on it. */
+static void unlist_host(struct cache *cache, struct host *host) {
+  for (struct cache_host_walk *walk = cache->host_walks; walk; walk = walk->next)
+    if (walk->at == host)
+      walk->at = host->older;
+  *(host->newer ? &host->newer->older : &cache->newest_host) = host->older;
+  if (host->older)
+    host->older->newer = host->newer;
+}
+
 /* The one object for a host name, with a hold; NULL without memory. */
 static struct host *intern_host(struct cache *cache, const char *name) {
   struct host_key key = {name, strlen(name)};
@@ -229,6 +250,7 @@ static struct host *intern_host(struct cache *cache, const char *name) {
     }
     charge(cache, host);
     table_put(&cache->hosts, &host->node, hash);
+    list_host(cache, host);
   }
   host->refs++;
   return host;
@@ -243,6 +265,7 @@ void cache_release_host(struct cache *cache, struct host *host) {
   if (facts)
     retire(cache, (void *)facts);
   table_remove(&cache->hosts, &host->node);
+  unlist_host(cache, host);
   retire(cache, host);
 }
 
@@ -328,8 +351,16 @@ static void list_put_newest(struct cache *cache, struct entry *entry) {
   cache->newest = entry;
 }
 
-/* Takes `entry` out and moves whoever stood on it to the next newer one. */
+/* Walks that stand on `entry` go on at `other`. */
+static void move_walks(struct cache *cache, const struct entry *entry, struct entry *other) {
+  for (struct cache_walk *walk = cache->walks; walk; walk = walk->next)
+    if (walk->at == entry)
+      walk->at = other;
+}
+
+/* Takes `entry` out and moves whoever stood on it to the next one. */
 static void list_remove(struct cache *cache, struct entry *entry) {
+  move_walks(cache, entry, entry->older);
   if (cache->hand == entry)
     cache->hand = entry->newer;
   if (cache->cursor == entry)
@@ -434,6 +465,7 @@ static void replace(struct cache *cache, struct entry *old, struct entry *entry,
     cache->hand = entry;
   if (cache->cursor == old)
     cache->cursor = entry;
+  move_walks(cache, old, entry);
   atomic_store_explicit(&cache->slots[at], word, memory_order_release);
   unref_entry(cache, old);
 }
@@ -503,12 +535,31 @@ void cache_put_host(struct cache *cache, struct host *host, struct host_facts *f
   evict(cache, NULL, now_ms);
 }
 
+struct host *cache_find_host(const struct cache *cache, const char *name, size_t length) {
+  struct host_key key = {name, length};
+  return (struct host *)table_get(&cache->hosts, name_hash(name, length), host_matches, &key);
+}
+
+bool cache_forget_host(struct cache *cache, struct host *host) {
+  const struct host_facts *facts = atomic_load_explicit(&host->facts, memory_order_relaxed);
+  if (!facts || host->is_address)
+    return false;
+  atomic_store_explicit(&host->facts, NULL, memory_order_release);
+  retire(cache, (void *)facts);
+  return true;
+}
+
 bool cache_remove(struct cache *cache, const char *name, size_t length, uint64_t hash) {
   struct entry *entry;
   uint64_t at = find(cache, name, length, hash, &entry);
   if (entry)
     unlink_entry(cache, entry, at);
   return entry != NULL;
+}
+
+void cache_remove_facts(struct cache *cache, const struct domain_facts *facts) {
+  struct entry *entry = entry_of(facts);
+  unlink_entry(cache, entry, slot_of(cache, entry));
 }
 
 void cache_hold(const struct domain_facts *facts) { entry_of(facts)->refs++; }
@@ -527,6 +578,47 @@ void cache_sweep(struct cache *cache, int64_t now_ms, size_t count) {
     }
   }
   qsbr_collect(&cache->qsbr);
+}
+
+/* ---- walks ---- */
+
+void cache_walk_start(struct cache_walk *walk, struct cache *cache) {
+  *walk = (struct cache_walk){.cache = cache, .next = cache->walks, .at = cache->newest};
+  cache->walks = walk;
+}
+
+const struct domain_facts *cache_walk_next(struct cache_walk *walk) {
+  struct entry *entry = walk->at;
+  if (!entry)
+    return NULL;
+  walk->at = entry->older;
+  return &entry->facts;
+}
+
+void cache_walk_stop(struct cache_walk *walk) {
+  struct cache_walk **link = &walk->cache->walks;
+  while (*link != walk)
+    link = &(*link)->next;
+  *link = walk->next;
+}
+
+void cache_host_walk_start(struct cache_host_walk *walk, struct cache *cache) {
+  *walk = (struct cache_host_walk){.cache = cache, .next = cache->host_walks, .at = cache->newest_host};
+  cache->host_walks = walk;
+}
+
+struct host *cache_host_walk_next(struct cache_host_walk *walk) {
+  struct host *host = walk->at;
+  if (host)
+    walk->at = host->older;
+  return host;
+}
+
+void cache_host_walk_stop(struct cache_host_walk *walk) {
+  struct cache_host_walk **link = &walk->cache->host_walks;
+  while (*link != walk)
+    link = &(*link)->next;
+  *link = walk->next;
 }
 
 void cache_destroy(struct cache *cache) {

@@ -91,6 +91,9 @@ const struct domain_facts *cache_put_stale(struct cache *cache, const struct dom
 /* Removes a name; returns whether it was there. */
 bool cache_remove(struct cache *cache, const char *name, size_t length, uint64_t hash);
 
+/* Removes facts that are in the table: those that cache_peek or cache_walk_next has just given. */
+void cache_remove_facts(struct cache *cache, const struct domain_facts *facts);
+
 /* A copy of `facts` (which need not be in this cache, but whose set must be interned in it) that stands in no
  * table, with one hold for the caller; NULL without memory. */
 const struct domain_facts *cache_copy(struct cache *cache, const struct domain_facts *facts);
@@ -106,6 +109,12 @@ void cache_put_host(struct cache *cache, struct host *host, struct host_facts *f
 void cache_hold_host(struct host *host);
 void cache_release_host(struct cache *cache, struct host *host);
 
+/* The object of a host that some set in memory names, or NULL. */
+struct host *cache_find_host(const struct cache *cache, const char *name, size_t length);
+
+/* Forgets the facts of a host; returns whether there were any. One that is an address keeps its own. */
+bool cache_forget_host(struct cache *cache, struct host *host);
+
 /* The one set for the exchanges of `value`, kept whatever is evicted; what it takes is added to the
  * cache's bound. NULL without memory. And gives it up, before cache_destroy. */
 const struct exchange_set *cache_pin(struct cache *cache, const struct domain_value *value);
@@ -114,6 +123,36 @@ void cache_unpin(struct cache *cache, const struct exchange_set *set);
 /* Looks at the next `count` entries and removes those that are of no use any more (domain_facts_are_kept);
  * frees what readers have left. Call now and then. */
 void cache_sweep(struct cache *cache, int64_t now_ms, size_t count);
+
+/* ---- walking over all entries, a slice at a time ---- */
+
+/* The caller's, at a fixed place from start to stop. Nothing in it is for the caller. */
+struct cache_walk {
+  struct cache *cache;
+  struct cache_walk *next; /* the other walks that are under way */
+  struct entry *at;        /* what comes next; NULL at the end */
+};
+
+/* Begins a walk. Between two steps the writer may do whatever it likes: each name that is there from
+ * start to end is seen exactly once, with its facts of the moment; one that comes or goes meanwhile may be
+ * seen or not. It ends, however fast names come. Any number may be under way. */
+void cache_walk_start(struct cache_walk *walk, struct cache *cache);
+
+/* The next facts, fresh or not, lent until the writer next changes the cache; or NULL at the end. */
+const struct domain_facts *cache_walk_next(struct cache_walk *walk);
+
+/* Ends a walk, at its end or before. Before the cache is destroyed. */
+void cache_walk_stop(struct cache_walk *walk);
+
+/* The same over all hosts that some set names. */
+struct cache_host_walk {
+  struct cache *cache;
+  struct cache_host_walk *next;
+  struct host *at;
+};
+void cache_host_walk_start(struct cache_host_walk *walk, struct cache *cache);
+struct host *cache_host_walk_next(struct cache_host_walk *walk);
+void cache_host_walk_stop(struct cache_host_walk *walk);
 
 /* Entries, sets, hosts; octets in use, those still held for readers included. */
 size_t cache_count(const struct cache *cache);

@@ -535,6 +535,73 @@ static void sets_that_name_one_host_share_it(void **state) {
 }
 
 /* Domains with a few sets each of one to seven hosts out of twenty. */
+static void a_host_is_found_while_a_set_names_it(void **state) {
+  struct fixture *fixture = *state;
+  assert_null(cache_find_host(fixture->cache, "a.test", 6));
+  struct host *host = host_of(put_mx(fixture->cache, "d.test", "a.test"), 0);
+  assert_ptr_equal(cache_find_host(fixture->cache, "a.test", 6), host);
+  assert_null(cache_find_host(fixture->cache, "a.tes", 5));
+  assert_true(remove_name(fixture->cache, "d.test"));
+  assert_null(cache_find_host(fixture->cache, "a.test", 6));
+}
+
+static void a_host_that_is_forgotten_has_no_facts_and_no_memory_of_them(void **state) {
+  struct fixture *fixture = *state;
+  struct host *host = host_of(put_mx(fixture->cache, "d.test", "a.test"), 0);
+  size_t before = cache_bytes(fixture->cache);
+  assert_false(cache_forget_host(fixture->cache, host));
+  cache_put_host(fixture->cache, host, new_host_facts(1), 0);
+  qsbr_online(cache_qsbr(fixture->cache), &fixture->reader);
+  const struct host_facts *seen = facts_of(host);
+  assert_true(cache_forget_host(fixture->cache, host));
+  assert_null(facts_of(host));
+  assert_int_equal(seen->state[FAMILY_V4], FAMILY_OK); /* whoever reads them still may */
+  qsbr_offline(&fixture->reader);
+  cache_sweep(fixture->cache, 0, 0);
+  assert_int_equal(cache_bytes(fixture->cache), before);
+}
+
+static void a_host_that_is_an_address_is_not_forgotten(void **state) {
+  struct fixture *fixture = *state;
+  struct host *host = host_of(put_mx(fixture->cache, "d.test", "192.0.2.7"), 0);
+  assert_false(cache_forget_host(fixture->cache, host));
+  assert_non_null(facts_of(host));
+}
+
+static void a_walk_over_the_hosts_meets_each_once_whatever_comes_and_goes(void **state) {
+  struct fixture *fixture = *state;
+  char name[32], host[32];
+  unsigned seen[100] = {0}, number;
+  for (int i = 0; i < 100; i++) {
+    snprintf(name, sizeof(name), "d%d.test", i);
+    snprintf(host, sizeof(host), "h%d.test", i);
+    put_mx(fixture->cache, name, host);
+  }
+  struct cache_host_walk walk, other;
+  cache_host_walk_start(&walk, fixture->cache);
+  cache_host_walk_start(&other, fixture->cache);
+  struct host *found;
+  for (int i = 0; (found = cache_host_walk_next(&walk)); i++) {
+    assert_int_equal(sscanf(found->name, "h%u", &number), 1);
+    assert_in_range(number, 0, 99); /* what comes is not met: the walk ends */
+    seen[number]++;
+    snprintf(name, sizeof(name), "d%u.test", number); /* the one that was met goes, */
+    assert_true(remove_name(fixture->cache, name));
+    if (number > 50 && number % 2 == 0) { /* sometimes the one that would be next, */
+      snprintf(name, sizeof(name), "d%u.test", number - 1);
+      assert_true(remove_name(fixture->cache, name));
+    }
+    snprintf(name, sizeof(name), "n%d.test", i); /* and another comes */
+    snprintf(host, sizeof(host), "h%d.test", 1000 + i);
+    put_mx(fixture->cache, name, host);
+  }
+  for (number = 0; number < 100; number++)
+    assert_int_equal(seen[number], number < 50 || number == 99 || number % 2 == 0);
+  cache_host_walk_stop(&walk);
+  assert_null(cache_host_walk_next(&other)); /* all that it stood before are gone */
+  cache_host_walk_stop(&other);
+}
+
 static void put_varied(struct cache *cache, int number) {
   struct domain_value *value = new_value(DOMAIN_MX, FOR_EVER_MS);
   for (int i = 0; i < 1 + number % 7; i++) {
@@ -833,6 +900,138 @@ static void a_sweep_goes_on_although_the_name_it_stands_on_is_gone_or_replaced(v
   assert_null(get(fixture->cache, numbered(6)));
   cache_sweep(fixture->cache, 1000, 3);
   assert_int_equal(cache_count(fixture->cache), 5);
+}
+
+/* ---- walking ---- */
+
+enum { WALK_NAMES = 100, ALL_STEPS = 1 << 20 };
+
+/* A walk and what it has to see. */
+struct walking {
+  struct cache_walk walk;
+  bool stays[WALK_NAMES]; /* was there at the start, and has been since */
+  unsigned char seen[WALK_NAMES];
+};
+
+static void start_walking(struct walking *walking, const struct fixture *fixture) {
+  memset(walking, 0, sizeof(*walking));
+  for (int i = 0; i < WALK_NAMES; i++)
+    walking->stays[i] = get(fixture->cache, numbered(i)) != NULL;
+  cache_walk_start(&walking->walk, fixture->cache);
+}
+
+/* Goes `steps` on, or to the end; returns how many it took. */
+static int walk_on(struct walking *walking, int steps) {
+  const struct domain_facts *facts;
+  int taken = 0;
+  for (; taken < steps && (facts = cache_walk_next(&walking->walk)); taken++) {
+    int number = 0;
+    for (const char *digit = facts->text + 1; *digit != '.'; digit++)
+      number = number * 10 + (*digit - '0');
+    assert_in_range(number, 0, WALK_NAMES - 1);
+    walking->seen[number]++;
+  }
+  return taken;
+}
+
+/* At the end: what stayed was seen once. */
+static void stop_walking(struct walking *walking) {
+  assert_null(cache_walk_next(&walking->walk));
+  cache_walk_stop(&walking->walk);
+  for (int i = 0; i < WALK_NAMES; i++)
+    if (walking->stays[i])
+      assert_int_equal(walking->seen[i], 1);
+}
+
+static void a_walk_over_an_empty_cache_sees_nothing(void **state) {
+  struct fixture *fixture = *state;
+  struct cache_walk walk;
+  cache_walk_start(&walk, fixture->cache);
+  assert_null(cache_walk_next(&walk));
+  assert_null(cache_walk_next(&walk));
+  cache_walk_stop(&walk);
+}
+
+static void a_walk_sees_every_name_once(void **state) {
+  struct fixture *fixture = *state;
+  struct walking walking;
+  put_range(fixture, 0, WALK_NAMES);
+  start_walking(&walking, fixture);
+  assert_int_equal(walk_on(&walking, 30), 30);
+  assert_int_equal(walk_on(&walking, ALL_STEPS), WALK_NAMES - 30);
+  stop_walking(&walking);
+}
+
+static void names_that_come_without_end_do_not_keep_a_walk_from_its_end(void **state) {
+  struct fixture *fixture = *state;
+  put_range(fixture, 0, WALK_NAMES);
+  struct cache_walk walk;
+  cache_walk_start(&walk, fixture->cache);
+  int steps = 0;
+  for (; cache_walk_next(&walk); steps++)
+    put_range(fixture, WALK_NAMES + steps * 2, WALK_NAMES + steps * 2 + 2);
+  cache_walk_stop(&walk);
+  assert_in_range(steps, WALK_NAMES, 10 * WALK_NAMES);
+}
+
+static void a_walk_may_remove_all_that_it_sees(void **state) {
+  struct fixture *fixture = *state;
+  put_range(fixture, 0, WALK_NAMES);
+  struct cache_walk walk, other;
+  cache_walk_start(&other, fixture->cache);
+  cache_walk_start(&walk, fixture->cache);
+  for (const struct domain_facts *facts; (facts = cache_walk_next(&walk));)
+    cache_remove_facts(fixture->cache, facts);
+  cache_walk_stop(&walk);
+  assert_int_equal(cache_count(fixture->cache), 0);
+  assert_null(cache_walk_next(&other));
+  cache_walk_stop(&other);
+}
+
+static void a_walk_finds_the_domains_that_share_a_set(void **state) {
+  struct fixture *fixture = *state;
+  for (int i = 0; i < 20; i++)
+    put_mx(fixture->cache, numbered(i), i % 4 ? "shared.example" : "other.example");
+  const struct exchange_set *set = get(fixture->cache, numbered(1))->set;
+  struct cache_walk walk;
+  uint32_t sharing = 0;
+  cache_walk_start(&walk, fixture->cache);
+  for (const struct domain_facts *facts; (facts = cache_walk_next(&walk));)
+    sharing += facts->set == set;
+  cache_walk_stop(&walk);
+  assert_int_equal(sharing, 15);
+  assert_int_equal(sharing, set->refs);
+}
+
+/* A name comes, is replaced, or goes. */
+static void change_one(struct fixture *fixture, struct random *random, struct walking walkings[2]) {
+  int number = (int)random_below(random, WALK_NAMES);
+  if (random_below(random, 3)) {
+    put_denial(fixture->cache, numbered(number), FOR_EVER_MS);
+  } else {
+    remove_name(fixture->cache, numbered(number));
+    walkings[0].stays[number] = walkings[1].stays[number] = false;
+  }
+}
+
+static void a_walk_while_names_come_and_go_sees_those_that_stay_once(void **state) {
+  struct fixture *fixture = *state;
+  struct random random = {.state = 11};
+  struct walking walkings[2];
+  for (int round = 0; round < 500; round++) {
+    put_range(fixture, 0, WALK_NAMES / 2);
+    start_walking(&walkings[0], fixture);
+    walk_on(&walkings[0], (int)random_below(&random, 40));
+    start_walking(&walkings[1], fixture);
+    for (int taken = 1; taken > 0;) {
+      for (uint32_t i = random_below(&random, 3); i > 0; i--)
+        change_one(fixture, &random, walkings);
+      taken = walk_on(&walkings[0], 1) + walk_on(&walkings[1], (int)random_below(&random, 3) + 1);
+    }
+    int first = (int)random_below(&random, 2);
+    stop_walking(&walkings[first]);
+    stop_walking(&walkings[1 - first]);
+  }
 }
 
 /* ---- the bound and the accounts ---- */
@@ -1527,6 +1726,12 @@ int main(void) {
                                       tear_down),
       cmocka_unit_test_setup_teardown(sets_that_differ_in_anything_are_not_shared, set_up, tear_down),
       cmocka_unit_test_setup_teardown(sets_that_name_one_host_share_it, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_host_is_found_while_a_set_names_it, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_host_that_is_forgotten_has_no_facts_and_no_memory_of_them, set_up,
+                                      tear_down),
+      cmocka_unit_test_setup_teardown(a_host_that_is_an_address_is_not_forgotten, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_walk_over_the_hosts_meets_each_once_whatever_comes_and_goes, set_up,
+                                      tear_down),
       cmocka_unit_test_setup_teardown(after_every_name_is_removed_nothing_is_left_and_nothing_charged, set_up,
                                       tear_down),
       cmocka_unit_test_setup_teardown(the_places_for_sets_and_hosts_are_charged_too, set_up, tear_down),
@@ -1556,6 +1761,14 @@ int main(void) {
                                       tear_down),
       cmocka_unit_test_setup_teardown(a_sweep_goes_on_although_the_name_it_stands_on_is_gone_or_replaced,
                                       set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_walk_over_an_empty_cache_sees_nothing, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_walk_sees_every_name_once, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(names_that_come_without_end_do_not_keep_a_walk_from_its_end, set_up,
+                                      tear_down),
+      cmocka_unit_test_setup_teardown(a_walk_may_remove_all_that_it_sees, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_walk_finds_the_domains_that_share_a_set, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_walk_while_names_come_and_go_sees_those_that_stay_once, set_up,
+                                      tear_down),
       cmocka_unit_test_setup_teardown(the_bound_is_kept_after_each_put_and_used, set_up, tear_down),
       cmocka_unit_test_setup_teardown(what_readers_hold_back_is_beside_the_bound, set_up_narrow, tear_down),
       cmocka_unit_test(the_accounts_agree_with_those_of_malloc),
