@@ -7,7 +7,7 @@ import sys
 # Lower rows first; rooms of the first row may include each other.
 LEVELS = (
     ("error", "log", "stats", "address", "conffile", "config", "clock", "random", "mailbox", "qsbr", "heap", "table",
-     "listen", "story", "frame", "wire"),
+     "arena", "queue", "slots", "listen", "story", "frame", "wire"),
     ("name", "verdict", "ttl"),
     ("facts",),
     ("dnsmsg", "cache", "channel", "route"),
