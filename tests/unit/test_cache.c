@@ -1153,6 +1153,58 @@ static void the_accounts_agree_with_those_of_malloc_and_of_the_kernel(void **sta
   free_fixture(fixture);
 }
 
+static struct domain_value *plain_value(void) { return new_value(DOMAIN_NULL_MX, FOR_EVER_MS); }
+
+/* Puts names of `length` octets from `first` on until `count` are evicted. */
+static int put_long(struct fixture *fixture, int length, int first, uint64_t count) {
+  uint64_t before = evictions(fixture);
+  for (; evictions(fixture) - before < count; first++) {
+    char name[FACTS_NAME_SIZE];
+    snprintf(name, sizeof(name), "%0*d.test", length - 5, first);
+    put(fixture->cache, name, plain_value());
+    assert_true(cache_bytes(fixture->cache) <= SMALL_BYTES);
+  }
+  return first;
+}
+
+/* Each length takes the memory of the ones before, while entries of all of them are there. */
+static void names_of_other_lengths_get_the_memory_of_those_that_go(void **state) {
+  struct fixture *fixture = *state;
+  static const int lengths[] = {12, 60, 200, 20, 120, 12};
+  int end = 0;
+  for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+    end = put_long(fixture, lengths[i], end, 100);
+    for (int slice = 0; slice < 5; slice++) {
+      end = put_long(fixture, lengths[i], end, cache_count(fixture->cache) / 5 + 1);
+      assert_true(cache_bytes(fixture->cache) > SMALL_BYTES / 100 * 85);
+    }
+    size_t all = cache_count(fixture->cache) * (size_t)(48 + lengths[i] + 8 + 22);
+    if (i > 0) /* hardly any others are left */
+      assert_in_range(all, SMALL_BYTES / 100 * 75, SMALL_BYTES / 100 * 110);
+  }
+}
+
+static void facts_that_are_held_stay_in_place_while_others_are_moved(void **state) {
+  struct fixture *fixture = *state;
+  enum { COUNT = 200 };
+  const struct domain_facts *facts[COUNT];
+  int end = put_long(fixture, 12, 0, 1);
+  for (int i = 0; i < COUNT; i++) {
+    char name[FACTS_NAME_SIZE];
+    snprintf(name, sizeof(name), "%07d.test", end - 1 - i * 20);
+    facts[i] = get(fixture->cache, name);
+    cache_hold(facts[i]);
+  }
+  put_long(fixture, 100, 0, 20000);
+  for (int i = 0; i < COUNT; i++) {
+    char name[FACTS_NAME_SIZE];
+    snprintf(name, sizeof(name), "%07d.test", end - 1 - i * 20);
+    assert_memory_equal(facts[i]->text, name, 12);
+    cache_release(fixture->cache, facts[i]);
+  }
+  assert_true(cache_bytes(fixture->cache) <= SMALL_BYTES);
+}
+
 /* ---- without memory ---- */
 
 static void a_put_without_memory_leaves_what_was_there(void **state) {
@@ -1743,6 +1795,10 @@ int main(void) {
       cmocka_unit_test_setup_teardown(the_bound_is_kept_after_each_put_and_used, set_up, tear_down),
       cmocka_unit_test_setup_teardown(what_readers_hold_back_is_beside_the_bound, set_up_narrow, tear_down),
       cmocka_unit_test(the_accounts_agree_with_those_of_malloc_and_of_the_kernel),
+      cmocka_unit_test_setup_teardown(names_of_other_lengths_get_the_memory_of_those_that_go, set_up,
+                                      tear_down),
+      cmocka_unit_test_setup_teardown(facts_that_are_held_stay_in_place_while_others_are_moved, set_up,
+                                      tear_down),
       cmocka_unit_test_setup_teardown(a_put_without_memory_leaves_what_was_there, set_up, tear_down),
       cmocka_unit_test(a_cache_that_cannot_be_made_leaves_nothing_behind),
       cmocka_unit_test(a_destroyed_cache_leaves_nothing_behind),
