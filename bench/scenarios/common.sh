@@ -231,7 +231,8 @@ prepare() {
   bench_program=$programs/bench/mxway-bench
   upstream_program=$programs/bench/upstream/mxway-upstream
   plain_program=$programs/bench/upstream/mxway-plain-cares
-  for program in "$mxwayd" "$bench_program" "$upstream_program" "$plain_program"; do
+  cache_program=$programs/bench/mxway-bench-cache
+  for program in "$mxwayd" "$bench_program" "$upstream_program" "$plain_program" "$cache_program"; do
     [[ -x $program ]] || fail 69 "there is no $program"
   done
   out=build/bench/$scenario
