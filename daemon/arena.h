@@ -6,8 +6,6 @@
  * with: a page's bits say which of its blocks are taken, and a page without any serves another size. A block
  * is named by its address or by 32 bits (its ref), so that links between blocks are half as long as pointers.
  *
- * Large arenas ask for huge pages, so that a lookup among a million blocks does not miss the TLB as well.
- *
  * What can be lost is what lies idle in pages that are partly taken. Where sizes stay as common as they are,
  * that is little. Where they change, the owner moves what is left in a page elsewhere: arena_choose_sparse
  * finds such a page, arena_close keeps it from being filled again.
