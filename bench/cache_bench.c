@@ -127,7 +127,7 @@ int main(int argc, char **argv) {
   struct random random = {.state = 1};
   name_hash_init();
   size_t before = resident_bytes();
-  struct cache *cache = cache_create(bound, &stats);
+  struct cache *cache = cache_create(bound, 0, &stats);
   struct fill first = fill(cache, 0, count, &random);
   size_t grown = resident_bytes() - before;
   size_t kept = cache_count(cache);

@@ -13,12 +13,11 @@
 
 #include "buffer.h"
 #include "frame.h"
-#include "mxway.pb-c.h"
 #include "questions.h"
 #include "reply.h"
+#include "request.h"
 
 enum {
-  DOMAIN_MAX_BYTES = 60000,   /* leaves room for the rest of a request frame */
   UNSENT_MAX_BYTES = 1 << 20, /* then MXWAY_ERR_FULL */
   READ_BYTES = 32768,
   READS_MAX = 16, /* in one mxway_process, so that the caller's loop gets its turn */
@@ -211,33 +210,17 @@ static int receive_some(struct mxway *mxway) {
 
 static int put(struct mxway *mxway, const struct mxway_request *request,
                const struct mxway_question *question, uint64_t *id) {
-  Mxway__V1__LookupRequest message = MXWAY__V1__LOOKUP_REQUEST__INIT;
-  if (!request->domain)
-    return MXWAY_ERR_ARGUMENT;
-  message.domain.len = request->domain_length ? request->domain_length : strlen(request->domain);
-  if (message.domain.len > DOMAIN_MAX_BYTES)
-    return MXWAY_ERR_ARGUMENT;
   if (mxway_buffer_length(&mxway->out) >= UNSENT_MAX_BYTES)
     return MXWAY_ERR_FULL;
-  message.domain.data = (uint8_t *)request->domain;
-  message.depth = (Mxway__V1__Depth)request->depth;
-  message.timeout_ms = request->timeout_ms;
-  message.no_stale = request->no_stale;
-  message.refresh = request->refresh;
-  message.cache_only = request->cache_only;
-  message.id = mxway_questions_add(&mxway->questions, question);
-  if (message.id == 0)
+  *id = mxway_questions_add(&mxway->questions, question);
+  if (*id == 0)
     return MXWAY_ERR_FULL;
-  size_t length = mxway__v1__lookup_request__get_packed_size(&message);
-  if (!mxway_buffer_reserve(&mxway->out, FRAME_HEADER_MAX + length)) {
+  int error = mxway_request_encode(request, *id, &mxway->out);
+  if (error) {
     struct mxway_question taken;
-    mxway_questions_remove(&mxway->questions, message.id, &taken);
-    return MXWAY_ERR_NOMEM;
+    mxway_questions_remove(&mxway->questions, *id, &taken);
   }
-  mxway->out.end += frame_build_header(mxway->out.octets + mxway->out.end, length);
-  mxway->out.end += mxway__v1__lookup_request__pack(&message, mxway->out.octets + mxway->out.end);
-  *id = message.id;
-  return 0;
+  return error;
 }
 
 int mxway_ask(struct mxway *mxway, const struct mxway_request *request, mxway_reply_fn *answered,

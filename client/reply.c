@@ -6,7 +6,7 @@
 #include "mxway.pb-c.h"
 
 /* What protobuf-c may use to unpack one reply. An ordinary one needs 2 KiB, the
- * largest that the daemon makes some 100 KiB; a hostile 1 MiB of empty
+ * largest that the daemon makes, with its story, under 1 MiB; a hostile 1 MiB of empty
  * exchanges would take 80 MiB. */
 enum { SCRATCH_FIRST_BYTES = 8192, SCRATCH_CHUNK_BYTES = 65536, SCRATCH_MAX_BYTES = 8 << 20 };
 
@@ -83,7 +83,7 @@ static bool is_sound(const Mxway__V1__LookupReply *message) {
     return false;
   for (size_t i = 0; i < message->n_exchanges; i++) {
     const Mxway__V1__Exchange *exchange = message->exchanges[i];
-    if (exchange->preference > UINT16_MAX)
+    if (exchange->preference > UINT16_MAX || exchange->port > UINT16_MAX)
       return false;
     for (size_t k = 0; k < exchange->n_addresses; k++)
       if (exchange->addresses[k].len != 4 && exchange->addresses[k].len != 16)
@@ -101,6 +101,8 @@ static struct extent measure(const Mxway__V1__LookupReply *message) {
     extent.address_count += exchange->n_addresses;
     extent.text_bytes += strlen(exchange->host) + strlen(exchange->expanded) + 2;
   }
+  for (size_t i = 0; i < message->n_story; i++)
+    extent.text_bytes += strlen(message->story[i]->rule) + strlen(message->story[i]->text) + 2;
   return extent;
 }
 
@@ -129,6 +131,7 @@ static const char *warning_text(int warning) {
 static void fill_exchange(struct mxway_exchange *exchange, const Mxway__V1__Exchange *message,
                           struct mxway_address *addresses, char **text) {
   exchange->preference = (uint16_t)message->preference;
+  exchange->port = (uint16_t)message->port;
   exchange->host = copy_text(text, message->host);
   exchange->expanded = copy_text(text, message->expanded);
   exchange->status = (enum mxway_status)message->status;
@@ -141,6 +144,14 @@ static void fill_exchange(struct mxway_exchange *exchange, const Mxway__V1__Exch
   }
 }
 
+static void fill_story(struct mxway_story_line *story, const Mxway__V1__LookupReply *message, char **text) {
+  for (size_t i = 0; i < message->n_story; i++) {
+    story[i].at_us = message->story[i]->at_us;
+    story[i].rule = copy_text(text, message->story[i]->rule);
+    story[i].text = copy_text(text, message->story[i]->text);
+  }
+}
+
 static void fill_head(struct mxway_reply *reply, const Mxway__V1__LookupReply *message, char **text) {
   reply->verdict = (enum mxway_verdict)message->verdict;
   reply->ttl_s = message->ttl;
@@ -150,6 +161,7 @@ static void fill_head(struct mxway_reply *reply, const Mxway__V1__LookupReply *m
   reply->stale = message->stale;
   reply->implicit = message->implicit;
   reply->truncated = message->truncated;
+  reply->authenticated = message->authenticated;
   reply->canonical = copy_text(text, message->canonical);
   reply->smtp_code = (uint16_t)message->smtp_code;
   reply->enhanced_status = copy_text(text, message->enhanced_status);
@@ -160,20 +172,23 @@ static void fill_head(struct mxway_reply *reply, const Mxway__V1__LookupReply *m
   reply->detail = copy_text(text, message->detail);
 }
 
-/* The reply, then exchanges, warnings, addresses, texts: by falling alignment, without gaps. Sizes cannot
- * overflow: what they count fitted into SCRATCH_MAX_BYTES. */
+/* The reply, then exchanges, story, warnings, addresses, texts: by falling alignment, without gaps. Sizes
+ * cannot overflow: what they count fitted into SCRATCH_MAX_BYTES. */
 static struct mxway_reply *build(const Mxway__V1__LookupReply *message) {
   struct extent extent = measure(message);
   struct mxway_exchange *exchanges;
+  struct mxway_story_line *story;
   struct mxway_address *addresses;
   const char **warnings;
-  struct mxway_reply *reply = calloc(1, sizeof *reply + message->n_exchanges * sizeof *exchanges +
-                                            message->n_warnings * sizeof *warnings +
-                                            extent.address_count * sizeof *addresses + extent.text_bytes);
+  struct mxway_reply *reply =
+      calloc(1, sizeof *reply + message->n_exchanges * sizeof *exchanges + message->n_story * sizeof *story +
+                    message->n_warnings * sizeof *warnings + extent.address_count * sizeof *addresses +
+                    extent.text_bytes);
   if (!reply)
     return NULL;
   exchanges = (void *)(reply + 1);
-  warnings = (void *)(exchanges + message->n_exchanges);
+  story = (void *)(exchanges + message->n_exchanges);
+  warnings = (void *)(story + message->n_story);
   addresses = (void *)(warnings + message->n_warnings);
   char *text = (char *)(addresses + extent.address_count);
 
@@ -188,6 +203,9 @@ static struct mxway_reply *build(const Mxway__V1__LookupReply *message) {
     fill_exchange(&exchanges[i], message->exchanges[i], addresses, &text);
     addresses += message->exchanges[i]->n_addresses;
   }
+  reply->story_count = message->n_story;
+  reply->story = story;
+  fill_story(story, message, &text);
   return reply;
 }
 

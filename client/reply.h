@@ -2,7 +2,7 @@
  * reply: the body of a reply frame made into a struct mxway_reply.
  *
  * Pure. Everything is judged before it is believed: what the struct cannot hold
- * (a preference over 65535, an address of 5 octets) is no reply. Numbers of
+ * (a preference or port over 65535, an address of 5 octets) is no reply. Numbers of
  * enumerations pass through, so that an old library lives with a new daemon.
  * A reply is one block of memory.
  */

@@ -66,7 +66,8 @@ static bool put_exchanges(json_t *object, const struct mxway_reply *reply) {
               put_number(item, "preference", exchange->preference) &&
               put_text(item, "host", exchange->host) && put_text(item, "expanded", exchange->expanded) &&
               put_text(item, "status", mxway_status_text(exchange->status)) &&
-              put_number(item, "ttl", exchange->ttl_s) && put_addresses(item, exchange);
+              put_number(item, "ttl", exchange->ttl_s) && put_addresses(item, exchange) &&
+              (exchange->port == 0 || put_number(item, "port", exchange->port));
   }
   return is_good;
 }
@@ -79,7 +80,20 @@ static bool put_warnings(json_t *object, const struct mxway_reply *reply) {
   return is_good;
 }
 
-char *tool_json_build(const char *domain, size_t domain_length, const struct mxway_reply *reply) {
+static bool put_story(json_t *object, const struct mxway_reply *reply) {
+  json_t *array = json_array();
+  bool is_good = put(object, "story", array);
+  for (size_t i = 0; is_good && i < reply->story_count; i++) {
+    const struct mxway_story_line *line = &reply->story[i];
+    json_t *item = json_object();
+    is_good = json_array_append_new(array, item) == 0 && put_number(item, "at_us", line->at_us) &&
+              put_text(item, "rule", line->rule) && put_text(item, "text", line->text);
+  }
+  return is_good;
+}
+
+char *tool_json_build(const char *domain, size_t domain_length, const struct mxway_reply *reply,
+                      bool with_story) {
   json_t *object = json_object();
   char *line = NULL;
   if (object && put(object, "domain", text_value(domain, domain_length)) &&
@@ -95,7 +109,7 @@ char *tool_json_build(const char *domain, size_t domain_length, const struct mxw
       put_bool(object, "truncated", reply->truncated) &&
       put_hex(object, "site_id", reply->site_id, reply->site_id_length) &&
       put_text(object, "site_name", reply->site_name) && put_warnings(object, reply) &&
-      put_exchanges(object, reply))
+      put_exchanges(object, reply) && (!with_story || put_story(object, reply)))
     line = json_dumps(object, JSON_COMPACT);
   json_decref(object);
   return line;

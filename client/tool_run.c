@@ -12,6 +12,7 @@
 #include "tool_json.h"
 #include "tool_lines.h"
 #include "tool_progress.h"
+#include "tool_story.h"
 #include "tool_table.h"
 #include "tool_utf8.h"
 
@@ -42,6 +43,7 @@ struct run {
   size_t next_domain;
   bool is_input_wanted; /* the stream holds no whole line */
   bool is_input_ended;
+  bool has_printed; /* an answer */
   struct item *oldest, *newest;
   size_t item_count;
   struct item *first_waiting, *last_waiting; /* to be asked */
@@ -117,9 +119,11 @@ static void print_reply(const struct tool_run_options *options, FILE *out, const
                         const struct mxway_reply *reply) {
   if (!options->is_json) {
     tool_table_print(out, item->name, item->length, reply, options->is_bold);
+    if (options->request.explain)
+      tool_story_print(out, reply, options->columns);
     return;
   }
-  char *line = tool_json_build(item->name, item->length, reply);
+  char *line = tool_json_build(item->name, item->length, reply, options->request.explain);
   if (line)
     fprintf(out, "%s\n", line);
   else
@@ -144,12 +148,20 @@ static void hold_reply(struct run *run, struct item *item, const struct mxway_re
     run->error = MXWAY_ERR_NOMEM;
 }
 
+/* Blocks that are explained are long: an empty line stands between them. */
+static void separate(struct run *run) {
+  if (run->has_printed && run->options->request.explain && !run->options->is_json)
+    fputc('\n', run->options->out);
+  run->has_printed = true;
+}
+
 /* Prints the oldest items as far as they are answered; with `is_all`, also those behind unanswered ones. */
 static void print_held(struct run *run, bool is_all) {
   for (struct item *item = run->oldest, *next; item && (item->output || is_all); item = next) {
     next = item->next;
     if (!item->output)
       continue;
+    separate(run);
     fwrite(item->output, 1, item->output_length, run->options->out);
     remove_item(run, item);
   }
@@ -188,6 +200,7 @@ static void on_answer(void *context, int error, const struct mxway_reply *reply)
   }
   if (run->options->is_output_terminal)
     tool_progress_hide(&run->progress);
+  separate(run);
   print_reply(run->options, run->options->out, item, reply);
   remove_item(run, item);
   print_held(run, false);
@@ -329,7 +342,7 @@ static bool was_connected(const struct run *run) {
   return run->routed + run->permanent + run->transient > 0 || (run->oldest && run->oldest->is_lost);
 }
 
-static int explain(struct run *run, int error, int connect_errno) {
+static int tell_error(struct run *run, int error, int connect_errno) {
   const char *path = run->options->socket_path;
   const char *hint = connect_errno == ENOENT || connect_errno == ECONNREFUSED ? " (is mxwayd running?)" : "";
   switch (error) {
@@ -366,7 +379,7 @@ static int give_up(struct run *run, int error, int connect_errno) {
     complain(run, "not answered: %s", name ? name : "");
     free(name);
   }
-  int status = explain(run, error, connect_errno);
+  int status = tell_error(run, error, connect_errno);
   if (is_listed && !run->is_input_ended)
     complain(run, "the rest of the names was not asked");
   return status;

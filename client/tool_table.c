@@ -29,7 +29,7 @@ const char *tool_table_sentence(enum mxway_verdict verdict) {
   case MXWAY_MX_ALL_INVALID:
     return "no MX record of this domain names a possible host";
   case MXWAY_NO_ROUTABLE_ADDRESS:
-    return "the exchanges have only addresses that mail cannot go to";
+    return "no exchange has an address that mail may go to";
   case MXWAY_LOOP_SELF_BEST:
     return "the sender itself is the best exchange";
   case MXWAY_PRIMARY_UNRESOLVED:
@@ -99,7 +99,7 @@ static const char *status_words(enum mxway_status status) {
   case MXWAY_STATUS_CNAME_LOOP:
     return "not used: its aliases go round in a circle, or too far";
   case MXWAY_STATUS_FILTERED:
-    return "not used: only addresses that mail cannot go to";
+    return "not used: its addresses are filtered out";
   case MXWAY_STATUS_INVALID:
     return "not used: no possible host";
   }
@@ -129,12 +129,18 @@ static void print_text(FILE *out, const char *text, size_t length) {
   free(printable);
 }
 
-/* "host", or "host -> expanded"; made printable, to be freed; NULL without memory. */
+/* "host", "host:port", each perhaps with " -> expanded"; made printable, to be freed; NULL without memory. */
 static char *host_text(const struct mxway_exchange *exchange) {
   char *text = NULL;
   char *printable = NULL;
   size_t length;
-  int made = asprintf(&text, "%s%s%s", exchange->host, *exchange->expanded ? " -> " : "", exchange->expanded);
+  char port[8] = "";
+  if (exchange->port)
+    snprintf(port, sizeof port, ":%u", exchange->port);
+  /* An IPv6 address has colons of its own. */
+  bool is_bracketed = *port && strchr(exchange->host, ':');
+  int made = asprintf(&text, "%s%s%s%s%s%s", is_bracketed ? "[" : "", exchange->host, is_bracketed ? "]" : "",
+                      port, *exchange->expanded ? " -> " : "", exchange->expanded);
   if (made >= 0) {
     printable = tool_utf8_repair(text, (size_t)made, true, &length);
     free(text);
@@ -238,11 +244,6 @@ static void print_notes(FILE *out, const char *domain, size_t domain_length,
     fputs("  there are more exchanges than are shown\n", out);
   for (size_t i = 0; i < reply->warning_count; i++)
     fprintf(out, "  warning: %s (%s)\n", warning_words(reply->warnings[i]), reply->warnings[i]);
-  if (*reply->site_name) {
-    fputs("  site: ", out);
-    print_text(out, reply->site_name, strlen(reply->site_name));
-    fputc('\n', out);
-  }
 }
 
 void tool_table_print(FILE *out, const char *domain, size_t domain_length, const struct mxway_reply *reply,

@@ -53,9 +53,11 @@ char *tool_utf8_repair(const char *text, size_t length, bool for_terminal, size_
   return repaired;
 }
 
-size_t tool_utf8_columns(const char *text) {
+size_t tool_utf8_columns_of(const char *text, size_t length) {
   size_t columns = 0;
-  for (; *text; text++)
-    columns += !is_continuation((uint8_t)*text);
+  for (size_t i = 0; i < length; i++)
+    columns += !is_continuation((uint8_t)text[i]);
   return columns;
 }
+
+size_t tool_utf8_columns(const char *text) { return tool_utf8_columns_of(text, strlen(text)); }

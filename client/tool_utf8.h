@@ -18,4 +18,7 @@ char *tool_utf8_repair(const char *text, size_t length, bool for_terminal, size_
 /* The columns that well-formed `text` takes: one a character, as for all but a few scripts. */
 size_t tool_utf8_columns(const char *text);
 
+/* The same of `length` octets. */
+size_t tool_utf8_columns_of(const char *text, size_t length);
+
 #endif

@@ -92,3 +92,68 @@ const char *address_text(const struct sockaddr_storage *address, char text[ADDRE
     snprintf(text, ADDRESS_TEXT_SIZE, "[%s]:%u", host, ntohs(v6->sin6_port));
   return text;
 }
+
+/* ---- prefixes ---- */
+
+static const uint8_t mapped[12] = {[10] = 0xff, 0xff};
+enum { MAPPED_BITS = 96 };
+
+static bool bits_agree(const uint8_t *a, const uint8_t *b, unsigned bits) {
+  unsigned octets = bits / 8, rest = bits % 8;
+  if (memcmp(a, b, octets) != 0)
+    return false;
+  return rest == 0 || (uint8_t)((a[octets] ^ b[octets]) >> (8 - rest)) == 0;
+}
+
+/* Whether nothing is set behind the first `bits`. */
+static bool is_clean(const uint8_t octets[16], unsigned bits) {
+  for (unsigned i = bits; i < 128; i++)
+    if (octets[i / 8] & 0x80 >> i % 8)
+      return false;
+  return true;
+}
+
+bool address_prefix_parse(const char *text, struct address_prefix *prefix) {
+  char host[ADDRESS_TEXT_SIZE];
+  size_t length = strcspn(text, "/");
+  if (length >= sizeof(host))
+    return false;
+  memcpy(host, text, length);
+  host[length] = '\0';
+  struct address_prefix parsed = {.bits = 0};
+  bool is_v4 = inet_pton(AF_INET, host, parsed.octets + sizeof(mapped)) == 1;
+  if (is_v4)
+    memcpy(parsed.octets, mapped, sizeof(mapped));
+  else if (inet_pton(AF_INET6, host, parsed.octets) != 1)
+    return false;
+  unsigned least = is_v4 ? MAPPED_BITS : 0;
+  uint64_t bits = 128 - least;
+  if (text[length] && !parse_number(text + length + 1, 128 - least, &bits))
+    return false;
+  parsed.bits = (uint8_t)(least + bits);
+  if (!is_clean(parsed.octets, parsed.bits))
+    return false;
+  *prefix = parsed;
+  return true;
+}
+
+const char *address_prefix_text(const struct address_prefix *prefix, char text[ADDRESS_TEXT_SIZE]) {
+  char host[INET6_ADDRSTRLEN];
+  bool is_v4 = prefix->bits >= MAPPED_BITS && memcmp(prefix->octets, mapped, sizeof(mapped)) == 0;
+  unsigned least = is_v4 ? MAPPED_BITS : 0;
+  inet_ntop(is_v4 ? AF_INET : AF_INET6, prefix->octets + least / 8, host, sizeof(host));
+  if (prefix->bits == 128)
+    snprintf(text, ADDRESS_TEXT_SIZE, "%s", host);
+  else
+    snprintf(text, ADDRESS_TEXT_SIZE, "%s/%u", host, prefix->bits - least);
+  return text;
+}
+
+bool address_prefix_holds(const struct address_prefix *prefix, const uint8_t *octets, size_t length) {
+  if (length == 16)
+    return bits_agree(prefix->octets, octets, prefix->bits);
+  if (prefix->bits < MAPPED_BITS)
+    return bits_agree(prefix->octets, mapped, prefix->bits);
+  return memcmp(prefix->octets, mapped, sizeof(mapped)) == 0 &&
+         bits_agree(prefix->octets + sizeof(mapped), octets, prefix->bits - MAPPED_BITS);
+}

@@ -1,32 +1,24 @@
 #include "api.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "clock.h"
 #include "miss.h"
-#include "mxway.pb-c.h"
 #include "reply.h"
+#include "request.h"
 #include "server.h"
-#include "wire.h"
 
-enum {
-  ARENA_BYTES = 256 * 1024, /* a request that decodes to more is refused */
-};
+enum { REFRESH_HITS_LEAST = 2 }; /* ROUTING T7 */
 
-/* Where protobuf-c puts one decoded request; forgotten before the next. */
-struct arena {
-  size_t used;
-  _Alignas(16) uint8_t bytes[ARENA_BYTES];
-};
-
-/* One request of a batch, decoded. */
-struct request {
-  enum { REQUEST_DOMAIN, REQUEST_ANSWERED } state;
-  uint64_t id, hash;
-  enum depth depth;
-  uint32_t timeout_ms;
-  bool refresh, cache_only, explain;
+/* One request of a batch. */
+struct lookup {
+  bool is_pending; /* for facts; else it is answered */
+  struct request request;
+  uint64_t hash;
+  const struct wishes *wishes; /* NULL: none */
+  const struct pin *pin;       /* the configured route, or NULL */
   struct name name;
 };
 
@@ -41,60 +33,67 @@ struct api {
   ev_check check;
   ev_prepare prepare;
   int64_t now_ms; /* of this wake-up */
-  struct arena arena;
-  ProtobufCAllocator allocator;
-  struct request requests[SERVER_BATCH_MAX];
+  struct lookup lookups[SERVER_BATCH_MAX];
+  union wishes_block wishes[SERVER_BATCH_MAX];
   struct route route;
+  struct domain_facts *pinned_facts; /* PINNED_FACTS_SIZE octets, for the answer under way */
 };
 
-/* ---- decoding ---- */
+/* ---- wishes ---- */
 
-static void *arena_alloc(void *context, size_t size) {
-  struct arena *arena = context;
-  size = (size + 15) & ~(size_t)15;
-  if (size > ARENA_BYTES - arena->used)
-    return NULL;
-  void *block = arena->bytes + arena->used;
-  arena->used += size;
-  return block;
+/* Adds the names and addresses of one repeated field of a request. */
+static bool add_texts(struct wishes *wishes, enum wish wish, const char *name, const struct request *request,
+                      enum request_field field, char detail[WISHES_DETAIL_SIZE]) {
+  struct request_bytes item;
+  for (size_t at = 0; request_next(request, field, &at, &item);)
+    if (!wishes_add_text(wishes, wish, name, item.bytes, item.length, detail))
+      return false;
+  return true;
 }
 
-static void arena_free(void *context, void *block) { (void)context, (void)block; }
-
-/* The id of a request that cannot be decoded: field 1, where it stands first as
- * every library writes it. False where it cannot be read. */
-static bool salvage_id(const struct frame *frame, uint64_t *id) {
-  const uint8_t *at = frame->body, *end = at + frame->body_length;
-  if (at == end || *at++ != WIRE_TAG(1, WIRE_TYPE_VARINT))
-    return false;
-  *id = 0;
-  for (unsigned shift = 0; at < end && shift < 64; shift += 7, at++) {
-    *id |= (uint64_t)(*at & 0x7f) << shift;
-    if (!(*at & 0x80))
-      return true;
-  }
-  return false;
+static bool add_self_addresses(struct wishes *wishes, const struct request *request,
+                               char detail[WISHES_DETAIL_SIZE]) {
+  struct request_bytes item;
+  for (size_t at = 0; request_next(request, REQUEST_SELF_ADDRESSES, &at, &item);)
+    if (!wishes_add_address(wishes, WISH_SELF, "self_addresses", item.bytes, item.length, detail))
+      return false;
+  return true;
 }
 
-/* What the daemon knows but does not implement is refused, never ignored.
- * Returns what is wrong, or NULL. */
-static const char *find_unsupported(const Mxway__V1__LookupRequest *message) {
-  if (message->depth != MXWAY__V1__DEPTH__DEPTH_EXCHANGES &&
-      message->depth != MXWAY__V1__DEPTH__DEPTH_ADDRESSES)
+/* What is wrong with a number or its company, or NULL. A value that is not known here is refused, never
+ * ignored. */
+static const char *find_mistake(const struct request *request) {
+  if ((unsigned)request->depth > DEPTH_ADDRESSES)
     return "depth: only DEPTH_EXCHANGES and DEPTH_ADDRESSES are implemented";
-  if (message->order != MXWAY__V1__ORDER__ORDER_RANDOM || message->order_key.len > 0)
-    return "order: only ORDER_RANDOM is implemented";
-  if (message->family != MXWAY__V1__FAMILY__FAMILY_ANY)
-    return "family: only FAMILY_ANY is implemented";
-  if (message->n_self_names > 0 || message->n_self_addresses > 0)
-    return "self_names, self_addresses: not implemented";
-  if (message->n_exclude > 0)
-    return "exclude: not implemented";
-  if (message->primary_only)
-    return "primary_only: not implemented";
-  if (message->max_exchanges > 0)
-    return "max_exchanges: not implemented";
+  if ((unsigned)request->order >= ORDER_COUNT)
+    return "order: a value of the enumeration is due";
+  if (request->order == ORDER_KEYED && request->order_key.length == 0)
+    return "order_key: ORDER_KEYED needs one";
+  if (request->order != ORDER_KEYED && request->order_key.length > 0)
+    return "order_key: only ORDER_KEYED takes one";
+  if ((unsigned)request->family >= FAMILIES_COUNT)
+    return "family: a value of the enumeration is due";
   return NULL;
+}
+
+/* Whether there is anything beyond the defaults; one glance, because most requests have nothing. */
+static bool has_wishes(const struct request *request) {
+  return request->order_key.length | (unsigned)request->order | (unsigned)request->family |
+         request->primary_only | request->max_exchanges | request->has_lists;
+}
+
+/* Makes a block of what the caller wishes; false with the mistake in `detail`. */
+static bool decode_wishes(struct wishes *wishes, const struct request *request,
+                          char detail[WISHES_DETAIL_SIZE]) {
+  wishes_init(wishes);
+  wishes->order = (uint8_t)request->order;
+  wishes->families = (uint8_t)request->family;
+  wishes->primary_only = request->primary_only;
+  wishes->max_exchanges = request->max_exchanges < UINT8_MAX ? (uint8_t)request->max_exchanges : UINT8_MAX;
+  return wishes_set_key(wishes, "order_key", request->order_key.bytes, request->order_key.length, detail) &&
+         add_texts(wishes, WISH_SELF, "self_names", request, REQUEST_SELF_NAMES, detail) &&
+         add_self_addresses(wishes, request, detail) &&
+         add_texts(wishes, WISH_EXCLUDE, "exclude", request, REQUEST_EXCLUDE, detail);
 }
 
 /* ---- answering at once ---- */
@@ -110,53 +109,114 @@ static void refuse(struct api *api, struct connection *connection, uint64_t id, 
   answer_verdict(connection, id, VERDICT_BAD_REQUEST, NULL, detail);
 }
 
-static void answer_literal(struct connection *connection, const struct request *request) {
+static void answer_literal(struct api *api, struct connection *connection, const struct lookup *lookup) {
+  const struct route_request wanted = {.wishes = lookup->wishes};
+  route_build_literal(&lookup->name, &wanted, &api->shared->route_policy, &api->route);
   uint8_t *at = server_reserve(connection, REPLY_BYTES_MAX);
-  server_commit(connection, reply_build_literal(at, request->id, &request->name));
+  server_commit(connection, reply_build_literal(at, lookup->request.id, &lookup->name, &api->route));
 }
 
-/* Judges a decoded message; answers what needs no facts. */
-static void accept_message(struct api *api, struct connection *connection,
-                           const Mxway__V1__LookupRequest *message, struct request *request) {
-  request->state = REQUEST_ANSWERED;
-  request->id = message->id;
-  const char *unsupported = find_unsupported(message);
-  if (unsupported) {
-    refuse(api, connection, message->id, unsupported);
+/* Answers with a decision, and where the request wants to know with the rule behind it. */
+static void answer_decision(struct connection *connection, const struct lookup *lookup,
+                            const struct decision *decision, const char *rule, const char *why) {
+  uint8_t *at = server_reserve(connection, REPLY_BYTES_MAX);
+  if (!lookup->request.explain) {
+    server_commit(connection, reply_build_decision(at, lookup->request.id, decision, &lookup->name));
     return;
   }
+  uint8_t frame[DECISION_BYTES_MAX];
+  size_t length = reply_build_decision(frame, lookup->request.id, decision, &lookup->name);
+  struct story *story = story_create();
+  story_add(story, rule, "%s: nobody is asked about %s", why, lookup->name.text);
+  server_commit(connection, reply_add_story(at, frame, length, story));
+  story_unref(story);
+}
+
+/* A configured route that says no. */
+static void answer_rejected(struct api *api, struct connection *connection, const struct lookup *lookup) {
+  const struct override *override = lookup->pin->override;
+  const struct decision decision = {VERDICT_REJECTED, SOURCE_OVERRIDE, pinned_ttl_s(lookup->pin, api->now_ms),
+                                    override->detail};
+  char why[OVERRIDE_PATTERN_SIZE + 64], pattern[OVERRIDE_PATTERN_SIZE];
+  snprintf(why, sizeof(why), "the route configured for %s rejects", override_pattern(override, pattern));
+  answer_decision(connection, lookup, &decision, "route", why);
+}
+
+/* A name that the DNS does not have is not asked for (ROUTING Q7). */
+static void answer_special_use(struct api *api, struct connection *connection, const struct lookup *lookup) {
+  const struct decision decision = {VERDICT_NO_SUCH_DOMAIN, SOURCE_POLICY, api->shared->special_use_ttl_s,
+                                    "the name is reserved for special use and not looked up"};
+  stats_add(api->stats, STATS_REQUESTS_SPECIAL_USE);
+  answer_decision(connection, lookup, &decision, "Q7 (RFC 6761)", "the name is reserved for special use");
+}
+
+/* Finds the configured route. True: it rejects, and that is the answer. */
+static bool find_pin(struct api *api, struct connection *connection, struct lookup *lookup) {
+  lookup->pin = pinned_find(api->shared->pinned, &lookup->name, lookup->hash, api->now_ms);
+  if (!lookup->pin)
+    return false;
+  stats_add(api->stats, STATS_REQUESTS_OVERRIDE);
+  if (!lookup->pin->override->rejects)
+    return false;
+  answer_rejected(api, connection, lookup);
+  return true;
+}
+
+/* Decodes what the caller wishes into the lookup's own block; false where that was refused. */
+static bool accept_wishes(struct api *api, struct connection *connection, struct lookup *lookup) {
+  const struct request *request = &lookup->request;
+  char detail[WISHES_DETAIL_SIZE];
+  lookup->wishes = NULL;
+  if (!has_wishes(request) && (unsigned)request->depth <= DEPTH_ADDRESSES)
+    return true;
+  struct wishes *wishes = &api->wishes[lookup - api->lookups].wishes;
+  const char *mistake = find_mistake(request);
+  if (!mistake && !decode_wishes(wishes, request, detail))
+    mistake = detail;
+  if (mistake)
+    refuse(api, connection, request->id, mistake);
+  else
+    lookup->wishes = wishes;
+  return !mistake;
+}
+
+/* Judges a request; answers what needs no facts. */
+static void accept_request(struct api *api, struct connection *connection, struct lookup *lookup) {
+  const struct request *request = &lookup->request;
+  if (!accept_wishes(api, connection, lookup))
+    return;
   enum name_error error =
-      name_parse(message->domain.data, message->domain.len, &api->shared->name_policy, &request->name);
+      name_parse(request->domain.bytes, request->domain.length, &api->shared->name_policy, &lookup->name);
   if (error != NAME_OK) {
     stats_add(api->stats, STATS_REQUESTS_INVALID_NAME);
-    answer_verdict(connection, message->id, VERDICT_INVALID_NAME, NULL, name_error_text(error));
+    answer_verdict(connection, request->id, VERDICT_INVALID_NAME, NULL, name_error_text(error));
     return;
   }
-  if (request->name.kind == NAME_LITERAL) {
-    answer_literal(connection, request);
+  if (lookup->name.kind == NAME_LITERAL) {
+    answer_literal(api, connection, lookup);
     return;
   }
-  request->state = REQUEST_DOMAIN;
-  request->depth = (enum depth)message->depth;
-  request->timeout_ms = message->timeout_ms;
-  request->refresh = message->refresh;
-  request->cache_only = message->cache_only;
-  request->explain = message->explain;
-  request->hash = name_hash(request->name.text, request->name.length);
-  cache_prefetch(api->shared->cache, request->hash);
+  lookup->hash = name_hash(lookup->name.text, lookup->name.length);
+  lookup->pin = NULL;
+  if (api->shared->pinned && find_pin(api, connection, lookup))
+    return;
+  if (!lookup->pin && !api->shared->resolve_special_use &&
+      name_is_special_use(lookup->name.text, lookup->name.length)) {
+    answer_special_use(api, connection, lookup);
+    return;
+  }
+  lookup->is_pending = true;
+  cache_prefetch(api->shared->cache, lookup->hash);
 }
 
-static void decode(struct api *api, struct connection *connection, const struct frame *frame,
-                   struct request *request) {
+static void read_frame(struct api *api, struct connection *connection, const struct frame *frame,
+                       struct lookup *lookup) {
   stats_add(api->stats, STATS_REQUESTS);
-  request->state = REQUEST_ANSWERED;
-  api->arena.used = 0;
-  Mxway__V1__LookupRequest *message =
-      mxway__v1__lookup_request__unpack(&api->allocator, frame->body_length, frame->body);
-  if (message) {
-    accept_message(api, connection, message, request);
-  } else if (salvage_id(frame, &request->id)) {
-    refuse(api, connection, request->id, "not a LookupRequest, or one with too many fields");
+  lookup->is_pending = false;
+  if (request_parse(frame->body, frame->body_length, &lookup->request)) {
+    accept_request(api, connection, lookup);
+  } else if (lookup->request.has_id) {
+    refuse(api, connection, lookup->request.id, "not a LookupRequest");
   } else {
     stats_add(api->stats, STATS_REQUESTS_BAD);
     server_break(connection);
@@ -165,28 +225,87 @@ static void decode(struct api *api, struct connection *connection, const struct 
 
 /* ---- hits and misses ---- */
 
-static bool answer_from_memory(struct api *api, struct connection *connection,
-                               const struct request *request) {
-  if (request->explain) /* is the resolver's, who can tell of a flight */
-    return false;
-  const struct domain_facts *facts =
-      cache_get(api->shared->cache, request->name.text, request->name.length, request->hash);
-  if (!facts || request->refresh || !route_is_fresh(facts, request->depth, api->now_ms))
-    return false;
-  cache_mark(facts);
+/* Whether an answer from `facts` needs nobody else; the resolver tells the story of an explained one. */
+static bool is_at_hand(const struct api *api, const struct lookup *lookup, const struct domain_facts *facts) {
+  const struct request *request = &lookup->request;
+  return !request->refresh && !request->explain &&
+         route_is_ready(facts, (enum depth)request->depth, request->no_stale, api->now_ms);
+}
+
+static void answer_route(struct api *api, struct connection *connection, const struct lookup *lookup,
+                         const struct domain_facts *facts, enum source source) {
+  const struct route_request wanted = {.depth = (enum depth)lookup->request.depth,
+                                       .no_stale = lookup->request.no_stale,
+                                       .wishes = lookup->wishes};
   stats_add(api->stats, STATS_HITS);
-  route_build(facts, request->depth, &api->shared->route_policy, api->now_ms, api->now_ms, &api->random,
+  route_build(facts, &wanted, &api->shared->route_policy, api->now_ms, api->now_ms, &api->random,
               &api->route);
   uint8_t *at = server_reserve(connection, REPLY_BYTES_MAX);
-  server_commit(connection, reply_build_route(at, request->id, SOURCE_MEMORY, &api->route));
+  server_commit(connection, reply_build_route(at, lookup->request.id, source, &api->route));
+}
+
+/* A configured route is answered at once where its addresses are known or not wanted. */
+static bool answer_from_pin(struct api *api, struct connection *connection, const struct lookup *lookup) {
+  struct domain_facts *facts = api->pinned_facts;
+  pinned_build_facts(lookup->pin, &lookup->name, api->now_ms, facts);
+  bool is_settled = lookup->request.depth == DEPTH_EXCHANGES || lookup->pin->is_settled;
+  if (lookup->request.explain || (!is_settled && !is_at_hand(api, lookup, facts)))
+    return false;
+  answer_route(api, connection, lookup, facts, SOURCE_OVERRIDE);
   return true;
 }
 
-static void send_miss(struct api *api, struct connection *connection, const struct request *request) {
-  struct miss *miss = miss_create();
+/* Whether this hit is the one that sees to it that what is due is refreshed. */
+static bool claim_refresh(const struct domain_facts *facts, enum depth depth, int64_t now_ms) {
+  if (domain_facts_want_refresh(facts, now_ms))
+    return cache_claim(facts);
+  bool is_claimed = false;
+  for (uint16_t i = 0; depth != DEPTH_EXCHANGES && facts->set && i < facts->set->count; i++) {
+    const struct host_facts *host =
+        atomic_load_explicit(&facts->set->exchanges[i].host->facts, memory_order_acquire);
+    is_claimed |= host && host_facts_want_refresh(host, now_ms) && cache_claim_host(host);
+  }
+  return is_claimed;
+}
+
+/* A hit on what ends soon, or is stale, asks for it anew; nobody waits for that (ROUTING T6, T7). A domain
+ * that is asked for once in its life is not worth it. */
+static void send_refresh(struct api *api, const struct lookup *lookup, const struct domain_facts *facts) {
+  enum depth depth = (enum depth)lookup->request.depth;
+  bool is_stale = facts->expires_at_ms <= api->now_ms;
+  if (!is_stale && cache_hits(facts) < REFRESH_HITS_LEAST)
+    return;
+  struct miss *miss = claim_refresh(facts, depth, api->now_ms) ? miss_create(NULL, NULL) : NULL;
+  if (!miss)
+    return;
+  miss->is_refresh = true;
+  miss->home = &api->mailbox;
+  miss->question.name = lookup->name;
+  miss->question.hash = lookup->hash;
+  miss->question.depth = depth;
+  miss_send(miss, api->shared->resolver);
+}
+
+static bool answer_from_memory(struct api *api, struct connection *connection, const struct lookup *lookup) {
+  if (lookup->pin)
+    return answer_from_pin(api, connection, lookup);
+  const struct domain_facts *facts =
+      cache_get(api->shared->cache, lookup->name.text, lookup->name.length, lookup->hash);
+  if (!facts || !is_at_hand(api, lookup, facts))
+    return false;
+  cache_mark(facts);
+  answer_route(api, connection, lookup, facts, SOURCE_MEMORY);
+  if (route_wants_refresh(facts, (enum depth)lookup->request.depth, api->now_ms))
+    send_refresh(api, lookup, facts);
+  return true;
+}
+
+static void send_miss(struct api *api, struct connection *connection, const struct lookup *lookup) {
+  const struct request *request = &lookup->request;
+  struct miss *miss = miss_create(lookup->wishes, lookup->pin);
   stats_add(api->stats, STATS_MISSES);
   if (!miss) {
-    answer_verdict(connection, request->id, VERDICT_OVERLOAD, &request->name, "");
+    answer_verdict(connection, request->id, VERDICT_OVERLOAD, &lookup->name, "");
     return;
   }
   miss->id = request->id;
@@ -194,12 +313,15 @@ static void send_miss(struct api *api, struct connection *connection, const stru
   miss->policy = &api->shared->route_policy;
   miss->home = &api->mailbox;
   miss->connection = server_defer(connection);
-  miss->question = (struct question){.name = request->name,
-                                     .hash = request->hash,
-                                     .depth = request->depth,
+  miss->question = (struct question){.name = lookup->name,
+                                     .hash = lookup->hash,
+                                     .depth = (enum depth)request->depth,
                                      .refresh = request->refresh,
                                      .cache_only = request->cache_only,
+                                     .no_stale = request->no_stale,
                                      .timeout_ms = request->timeout_ms};
+  if (lookup->pin)
+    miss_pin(miss, api->now_ms);
   miss_link(miss, (struct miss **)server_word(connection));
   miss_send(miss, api->shared->resolver);
 }
@@ -208,10 +330,10 @@ static void on_frames(void *context, struct connection *connection, const struct
                       size_t count) {
   struct api *api = context;
   for (size_t i = 0; i < count; i++)
-    decode(api, connection, &frames[i], &api->requests[i]);
+    read_frame(api, connection, &frames[i], &api->lookups[i]);
   for (size_t i = 0; i < count; i++)
-    if (api->requests[i].state == REQUEST_DOMAIN && !answer_from_memory(api, connection, &api->requests[i]))
-      send_miss(api, connection, &api->requests[i]);
+    if (api->lookups[i].is_pending && !answer_from_memory(api, connection, &api->lookups[i]))
+      send_miss(api, connection, &api->lookups[i]);
 }
 
 /* ---- misses that come home ---- */
@@ -223,6 +345,10 @@ static void on_home(void *context, struct mail *mail) {
     return;
   /* Without memory for the answer the promise is still kept: the client goes on waiting for its
    * own timeout, the connection's account is right. */
+  if (miss->is_refresh) {
+    miss_destroy(miss);
+    return;
+  }
   if (miss->is_recalled)
     stats_add(api->stats, STATS_ANSWERS_LATE);
   else if (!server_answer(api->server, miss->connection, miss->reply, miss->reply ? miss->reply_length : 0))
@@ -256,14 +382,16 @@ struct api *api_create(struct api_shared *shared, struct ev_loop *loop, struct s
   memset(api, 0, sizeof(*api));
   api->server = server_create(loop, shared->listen_fd, &shared->connection_count, shared->max_connections,
                               stats, on_frames, on_closed, api);
-  if (!api->server) {
+  api->pinned_facts = malloc(PINNED_FACTS_SIZE);
+  if (!api->server || !api->pinned_facts) {
+    server_destroy(api->server);
+    free(api->pinned_facts);
     free(api);
     return NULL;
   }
   api->shared = shared;
   api->loop = loop;
   api->stats = stats;
-  api->allocator = (ProtobufCAllocator){arena_alloc, arena_free, &api->arena};
   random_init(&api->random);
   mailbox_init(&api->mailbox, loop, on_home, api);
   qsbr_add_reader(cache_qsbr(shared->cache), &api->reader);
@@ -289,5 +417,6 @@ void api_destroy(struct api *api) {
   ev_check_stop(api->loop, &api->check);
   ev_prepare_stop(api->loop, &api->prepare);
   server_destroy(api->server);
+  free(api->pinned_facts);
   free(api);
 }

@@ -7,6 +7,8 @@
  * cache cannot answer becomes a struct miss, is mailed to the resolver thread, comes back with
  * its reply as bytes, and is written; those of a client that goes away are called back.
  *
+ * Before the cache come the operator's routes (pinned), and then the names that the DNS does not have.
+ *
  * The thread's reading of the cache is announced here: online from the loop's waking
  * (ev_check) to its sleeping (ev_prepare).
  */
@@ -21,15 +23,19 @@
 #include "cache.h"
 #include "mailbox.h"
 #include "name.h"
+#include "pinned.h"
 #include "route.h"
 #include "stats.h"
 
 /* What all frontends share; constant while they run. */
 struct api_shared {
   struct cache *cache;
-  struct mailbox *resolver; /* takes misses: see miss_arrive */
+  const struct pinned *pinned; /* the configured routes; NULL: there are none */
+  struct mailbox *resolver;    /* takes misses: see miss_arrive */
   struct name_policy name_policy;
   struct route_policy route_policy;
+  bool resolve_special_use;   /* ask the DNS for names that it does not have (ROUTING Q7) */
+  uint32_t special_use_ttl_s; /* of the answer that there is no such domain */
   int listen_fd;
   uint32_t max_connections;
   _Atomic uint32_t connection_count;

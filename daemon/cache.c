@@ -19,6 +19,9 @@ enum {
   STEPS_OF_PUT_MOST = 8192 /* of the hand, for all evictions of one put */
 };
 
+/* Of an entry's `use`: a bit beside the hits. */
+enum { CLAIMED = 0x80 };
+
 /* Which queue an entry stands in. */
 enum share { SHARE_GOOD, SHARE_DENIED, SHARE_COUNT, SHARE_NONE = SHARE_COUNT };
 
@@ -26,7 +29,7 @@ struct entry {
   struct queue_links links;
   uint32_t hash;             /* the low half: what the table goes by */
   uint16_t refs;             /* the writer's: one for the table, one a hold */
-  _Atomic uint8_t hit_count; /* the one thing a hit writes */
+  _Atomic uint8_t use;       /* the one thing a hit writes: hits, and CLAIMED */
   uint8_t share;             /* enum share; SHARE_NONE: not in the table */
   struct domain_facts facts; /* ends in the text */
 };
@@ -36,6 +39,7 @@ struct cache {
   /* The writer's. */
   _Alignas(64) struct arena arena; /* entries and slots */
   size_t bound_bytes;
+  int64_t max_stale_ms;
   size_t bytes, retired_bytes; /* of malloc */
   size_t retired_blocks_bytes; /* of the arena */
   size_t denied_bytes;
@@ -88,12 +92,13 @@ static void retire(struct cache *cache, void *block) {
   retire_block(cache, block);
 }
 
-struct cache *cache_create(size_t size_bytes, struct stats *stats) {
+struct cache *cache_create(size_t size_bytes, int64_t max_stale_ms, struct stats *stats) {
   struct cache *cache = aligned_alloc(64, sizeof(*cache));
   if (!cache)
     return NULL;
   memset(cache, 0, sizeof(*cache));
   cache->bound_bytes = size_bytes;
+  cache->max_stale_ms = max_stale_ms;
   cache->stats = stats;
   /* Twice, because what readers hold back is beside the bound. */
   bool good = arena_init(&cache->arena, 2 * size_bytes) == 0 &&
@@ -188,15 +193,32 @@ const struct domain_facts *cache_peek(const struct cache *cache, const char *nam
   return cache_get(cache, name, length, hash);
 }
 
+/* The hits of `use`; readers that count at the same moment may go beyond the most. */
+static unsigned hits_of(uint8_t use) {
+  unsigned hits = use & ~(unsigned)CLAIMED;
+  return hits < CACHE_HITS_MAX ? hits : CACHE_HITS_MAX;
+}
+
 void cache_mark(const struct domain_facts *facts) {
   struct entry *entry = entry_of(facts);
-  uint8_t count = atomic_load_explicit(&entry->hit_count, memory_order_relaxed);
-  if (count < CACHE_HITS_MOST)
-    atomic_store_explicit(&entry->hit_count, (uint8_t)(count + 1), memory_order_relaxed);
+  if (hits_of(atomic_load_explicit(&entry->use, memory_order_relaxed)) < CACHE_HITS_MAX)
+    atomic_fetch_add_explicit(&entry->use, 1, memory_order_relaxed);
 }
 
 unsigned cache_hits(const struct domain_facts *facts) {
-  return atomic_load_explicit(&entry_of(facts)->hit_count, memory_order_relaxed);
+  return hits_of(atomic_load_explicit(&entry_of(facts)->use, memory_order_relaxed));
+}
+
+bool cache_claim(const struct domain_facts *facts) {
+  struct entry *entry = entry_of(facts);
+  return !(atomic_load_explicit(&entry->use, memory_order_relaxed) & CLAIMED) &&
+         !(atomic_fetch_or_explicit(&entry->use, CLAIMED, memory_order_relaxed) & CLAIMED);
+}
+
+bool cache_claim_host(const struct host_facts *facts) {
+  _Atomic bool *is_claimed = (_Atomic bool *)&facts->is_claimed;
+  return !atomic_load_explicit(is_claimed, memory_order_relaxed) &&
+         !atomic_exchange_explicit(is_claimed, true, memory_order_relaxed);
 }
 
 /* ---- interned hosts and sets ---- */
@@ -263,22 +285,26 @@ void cache_release_host(struct cache *cache, struct host *host) {
   retire(cache, host);
 }
 
+static bool is_implicit(const struct domain_value *value) { return value->kind == DOMAIN_NODATA; }
+
 static bool set_matches(const struct table_node *node, const void *key) {
   const struct exchange_set *set = (const struct exchange_set *)node;
   const struct domain_value *value = key;
-  if (set->count != value->count)
+  if (set->count != value->count || set->implicit != is_implicit(value))
     return false;
   for (uint16_t i = 0; i < set->count; i++)
     if (set->exchanges[i].preference != value->exchanges[i].preference ||
+        set->exchanges[i].port != value->exchanges[i].port ||
         strcmp(set->exchanges[i].host->name, value->exchanges[i].host) != 0)
       return false;
   return true;
 }
 
 static uint64_t set_hash(const struct domain_value *value) {
-  uint64_t hash = value->count;
+  uint64_t hash = (uint64_t)value->count << 1 | is_implicit(value);
   for (uint16_t i = 0; i < value->count; i++)
-    hash = (hash ^ value->exchanges[i].preference) * 0x9e3779b97f4a7c15u +
+    hash = (hash ^ value->exchanges[i].preference ^ (uint64_t)value->exchanges[i].port << 16) *
+               0x9e3779b97f4a7c15u +
            name_hash(value->exchanges[i].host, strlen(value->exchanges[i].host));
   return hash;
 }
@@ -291,7 +317,7 @@ static struct exchange_set *build_set(struct cache *cache, const struct domain_v
   while (held < value->count && (hosts[held] = intern_host(cache, value->exchanges[held].host)))
     held++;
   if (held == value->count)
-    set = exchange_set_build(value->exchanges, value->count, hosts);
+    set = exchange_set_build(value->exchanges, value->count, is_implicit(value), hosts);
   if (!set) {
     while (held > 0)
       cache_release_host(cache, hosts[--held]);
@@ -322,6 +348,15 @@ static void release_set(struct cache *cache, const struct exchange_set *shared) 
   table_remove(&cache->sets, &set->node);
   retire(cache, set);
 }
+
+const struct exchange_set *cache_pin(struct cache *cache, const struct domain_value *value) {
+  size_t before_bytes = own_bytes(cache);
+  struct exchange_set *set = intern_set(cache, value);
+  cache->bound_bytes += own_bytes(cache) - before_bytes;
+  return set;
+}
+
+void cache_unpin(struct cache *cache, const struct exchange_set *set) { release_set(cache, set); }
 
 /* ---- entries ---- */
 
@@ -376,9 +411,8 @@ static bool evict_step(struct cache *cache, enum share share, const struct entry
   if (entry == spared)
     return false;
   bool is_expired = entry->facts.expires_at_ms <= now_ms;
-  uint8_t count = atomic_load_explicit(&entry->hit_count, memory_order_relaxed);
-  if (!is_expired && !is_forced && count > 0) {
-    atomic_store_explicit(&entry->hit_count, (uint8_t)(count - 1), memory_order_relaxed);
+  if (!is_expired && !is_forced && cache_hits(&entry->facts) > 0) {
+    atomic_fetch_sub_explicit(&entry->use, 1, memory_order_relaxed);
     return false;
   }
   if (is_expired)
@@ -411,7 +445,7 @@ static void move_entry(struct cache *cache, struct entry *entry) {
   memcpy(&copy->facts, &entry->facts, entry_bytes(entry) - offsetof(struct entry, facts));
   copy->hash = entry->hash;
   copy->refs = entry->refs;
-  atomic_init(&copy->hit_count, atomic_load_explicit(&entry->hit_count, memory_order_relaxed));
+  atomic_init(&copy->use, atomic_load_explicit(&entry->use, memory_order_relaxed));
   inherit_share(cache, entry, copy);
   slots_replace(&cache->slots, entry->hash, arena_ref(&cache->arena, entry), arena_ref(&cache->arena, copy));
   entry->refs = 0; /* the copy has its set */
@@ -475,27 +509,38 @@ static void evict(struct cache *cache, const struct entry *spared, int64_t now_m
   }
 }
 
-static struct entry *build_entry(struct cache *cache, const char *name, size_t length, uint64_t hash,
-                                 const struct domain_value *value) {
-  size_t canonical_length = strlen(value->canonical);
-  struct entry *entry =
-      arena_get(&cache->arena, offsetof(struct entry, facts.text) + length + canonical_length);
+/* A block for an entry whose facts are `facts` with these texts; NULL without memory. */
+static struct entry *alloc_entry(struct cache *cache, const struct domain_facts *facts, const char *name,
+                                 const char *canonical, uint32_t hash) {
+  struct entry *entry = arena_get(&cache->arena, offsetof(struct entry, facts.text) + facts->name_length +
+                                                     facts->canonical_length);
   if (!entry)
     return NULL;
-  entry->hash = (uint32_t)hash;
+  entry->hash = hash;
   entry->refs = 2; /* the table's and the caller's */
   entry->share = SHARE_NONE;
-  atomic_init(&entry->hit_count, 0);
-  entry->facts = (struct domain_facts){.stored_at_ms = value->stored_at_ms,
-                                       .expires_at_ms = value->expires_at_ms,
-                                       .warnings = value->warnings,
-                                       .kind = (uint8_t)value->kind,
-                                       .cause = value->cause,
-                                       .failures = value->failures,
-                                       .name_length = (uint8_t)length,
-                                       .canonical_length = (uint8_t)canonical_length};
-  memcpy(entry->facts.text, name, length);
-  memcpy(entry->facts.text + length, value->canonical, canonical_length);
+  atomic_init(&entry->use, 0);
+  entry->facts = *facts;
+  memcpy(entry->facts.text, name, facts->name_length);
+  memcpy(entry->facts.text + facts->name_length, canonical, facts->canonical_length);
+  return entry;
+}
+
+static struct entry *build_entry(struct cache *cache, const char *name, size_t length, uint64_t hash,
+                                 const struct domain_value *value) {
+  const struct domain_facts facts = {.stored_at_ms = value->stored_at_ms,
+                                     .expires_at_ms = value->expires_at_ms,
+                                     .refresh_lead_ms = value->refresh_lead_ms,
+                                     .warnings = value->warnings,
+                                     .kind = (uint8_t)value->kind,
+                                     .cause = value->cause,
+                                     .failures = value->failures,
+                                     .authentic = value->authentic,
+                                     .name_length = (uint8_t)length,
+                                     .canonical_length = (uint8_t)strlen(value->canonical)};
+  struct entry *entry = alloc_entry(cache, &facts, name, value->canonical, (uint32_t)hash);
+  if (!entry)
+    return NULL;
   if (value->count > 0 && !(entry->facts.set = intern_set(cache, value))) {
     arena_free(&cache->arena, entry);
     return NULL;
@@ -505,7 +550,7 @@ static struct entry *build_entry(struct cache *cache, const char *name, size_t l
 
 /* Takes the place of `old`. Its hits show that the name is used, not that these facts are. */
 static void replace(struct cache *cache, struct entry *old, struct entry *entry) {
-  atomic_init(&entry->hit_count, cache_hits(&old->facts) > 0);
+  atomic_init(&entry->use, cache_hits(&old->facts) > 0);
   if (share_for(entry) == old->share) {
     inherit_share(cache, old, entry);
   } else {
@@ -534,6 +579,35 @@ const struct domain_facts *cache_put(struct cache *cache, const char *name, size
     return NULL;
   }
   evict(cache, entry, value->stored_at_ms);
+  return &entry->facts;
+}
+
+/* A block that says what `facts` say, with a reference to their set; NULL without memory. */
+static struct entry *copy_entry(struct cache *cache, const struct domain_facts *facts, uint32_t hash) {
+  struct entry *entry = alloc_entry(cache, facts, facts->text, facts->text + facts->name_length, hash);
+  if (entry && facts->set)
+    ((struct exchange_set *)facts->set)->refs++;
+  return entry;
+}
+
+const struct domain_facts *cache_copy(struct cache *cache, const struct domain_facts *facts) {
+  struct entry *entry = copy_entry(cache, facts, 0);
+  if (!entry)
+    return NULL;
+  entry->refs = 1;
+  return &entry->facts;
+}
+
+const struct domain_facts *cache_put_stale(struct cache *cache, const struct domain_facts *facts,
+                                           int64_t until_ms, int64_t refresh_at_ms, enum verdict cause) {
+  struct entry *old = entry_of(facts);
+  struct entry *entry = copy_entry(cache, facts, old->hash);
+  if (!entry)
+    return NULL;
+  entry->facts.stale_for_ms = (uint32_t)(until_ms - facts->expires_at_ms);
+  entry->facts.refresh_lead_ms = (uint32_t)(until_ms - refresh_at_ms);
+  entry->facts.cause = (uint8_t)cause;
+  replace(cache, old, entry);
   return &entry->facts;
 }
 
@@ -575,7 +649,7 @@ static struct entry *sweep_next(struct cache *cache) {
 void cache_sweep(struct cache *cache, int64_t now_ms, size_t count) {
   for (; count > 0 && cache_count(cache) > 0; count--) {
     struct entry *entry = sweep_next(cache);
-    if (!domain_facts_are_kept(&entry->facts, now_ms)) {
+    if (!domain_facts_are_kept(&entry->facts, cache->max_stale_ms, now_ms)) {
       stats_add(cache->stats, STATS_CACHE_EXPIRATIONS);
       unlink_entry(cache, entry);
     }

@@ -32,21 +32,24 @@
 #ifndef MXWAY_DAEMON_CACHE_H
 #define MXWAY_DAEMON_CACHE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "facts.h"
 #include "qsbr.h"
 #include "stats.h"
+#include "verdict.h"
 
 struct cache;
 
-enum { CACHE_HITS_MOST = 3 };
+enum { CACHE_HITS_MAX = 3 };
 
 /* A cache of at most `size_bytes` (all told: table, entries, sets, hosts, malloc's
- * overhead, what lies idle). Entries get 32 GiB at most, less what readers hold back. `stats` counts
- * evictions, lent. Returns NULL without memory. */
-struct cache *cache_create(size_t size_bytes, struct stats *stats);
+ * overhead, what lies idle). Entries get 32 GiB at most, less what readers hold back. What has expired is
+ * kept `max_stale_ms` for stale answers, as far as there is room. `stats` counts evictions, lent. Returns
+ * NULL without memory. */
+struct cache *cache_create(size_t size_bytes, int64_t max_stale_ms, struct stats *stats);
 
 /* No reader may be left. */
 void cache_destroy(struct cache *cache);
@@ -75,13 +78,18 @@ void cache_prefetch_set(const struct cache *cache, uint64_t hash);
 const struct domain_facts *cache_get(const struct cache *cache, const char *name, size_t length,
                                      uint64_t hash);
 
-/* Counts a hit; writes only where fewer than CACHE_HITS_MOST are counted. A hit that another thread counts at
+/* Counts a hit; writes only where fewer than CACHE_HITS_MAX are counted. A hit that another thread counts at
  * the same moment may be lost. */
 void cache_mark(const struct domain_facts *facts);
 
-/* Hits counted, 0 to CACHE_HITS_MOST, less those that eviction has taken away. Facts that took the place of
+/* Hits counted, 0 to CACHE_HITS_MAX, less those that eviction has taken away. Facts that took the place of
  * used ones begin with 1. */
 unsigned cache_hits(const struct domain_facts *facts);
+
+/* Whether the caller, of all who want to refresh facts, is the first and is to see to it. Facts are claimed
+ * once. */
+bool cache_claim(const struct domain_facts *facts);
+bool cache_claim_host(const struct host_facts *facts);
 
 /* ---- the writer ---- */
 
@@ -95,11 +103,21 @@ const struct domain_facts *cache_peek(const struct cache *cache, const char *nam
 const struct domain_facts *cache_put(struct cache *cache, const char *name, size_t length, uint64_t hash,
                                      const struct domain_value *value);
 
+/* Publishes `facts`, which are in the table, anew: as they are, but answered until `until_ms` although they
+ * have expired, with a refresh on a hit from `refresh_at_ms` on, and `cause`. Returns what is in their place
+ * now, with one hold for the caller, or NULL without memory. */
+const struct domain_facts *cache_put_stale(struct cache *cache, const struct domain_facts *facts,
+                                           int64_t until_ms, int64_t refresh_at_ms, enum verdict cause);
+
 /* Removes a name; returns whether it was there. */
 bool cache_remove(struct cache *cache, const char *name, size_t length, uint64_t hash);
 
 /* Removes facts that are in the table: those that cache_peek or cache_walk_next has just given. */
 void cache_remove_facts(struct cache *cache, const struct domain_facts *facts);
+
+/* A copy of `facts` (which need not be in this cache, but whose set must be interned in it) that stands in no
+ * table, with one hold for the caller; NULL without memory. */
+const struct domain_facts *cache_copy(struct cache *cache, const struct domain_facts *facts);
 
 /* Keeps facts alive whatever happens to the table; and lets go again. */
 void cache_hold(const struct domain_facts *facts);
@@ -111,6 +129,11 @@ void cache_put_host(struct cache *cache, struct host *host, struct host_facts *f
 /* The same two for a host. */
 void cache_hold_host(struct host *host);
 void cache_release_host(struct cache *cache, struct host *host);
+
+/* The one set for the exchanges of `value`, kept whatever is evicted; what it takes is added to the
+ * cache's bound. NULL without memory. And gives it up, before cache_destroy. */
+const struct exchange_set *cache_pin(struct cache *cache, const struct domain_value *value);
+void cache_unpin(struct cache *cache, const struct exchange_set *set);
 
 /* Looks at the next `count` entries and removes those that are of no use any more (domain_facts_are_kept);
  * frees what readers have left. Call now and then. */

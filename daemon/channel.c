@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "error.h"
 
 enum {
@@ -19,10 +20,10 @@ struct channel {
   struct channel_server *server;
   ares_channel ares;
   struct watcher *watchers;
-  unsigned under_way, sent;
+  unsigned under_way, in_ares, sent; /* in_ares: those under way, and some that have timed out */
   bool is_retired;
-  bool is_edns;   /* its queries carry OPT; only from those may c-ares cut it off */
-  bool lost_edns; /* c-ares has dropped EDNS for good, at a FORMERR without OPT */
+  enum channel_kind kind; /* only from queries that carry OPT may c-ares cut it off */
+  bool lost_edns;         /* c-ares has dropped EDNS for good, at a FORMERR without OPT */
 };
 
 struct watcher {
@@ -34,7 +35,10 @@ struct watcher {
 /* One query while c-ares has it. */
 struct flying {
   struct channel *channel;
+  struct flying *previous, *next; /* of those under way, the oldest first */
   void *context;
+  int64_t due_ms;
+  bool is_over; /* it has timed out, of which c-ares knows nothing yet */
 };
 
 struct channels {
@@ -44,7 +48,8 @@ struct channels {
   uint32_t timeout_ms;
   ev_timer tick;
   struct channel *all;
-  unsigned under_way;
+  struct flying *first, *last; /* under way: all have the same timeout, so that the oldest is due first */
+  unsigned in_ares;
   const struct flying *sending; /* whom ares_send has now, else NULL */
   enum channel_result at_once;  /* how it failed before ares_send has returned */
   bool is_ending;
@@ -52,13 +57,28 @@ struct channels {
 
 /* ---- sockets ---- */
 
+/* Where c-ares keeps another time than we do it must not look at it as long as something is under way; it
+ * closes idle sockets then, too. */
+#if ARES_VERSION >= 0x012200
+static void process_socket(ares_channel ares, int fd, int events) {
+  const ares_fd_events_t event = {.fd = fd,
+                                  .events = (events & EV_READ ? ARES_FD_EVENT_READ : 0u) |
+                                            (events & EV_WRITE ? ARES_FD_EVENT_WRITE : 0u)};
+  ares_process_fds(ares, &event, 1, ARES_PROCESS_FLAG_SKIP_NON_FD);
+}
+
+static bool may_process_time(const struct channel *channel) { return channel->under_way == 0; }
+#else
+static void process_socket(ares_channel ares, int fd, int events) {
+  ares_process_fd(ares, events & EV_READ ? fd : ARES_SOCKET_BAD, events & EV_WRITE ? fd : ARES_SOCKET_BAD);
+}
+
+static bool may_process_time(const struct channel *channel) { return channel->in_ares > 0; }
+#endif
+
 static void on_socket(struct ev_loop *loop, ev_io *io, int events) {
   (void)loop;
-  struct watcher *watcher = (struct watcher *)io;
-  struct channel *channel = watcher->channel;
-  int fd = io->fd; /* the watcher may be gone after the first call */
-  ares_process_fd(channel->ares, events & EV_READ ? fd : ARES_SOCKET_BAD,
-                  events & EV_WRITE ? fd : ARES_SOCKET_BAD);
+  process_socket(((struct watcher *)io)->channel->ares, io->fd, events);
 }
 
 static struct watcher **find_watcher(struct channel *channel, int fd) {
@@ -110,14 +130,17 @@ static void set_node(struct ares_addr_port_node *node, const struct sockaddr_sto
   }
 }
 
+static const int kind_flags[CHANNEL_KINDS] = {[CHANNEL_UDP] = ARES_FLAG_IGNTC | ARES_FLAG_EDNS,
+                                              [CHANNEL_UDP_PLAIN] = ARES_FLAG_IGNTC,
+                                              [CHANNEL_TCP] = ARES_FLAG_USEVC};
+
 /* With server, domains and the rest given, c-ares has no reason to read resolv.conf and its like again
  * for each channel; the server given here is replaced before it is asked. */
 static int init_ares(struct channel *channel) {
   struct in_addr replaced = {.s_addr = htonl(INADDR_LOOPBACK)};
   char lookups[] = "b";
   struct ares_options options = {
-      .flags = ARES_FLAG_NOCHECKRESP | ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES |
-               (channel->is_edns ? ARES_FLAG_EDNS : 0),
+      .flags = ARES_FLAG_NOCHECKRESP | ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | kind_flags[channel->kind],
       .timeout = (int)channel->channels->timeout_ms,
       .tries = 1, /* retries are for dns to decide */
       .ndots = 1,
@@ -137,6 +160,14 @@ static int init_ares(struct channel *channel) {
   options.qcache_max_ttl = 0; /* its cache keeps NODATA for the wrong time */
   set |= ARES_OPT_QUERY_CACHE;
 #endif
+#ifdef ARES_OPT_MAXTIMEOUTMS
+  options.maxtimeout = options.timeout;
+  set |= ARES_OPT_MAXTIMEOUTMS;
+#endif
+#ifdef ARES_OPT_UDP_MAX_QUERIES
+  options.udp_max_queries = CHANNEL_QUERIES_MAX;
+  set |= ARES_OPT_UDP_MAX_QUERIES;
+#endif
   if (ares_init_options(&channel->ares, &options, set) != ARES_SUCCESS)
     return ERR_NOMEM;
   struct ares_addr_port_node node;
@@ -147,13 +178,14 @@ static int init_ares(struct channel *channel) {
   return ERR_NOMEM;
 }
 
-static struct channel *open_channel(struct channels *channels, struct channel_server *server, bool is_edns) {
+static struct channel *open_channel(struct channels *channels, struct channel_server *server,
+                                    enum channel_kind kind) {
   struct channel *channel = calloc(1, sizeof(*channel));
   if (!channel)
     return NULL;
   channel->channels = channels;
   channel->server = server;
-  channel->is_edns = is_edns;
+  channel->kind = kind;
   if (init_ares(channel) != 0) {
     free(channel);
     return NULL;
@@ -161,7 +193,7 @@ static struct channel *open_channel(struct channels *channels, struct channel_se
   stats_add(channels->stats, STATS_DNS_CHANNELS);
   channel->next = channels->all;
   channels->all = channel;
-  server->current[is_edns] = channel;
+  server->current[kind] = channel;
   return channel;
 }
 
@@ -178,27 +210,33 @@ static void close_channel(struct channel *channel) {
 
 static void retire_channel(struct channel *channel) {
   if (!channel->is_retired)
-    channel->server->current[channel->is_edns] = NULL;
+    channel->server->current[channel->kind] = NULL;
   channel->is_retired = true;
 }
 
-struct channel *channel_get(struct channels *channels, struct channel_server *server, bool with_edns) {
-  struct channel *channel = server->current[with_edns];
+struct channel *channel_get(struct channels *channels, struct channel_server *server,
+                            enum channel_kind kind) {
+  struct channel *channel = server->current[kind];
   if (channel && channel->sent >= CHANNEL_QUERIES_MAX) {
     retire_channel(channel);
     channel = NULL;
   }
-  return channel ? channel : open_channel(channels, server, with_edns);
+  return channel ? channel : open_channel(channels, server, kind);
 }
 
-bool channel_has_edns(const struct channel *channel) { return channel->is_edns; }
+void channel_release(struct channels *channels, struct channel_server *server) {
+  for (size_t kind = 0; kind < CHANNEL_KINDS; kind++)
+    if (server->current[kind])
+      retire_channel(server->current[kind]);
+  ev_timer_start(channels->loop, &channels->tick); /* which closes those that are idle */
+}
 
 /* Notices that c-ares has dropped EDNS on this channel, having asked the query that
  * got the FORMERR again without OPT. True once, when that is first seen. */
 static bool notice_lost_edns(struct channel *channel, int64_t now_ms) {
   struct ares_options options;
   int set = 0;
-  if (!channel->is_edns || channel->lost_edns ||
+  if (channel->kind != CHANNEL_UDP || channel->lost_edns ||
       ares_save_options(channel->ares, &options, &set) != ARES_SUCCESS)
     return false;
   channel->lost_edns = !(options.flags & ARES_FLAG_EDNS);
@@ -213,20 +251,43 @@ static bool notice_lost_edns(struct channel *channel, int64_t now_ms) {
 bool channel_was_plain(struct channel *channel, bool has_opt, int64_t now_ms) {
   bool lost_now = !has_opt && notice_lost_edns(channel, now_ms);
   /* Alone on the channel, this query was the one that c-ares has asked again. */
-  return !channel->is_edns || (lost_now && channel->under_way == 0);
+  return channel->kind != CHANNEL_UDP || (lost_now && channel->under_way == 0);
 }
 
 /* ---- queries ---- */
+
+static void take_off(struct flying *flying) {
+  struct channels *channels = flying->channel->channels;
+  flying->due_ms = clock_now_ms() + channels->timeout_ms;
+  flying->previous = channels->last;
+  *(channels->last ? &channels->last->next : &channels->first) = flying;
+  channels->last = flying;
+  flying->channel->under_way++;
+  flying->channel->in_ares++;
+  channels->in_ares++;
+}
+
+static void land(struct flying *flying) {
+  struct channels *channels = flying->channel->channels;
+  *(flying->previous ? &flying->previous->next : &channels->first) = flying->next;
+  *(flying->next ? &flying->next->previous : &channels->last) = flying->previous;
+  flying->channel->under_way--;
+  flying->is_over = true;
+}
 
 static void on_ares(void *context, int status, int timeouts, unsigned char *bytes, int length) {
   (void)timeouts;
   struct flying *flying = context;
   struct channels *channels = flying->channel->channels;
   void *asker = flying->context;
-  bool is_at_once = flying == channels->sending;
-  flying->channel->under_way--;
-  channels->under_way--;
+  bool is_at_once = flying == channels->sending, was_over = flying->is_over;
+  flying->channel->in_ares--;
+  channels->in_ares--;
+  if (!was_over)
+    land(flying);
   free(flying);
+  if (was_over)
+    return;
   enum channel_result result = status == ARES_ETIMEOUT ? CHANNEL_TIMED_OUT : CHANNEL_UNREACHABLE;
   if (channels->is_ending || status == ARES_EDESTRUCTION)
     channels->done(asker, CHANNEL_CLOSED, NULL, 0);
@@ -247,10 +308,9 @@ bool channel_send(struct channel *channel, const uint8_t *bytes, size_t length, 
   *failure = CHANNEL_UNREACHABLE;
   if (!flying)
     return false;
-  *flying = (struct flying){channel, context};
-  channel->under_way++;
+  *flying = (struct flying){.channel = channel, .context = context};
+  take_off(flying);
   channel->sent++;
-  channels->under_way++;
   stats_add(channels->stats, STATS_DNS_QUERIES);
   ev_timer_start(channels->loop, &channels->tick);
   channels->at_once = CHANNEL_MESSAGE; /* which no failure is */
@@ -263,13 +323,23 @@ bool channel_send(struct channel *channel, const uint8_t *bytes, size_t length, 
 
 /* ---- time ---- */
 
-/* Lets c-ares see what has timed out, and ends the channels that are drained. */
+static void time_out(struct channels *channels) {
+  int64_t now_ms = clock_now_ms();
+  while (channels->first && channels->first->due_ms <= now_ms) {
+    struct flying *flying = channels->first;
+    land(flying);
+    channels->done(flying->context, CHANNEL_TIMED_OUT, NULL, 0);
+  }
+}
+
+/* Ends what has timed out, lets c-ares see it, and closes the channels that are drained. */
 static void on_tick(struct ev_loop *loop, ev_timer *timer, int events) {
   (void)events;
   struct channels *channels = timer->data;
   for (struct channel *channel = channels->all; channel; channel = channel->next)
-    if (channel->under_way > 0)
+    if (may_process_time(channel))
       ares_process_fd(channel->ares, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+  time_out(channels);
   for (struct channel **link = &channels->all, *channel; (channel = *link);) {
     if (channel->is_retired && channel->under_way == 0) {
       *link = channel->next;
@@ -278,7 +348,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *timer, int events) {
       link = &channel->next;
     }
   }
-  if (channels->under_way == 0)
+  if (channels->in_ares == 0)
     ev_timer_stop(loop, timer);
 }
 

@@ -24,6 +24,7 @@ static void on_reply(void *context, enum dns_result result, const struct dnsmsg 
   struct chase_end end = {.result = result, .alias_ttl_s = chase->ttl_s, .canonical = chase->name};
   if (result == DNS_REPLIED) {
     chase->hops += message->hops;
+    chase->authentic = chase->authentic && message->authentic;
     if (message->ttl_s < chase->ttl_s)
       chase->ttl_s = message->ttl_s;
     bool too_far = chase->hops > chase->max_hops || message->outcome == DNSMSG_LOOP;
@@ -39,6 +40,7 @@ static void on_reply(void *context, enum dns_result result, const struct dnsmsg 
     end.alias_ttl_s = chase->ttl_s;
     end.canonical = message->canonical;
     end.message = message;
+    end.authentic = chase->authentic;
   }
   end.is_alias = chase->hops > 0;
   chase->done(chase, &end, now_ms);
@@ -50,6 +52,7 @@ int chase_start(struct chase *chase, struct dns *dns, const struct dns_question 
                           .done = done,
                           .max_hops = max_hops,
                           .ttl_s = UINT32_MAX,
+                          .authentic = true,
                           .qtype = question->qtype,
                           .priority = question->priority,
                           .story = question->story};

@@ -19,6 +19,7 @@ struct chase_end {
   enum dnsmsg_outcome outcome;  /* with DNS_REPLIED */
   uint32_t alias_ttl_s;         /* least TTL of all aliases and records; UINT32_MAX without any */
   bool is_alias;                /* at least one alias was followed */
+  bool authentic;               /* every reply on the way may be believed to have been validated */
   const char *canonical;        /* the chain's end */
   const struct dnsmsg *message; /* lent for the call */
 };
@@ -31,6 +32,7 @@ struct chase {
   struct dns_query *query; /* NULL: not running */
   chase_done_fn *done;
   uint32_t max_hops, hops, ttl_s;
+  bool authentic; /* all replies so far */
   uint16_t qtype;
   enum dns_priority priority;
   struct story *story;         /* lent until the end */

@@ -12,4 +12,7 @@ int64_t clock_now_ms(void);
 /* The same in microseconds, for what is measured. */
 int64_t clock_now_us(void);
 
+/* The wall clock, Unix time in milliseconds: for dates that people write, and read once. */
+int64_t clock_wall_ms(void);
+
 #endif

@@ -15,7 +15,10 @@ enum { FILE_MAX = 1 << 20 };
 /* The file under way. */
 static struct {
   const char *path;
+  const struct conffile_option *options;
+  size_t option_count;
   const struct conffile_handlers *handlers;
+  bool is_pair_told; /* of a keyed option, the last that was read */
   char *error;
   size_t error_size;
 } reading;
@@ -74,33 +77,118 @@ static char *skip_word(char *at, const char **reason) {
     *reason = "a ${ outside of double quotes";
     return NULL;
   }
-  return at + (length ? length : 1);
+  return at + length;
+}
+
+static const char keyed_expected[] = "expected NAME \"KEY\" = \"VALUE\"", list_start[] = "+={";
+
+enum token { TOKEN_BLANK, TOKEN_VALUE, TOKEN_SIGN };
+
+/* The kind of the token at `at` (at the end of the text a sign) and its end, NULL with a reason where it
+ * has none. A comment becomes a blank. */
+static enum token next_token(char *at, char **end, const char **reason) {
+  *end = at + 1;
+  if (*at == '"' || *at == '\'') {
+    *end = skip_string(at, reason);
+    return TOKEN_VALUE;
+  }
+  if (strspn(at, " \t\n\r") > 0)
+    return TOKEN_BLANK;
+  if (*at == '#' || strncmp(at, "//", 2) == 0) {
+    blank(at, *end = at + strcspn(at, "\n"));
+    return TOKEN_BLANK;
+  }
+  if (strncmp(at, "/*", 2) == 0) {
+    *reason = "a comment is not closed";
+    *end = strstr(at + 2, "*/");
+    if (*end)
+      blank(at, *end += 2);
+    return TOKEN_BLANK;
+  }
+  if (strchr("={}()+,*", *at))
+    return TOKEN_SIGN;
+  *end = skip_word(at, reason);
+  return TOKEN_VALUE;
+}
+
+static const struct conffile_option *find_keyed(const char *name, size_t length) {
+  for (size_t i = 0; i < reading.option_count; i++)
+    if (reading.options[i].is_keyed && strncmp(reading.options[i].name, name, length) == 0 &&
+        !reading.options[i].name[length])
+      return &reading.options[i];
+  return NULL;
+}
+
+static char *copy(char *out, const char *from, const char *end) {
+  memcpy(out, from, (size_t)(end - from));
+  return out + (end - from);
+}
+
+static char *copy_blanks(char *at, char **out, const char **reason) {
+  char *end;
+  while (next_token(at, &end, reason) == TOKEN_BLANK) {
+    if (!end)
+      return NULL;
+    *out = copy(*out, at, end);
+    at = end;
+  }
+  return at;
+}
+
+/* Copies the value that comes next, and the blanks before it. */
+static char *copy_value(char *at, char **out, const char **reason) {
+  char *end;
+  at = copy_blanks(at, out, reason);
+  if (!at)
+    return NULL;
+  if (next_token(at, &end, reason) != TOKEN_VALUE) {
+    *reason = keyed_expected;
+    return NULL;
+  }
+  if (end)
+    *out = copy(*out, at, end);
+  return end;
+}
+
+/* libconfuse knows no name "key" = value: from `at`, where the name has ended, it is copied as the list
+ * name+={"key", value}. Returns its end, or NULL with a reason. */
+static char *copy_keyed(char *at, char **out, const char **reason) {
+  *out = copy(*out, list_start, list_start + strlen(list_start));
+  at = copy_value(at, out, reason);
+  if (at)
+    at = copy_blanks(at, out, reason);
+  if (at && *at != '=') {
+    *reason = keyed_expected;
+    return NULL;
+  }
+  if (!at)
+    return NULL;
+  *(*out)++ = ',';
+  at = copy_value(at + 1, out, reason);
+  *(*out)++ = '}';
+  return at;
 }
 
 /* libconfuse counts a comment as several lines, stops at one inside a list,
  * takes an open one for the end of the file, and after an error inside a string
- * begins the next file there. So comments are blanked and strings checked
- * before it reads. */
-static int prepare(char *text) {
-  const char *reason = "a comment is not closed";
-  for (char *at = text; *at;) {
-    char *end = at;
-    if (*at == '"' || *at == '\'') {
-      end = skip_string(at, &reason);
-    } else if (*at == '#' || strncmp(at, "//", 2) == 0) {
-      end = at + strcspn(at, "\n");
-      blank(at, end);
-    } else if (strncmp(at, "/*", 2) == 0) {
-      end = strstr(at + 2, "*/");
-      if (end)
-        blank(at, end += 2);
-    } else {
-      end = skip_word(at, &reason);
-    }
+ * begins the next file there. So comments are blanked, strings checked and
+ * keyed options made lists before it reads. Copies `text`; `out` has room for
+ * twice its length: a keyed option has five octets or more and grows by four. */
+static int prepare(char *text, char *out) {
+  const char *reason = NULL;
+  bool is_start = true; /* a statement may begin at `at` */
+  for (char *at = text, *end; *at; at = end) {
+    enum token kind = next_token(at, &end, &reason);
     if (!end)
       return fail_at(text, at, reason);
-    at = end;
+    out = copy(out, at, end);
+    if (kind == TOKEN_VALUE && is_start && find_keyed(at, (size_t)(end - at)) &&
+        !(end = copy_keyed(end, &out, &reason)))
+      return fail_at(text, at, reason);
+    if (kind != TOKEN_BLANK)
+      is_start = kind == TOKEN_VALUE || *at == '}';
   }
+  *out = '\0';
   return 0;
 }
 
@@ -148,6 +236,21 @@ static int on_value(cfg_t *cfg, cfg_opt_t *opt) {
   return 0;
 }
 
+/* The same for a keyed option: a list of all keys and values so far. */
+static int on_keyed(cfg_t *cfg, cfg_opt_t *opt) {
+  char reason[CONFFILE_REASON_SIZE];
+  const struct conffile_handlers *handlers = reading.handlers;
+  unsigned size = cfg_opt_size(opt);
+  bool is_pair = size % 2 == 0, was_told = reading.is_pair_told;
+  reading.is_pair_told = is_pair;
+  if (!is_pair || was_told)
+    return 0; /* only the key yet, or the end of the list */
+  if (handlers->set_keyed(handlers->context, cfg_opt_name(opt), cfg_opt_getnstr(opt, size - 2),
+                          cfg_opt_getnstr(opt, size - 1), reason) != 0)
+    return fail_in_line(cfg->line, cfg_opt_name(opt), reason);
+  return 0;
+}
+
 static void on_error(cfg_t *cfg, const char *format, va_list arguments) {
   static const char unknown[] = "no such option '";
   char reason[CONFFILE_REASON_SIZE];
@@ -169,10 +272,10 @@ static cfg_t *create_tree(const struct conffile_option *options, size_t count) {
   if (!opts)
     return NULL;
   for (size_t i = 0; i < count; i++) {
-    const cfg_opt_t opt =
-        CFG_STR(options[i].name, NULL, CFGF_NODEFAULT | (options[i].is_list ? CFGF_LIST : CFGF_NONE));
+    bool is_list = options[i].is_list || options[i].is_keyed;
+    const cfg_opt_t opt = CFG_STR(options[i].name, NULL, CFGF_NODEFAULT | (is_list ? CFGF_LIST : CFGF_NONE));
     opts[i] = opt;
-    opts[i].validcb = on_value;
+    opts[i].validcb = options[i].is_keyed ? on_keyed : on_value;
   }
   opts[count] = end;
   cfg_t *cfg = cfg_init(opts, CFGF_NONE); /* copies them */
@@ -195,22 +298,27 @@ static void set_empty_lists(cfg_t *cfg) {
 int conffile_parse(const char *path, const struct conffile_option *options, size_t option_count,
                    const struct conffile_handlers *handlers, char *error, size_t error_size) {
   reading.path = path;
+  reading.options = options;
+  reading.option_count = option_count;
   reading.handlers = handlers;
+  reading.is_pair_told = false;
   reading.error = error;
   reading.error_size = error_size;
   error[0] = '\0';
   char *text = read_text();
   if (!text)
     return ERR_CONFIG;
-  int status = prepare(text);
+  char *prepared = malloc(2 * strlen(text) + 1);
   cfg_t *cfg = create_tree(options, option_count);
+  int status = prepared && cfg ? prepare(text, prepared) : ERR_CONFIG;
   if (status == 0)
-    status = cfg && cfg_parse_buf(cfg, text) == CFG_SUCCESS ? 0 : ERR_CONFIG;
+    status = cfg_parse_buf(cfg, prepared) == CFG_SUCCESS ? 0 : ERR_CONFIG;
   if (status == 0)
     set_empty_lists(cfg);
   else if (!*error)
     fail(error_text(ERR_NOMEM));
   cfg_free(cfg);
+  free(prepared);
   free(text);
   return status;
 }

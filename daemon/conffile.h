@@ -6,7 +6,7 @@
  * hands no context to its callbacks. Files over 1 MiB, and those with control
  * characters, are refused.
  *
- * name = value     name = {value, value}     name += {value}
+ * name = value     name = {value, value}     name += {value}     name "key" = value
  * # comment    // comment    a block comment of C
  * "a ${VARIABLE} of the environment"    'nothing special'
  */
@@ -21,6 +21,7 @@ enum { CONFFILE_REASON_SIZE = 256 };
 struct conffile_option {
   const char *name;
   bool is_list;
+  bool is_keyed; /* name "key" = value, as often as there are keys */
 };
 
 struct conffile_handlers {
@@ -29,6 +30,9 @@ struct conffile_handlers {
    * ERR_CONFIG with what is wrong in `reason`. */
   int (*set)(void *context, const char *name, size_t position, const char *value,
              char reason[CONFFILE_REASON_SIZE]);
+  /* Takes the value that a keyed option has for `key`. Returns as `set`. NULL where none is keyed. */
+  int (*set_keyed)(void *context, const char *name, const char *key, const char *value,
+                   char reason[CONFFILE_REASON_SIZE]);
   /* Says of a name that is no option what to tell the user. */
   void (*explain_unknown)(const char *name, char reason[CONFFILE_REASON_SIZE]);
   void *context;

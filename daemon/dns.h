@@ -1,15 +1,21 @@
 /*
  * dns: asks upstream servers one question and gets one reply or a reason.
  *
- * Retries and fails over: a query goes to the best server; silence and network errors
- * move it to the next one up to `tries`, a reply that helps nobody (SERVFAIL, REFUSED,
- * NOTIMP, FORMERR, malformed) to each other server once. A server that was silent is
- * asked last for a while. FORMERR to EDNS is asked once more without OPT (RFC 6891
- * section 7), TC over TCP. The deadline of a whole lookup is the caller's.
+ * A query goes to the first server, in the order configured, that is well (health) and not much slower than
+ * another; silence and network errors move it to the next one up to `tries`, a reply that helps nobody
+ * (SERVFAIL, REFUSED, NOTIMP, FORMERR, malformed) to each other server once. A server that is late gets
+ * company: the same question goes to the next one (a hedge), and the first good reply wins; hedges stay
+ * within a tenth of all queries unless the late one is in doubt. Of all failures the one that says most is
+ * told: a reply, then silence, then no way there.
  *
- * Bounded: at most `max_queries` are under way, `max_queue` wait behind them.
- * Query ids come from the kernel's generator, source ports change with the
- * channel every few hundred queries.
+ * FORMERR to EDNS is asked once more without OPT (RFC 6891 section 7), TC over TCP, a broken reply once over
+ * TCP (ROUTING V11). Against forgers: ids and the case of letters are random, source ports change every few
+ * hundred queries; a reply whose question differs in case is not believed but asked for over TCP, and a
+ * server that turns out to keep no case is asked in lower case for a while. The deadline of a whole lookup is
+ * the caller's.
+ *
+ * Bounded: at most `max_queries` are under way, `max_queue` wait behind them, the more important first; the
+ * least important give way where the queue is full.
  *
  * One thread, one libev loop. Reads the clock for its callbacks.
  */
@@ -34,6 +40,8 @@ struct dns_options {
   uint32_t timeout_ms;                                     /* of one try */
   uint32_t tries;
   uint32_t max_queries, max_queue;
+  bool random_case; /* ask in letters of random case */
+  bool trust_ad;    /* believe the AD bit of servers beyond loopback, too (RFC 6840 section 5.7) */
 };
 
 enum dns_result {
@@ -53,7 +61,7 @@ struct dns_question {
   struct story *story; /* told what happens, or NULL; dns takes a reference of its own */
 };
 
-/* `message` is lent for the call, NULL unless DNS_REPLIED. */
+/* `message` is lent for the call, NULL unless DNS_REPLIED; its `authentic` is what may be believed of it. */
 typedef void dns_done_fn(void *context, enum dns_result result, const struct dnsmsg *message, int64_t now_ms);
 
 struct dns;
@@ -62,6 +70,10 @@ struct dns_query;
 /* Returns 0 and gives `*dns`, or ERR_NOMEM. `loop` and `stats` are lent. */
 int dns_create(struct ev_loop *loop, const struct dns_options *options, struct stats *stats,
                struct dns **dns);
+
+/* Asks other servers from now on; what is under way ends where it is. What is known of a server that stays is
+ * kept. Returns 0, or ERR_NOMEM and all is as before. */
+int dns_set_servers(struct dns *dns, const struct sockaddr_storage *const servers[], size_t server_count);
 
 /* Ends everything; no callback follows. */
 void dns_destroy(struct dns *dns);

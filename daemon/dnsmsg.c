@@ -42,11 +42,13 @@ struct reply {
   uint16_t rcode; /* with the upper bits of OPT (RFC 6891 section 6.1.3) */
   uint16_t counts[SECTION_COUNT];
   size_t answers_at;
-  bool has_typed;                 /* the answer section holds a record of the type asked, of whatever owner */
+  bool has_answers;               /* the answer section holds records of class IN, */
+  bool has_own;                   /* one of which the question's name owns, */
+  bool has_typed;                 /* and one of which is of the type asked, of whatever owner */
   size_t alias_count;             /* its CNAMEs, of whatever owner */
   size_t aliases_at[ALIASES_MAX]; /* where the first of them begin */
-  bool has_soa;
-  uint32_t negative_ttl_s;
+  size_t authority_at;
+  bool has_servers; /* the authority section names some */
 };
 
 static bool read_u8(struct reader *reader, uint8_t *value) {
@@ -181,9 +183,13 @@ static bool read_question(struct reply *reply, const char *qname) {
          strcmp(name, qname) == 0 && type == reply->qtype && class == CLASS_IN;
 }
 
-static void note_answer(struct reply *reply, const struct record *record, size_t record_at) {
+static void note_answer(struct reply *reply, const struct record *record, size_t record_at,
+                        const char *qname) {
   if (record->class != CLASS_IN)
     return;
+  reply->has_answers = true;
+  if (is_owned_by(record, qname))
+    reply->has_own = true;
   if (record->type == reply->qtype)
     reply->has_typed = true;
   if (record->type != DNSMSG_CNAME)
@@ -193,38 +199,21 @@ static void note_answer(struct reply *reply, const struct record *record, size_t
   reply->alias_count++;
 }
 
-/* RFC 1035 section 3.3.13: two names and five numbers, of which the last is MINIMUM. */
-static bool note_soa(struct reply *reply, const struct record *record) {
-  struct reader rdata = rdata_reader(reply, record);
-  char name[DNSMSG_NAME_SIZE];
-  bool usable;
-  uint32_t minimum = 0;
-  if (!read_name(&rdata, name, &usable) || !read_name(&rdata, name, &usable))
-    return false;
-  for (int i = 0; i < 5; i++)
-    if (!read_u32(&rdata, &minimum))
-      return false;
-  if (rdata.at != rdata.length)
-    return false;
-  reply->has_soa = true;
-  reply->negative_ttl_s = lesser(record->ttl_s, minimum);
-  return true;
-}
-
 /* Reads through all records once: is the message whole, and where are its aliases. */
 static bool survey(struct reply *reply, struct dnsmsg *out) {
   struct record record;
   reply->answers_at = reply->reader.at;
   for (enum section section = ANSWER; section < SECTION_COUNT; section++) {
+    if (section == AUTHORITY)
+      reply->authority_at = reply->reader.at;
     for (uint16_t i = 0; i < reply->counts[section]; i++) {
       size_t record_at = reply->reader.at;
       if (!read_record(&reply->reader, &record))
         return false;
       if (section == ANSWER)
-        note_answer(reply, &record, record_at);
-      if (section == AUTHORITY && record.type == DNSMSG_SOA && record.class == CLASS_IN && !reply->has_soa &&
-          !note_soa(reply, &record))
-        return false;
+        note_answer(reply, &record, record_at, out->canonical);
+      if (section == AUTHORITY && record.type == DNSMSG_NS && record.class == CLASS_IN)
+        reply->has_servers = true;
       if (section == ADDITIONAL && record.type == DNSMSG_OPT) {
         out->has_opt = true;
         reply->rcode |= (uint16_t)(record.ttl_s >> 24 << 4);
@@ -323,11 +312,70 @@ static bool read_answers(const struct reply *reply, struct dnsmsg *out) {
   return true;
 }
 
-/* A denial of out->canonical; its life is the SOA's (RFC 2308 section 5). */
-static enum dnsmsg_outcome deny(const struct reply *reply, enum dnsmsg_outcome denial, struct dnsmsg *out) {
-  out->has_soa = reply->has_soa;
-  out->negative_ttl_s = reply->negative_ttl_s;
-  return denial;
+/* Whether `name` is `zone` or below it. */
+static bool is_within(const char *name, const char *zone) {
+  size_t name_length = strlen(name), zone_length = strlen(zone);
+  if (zone_length == 0)
+    return true;
+  if (name_length < zone_length || strcmp(name + name_length - zone_length, zone) != 0)
+    return false;
+  return name_length == zone_length || name[name_length - zone_length - 1] == '.';
+}
+
+/* RFC 1035 section 3.3.13: two names and five numbers, of which the last is MINIMUM. The life of a denial
+ * (RFC 2308 section 5). */
+static bool read_soa(struct reader *rdata, uint32_t ttl_s, struct dnsmsg *out) {
+  char name[DNSMSG_NAME_SIZE];
+  bool usable;
+  uint32_t minimum = 0;
+  if (!read_name(rdata, name, &usable) || !read_name(rdata, name, &usable))
+    return false;
+  for (int i = 0; i < 5; i++)
+    if (!read_u32(rdata, &minimum))
+      return false;
+  out->has_soa = true;
+  out->negative_ttl_s = lesser(ttl_s, minimum);
+  return rdata->at == rdata->length;
+}
+
+/* Reads the first SOA of a zone that holds the end of the chain: another zone's denies nothing about
+ * it (RFC 2308 section 3). */
+static bool find_soa(const struct reply *reply, struct dnsmsg *out) {
+  struct reader reader = reply->reader;
+  reader.at = reply->authority_at;
+  for (uint16_t i = 0; i < reply->counts[AUTHORITY] && !out->has_soa; i++) {
+    struct record record;
+    if (!read_record(&reader, &record))
+      return false;
+    if (record.type != DNSMSG_SOA || record.class != CLASS_IN || !record.owner_usable ||
+        !is_within(out->canonical, record.owner))
+      continue;
+    struct reader rdata = rdata_reader(reply, &record);
+    if (!read_soa(&rdata, record.ttl_s, out))
+      return false;
+  }
+  return true;
+}
+
+/* An answer about others only is no denial (ROUTING V18), be it a lone DNAME; nor is a denial of a name
+ * whose records are there. */
+static bool contradicts_denial(const struct reply *reply, const struct dnsmsg *out) {
+  bool is_foreign = reply->has_answers && !reply->has_own;
+  return reply->has_typed || (out->hops == 0 && (reply->alias_count > 0 || is_foreign));
+}
+
+/* What a reply without records of the type says about the end of the chain. */
+static enum dnsmsg_outcome read_denial(const struct reply *reply, struct dnsmsg *out) {
+  if (contradicts_denial(reply, out) || !find_soa(reply, out))
+    return DNSMSG_MALFORMED;
+  if (reply->rcode == RCODE_NXDOMAIN) /* of the chain's end (RFC 6604 section 3) */
+    return DNSMSG_NXDOMAIN;
+  if (out->has_soa)
+    return DNSMSG_NODATA;
+  if (out->hops > 0)
+    return DNSMSG_FOLLOW;
+  /* Servers and no SOA: a referral (RFC 2308 section 2.2) by a server that does not recurse for us. */
+  return reply->has_servers ? DNSMSG_REFUSED : DNSMSG_NODATA;
 }
 
 /* What a reply with NOERROR or NXDOMAIN says. */
@@ -341,20 +389,11 @@ static enum dnsmsg_outcome read_verdict(const struct reply *reply, struct dnsmsg
   case CHAIN_END:
     break;
   }
-  bool exists = reply->rcode == RCODE_NOERROR;
-  if (exists && !read_answers(reply, out))
+  if (reply->rcode == RCODE_NOERROR && !read_answers(reply, out))
     return DNSMSG_MALFORMED;
   if (out->mx_count > 0 || out->address_count > 0)
     return DNSMSG_ANSWER;
-  /* An answer about others only is no denial (ROUTING V18); nor is a denial of a name
-   * whose records are there. */
-  if (reply->has_typed || (reply->alias_count > 0 && out->hops == 0))
-    return DNSMSG_MALFORMED;
-  if (!exists) /* of the chain's end (RFC 6604 section 3) */
-    return deny(reply, DNSMSG_NXDOMAIN, out);
-  if (out->hops > 0 && !reply->has_soa)
-    return DNSMSG_FOLLOW;
-  return deny(reply, DNSMSG_NODATA, out);
+  return read_denial(reply, out);
 }
 
 static enum dnsmsg_outcome read_reply(struct reply *reply, const char *qname, struct dnsmsg *out) {

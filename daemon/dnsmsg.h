@@ -6,8 +6,8 @@
  * Anything a stranger can send is answered with an outcome, never a crash.
  * Only records of class IN, in the answer section, owned by the end of the
  * CNAME chain count (RFC 2181 section 5.4.1; ROUTING V18); of the authority
- * section only the SOA is read, the additional section not at all but for
- * whether it holds an OPT record.
+ * section only the SOA of a zone that holds that name is read, and whether there
+ * are NS records; the additional section not at all but for whether it holds an OPT record.
  *
  * Names come out as text: lower case, no trailing dot, "" for the root. An
  * octet that cannot stand in a host name of ours (control, space, 8-bit, and
@@ -28,7 +28,15 @@ enum {
   DNSMSG_NAME_SIZE = 254,     /* text and terminator */
 };
 
-enum { DNSMSG_A = 1, DNSMSG_CNAME = 5, DNSMSG_SOA = 6, DNSMSG_MX = 15, DNSMSG_AAAA = 28, DNSMSG_OPT = 41 };
+enum {
+  DNSMSG_A = 1,
+  DNSMSG_NS = 2,
+  DNSMSG_CNAME = 5,
+  DNSMSG_SOA = 6,
+  DNSMSG_MX = 15,
+  DNSMSG_AAAA = 28,
+  DNSMSG_OPT = 41
+};
 
 enum dnsmsg_outcome {
   DNSMSG_ANSWER,   /* at least one record of the type asked */
@@ -39,7 +47,7 @@ enum dnsmsg_outcome {
   DNSMSG_FORMERR,
   DNSMSG_SERVFAIL,
   DNSMSG_NOTIMP,
-  DNSMSG_REFUSED,
+  DNSMSG_REFUSED,     /* or a referral: the server does not recurse for us (RFC 2308 section 2.2) */
   DNSMSG_OTHER_RCODE, /* any other rcode; treated as SERVFAIL */
   DNSMSG_MALFORMED,   /* not a whole reply to this question */
 };
@@ -76,7 +84,8 @@ struct dnsmsg {
  * MALFORMED covers: not a reply, another or no question (an empty question
  * section is accepted only with an rcode that is neither NOERROR nor NXDOMAIN),
  * TC set (the truncated part is never used: V17), a record that does not fit,
- * rdata of the wrong length, an answer whose only aliases or records of the type have foreign owners (V18),
+ * rdata that is used of the wrong length, an answer whose only aliases or records of the type, or whose only
+ * records at all, have foreign owners (V18),
  * NXDOMAIN beside records of the type, an alias with two targets, or whose target is the root or not usable
  * as text. Truncation of any part, the additional section included, is MALFORMED. Octets behind the last
  * record are ignored. More than 64 aliases are a LOOP. With MALFORMED nothing but the outcome, the question's

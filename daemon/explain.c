@@ -25,18 +25,16 @@ static void explain_failure(struct story *story, const char *name, const struct 
 static void explain_domain(struct story *story, const char *name, const struct domain_facts *facts,
                            int64_t now_ms) {
   static const char *const what[] = {
-      [DOMAIN_MX] = "its MX records",
-      [DOMAIN_NULL_MX] = "a null MX",
-      [DOMAIN_NODATA] = "that it has no MX record",
-      [DOMAIN_NXDOMAIN] = "that it does not exist",
-      [DOMAIN_ALL_INVALID] = "MX records that name no host",
+      [DOMAIN_MX] = "its MX records",          [DOMAIN_ROUTE] = "its configured route",
+      [DOMAIN_NULL_MX] = "a null MX",          [DOMAIN_NODATA] = "it has no MX record",
+      [DOMAIN_NXDOMAIN] = "it does not exist", [DOMAIN_ALL_INVALID] = "its MX records name no host",
   };
   int64_t age_s = (now_ms - facts->stored_at_ms) / 1000;
   if (facts->expires_at_ms > now_ms)
-    story_add(story, "T1, T9", "memory holds %s of %s, learned %" PRId64 " s ago, for %" PRId64 " s more",
-              what[facts->kind], name, age_s, seconds(facts->expires_at_ms - now_ms));
+    story_add(story, "T1, T9", "memory knows %s: %s, learned %" PRId64 " s ago, good for %" PRId64 " s more",
+              name, what[facts->kind], age_s, seconds(facts->expires_at_ms - now_ms));
   else
-    story_add(story, "T1", "what memory held of %s (%s) expired %" PRId64 " s ago", name, what[facts->kind],
+    story_add(story, "T1", "what memory knew of %s (%s) expired %" PRId64 " s ago", name, what[facts->kind],
               (now_ms - facts->expires_at_ms) / 1000);
 }
 

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "name.h"
+#include "reach.h"
+#include "site.h"
 #include "wire.h"
 
 /* ---- hosts ---- */
@@ -15,6 +17,24 @@ static const size_t octets_of[FAMILY_COUNT] = {[FAMILY_V6] = 16, [FAMILY_V4] = 4
 static const char *expanded_of(const struct family_value values[FAMILY_COUNT]) {
   const char *v6 = values[FAMILY_V6].expanded;
   return values[FAMILY_V4].expanded[0] ? values[FAMILY_V4].expanded : v6;
+}
+
+_Static_assert(FACTS_ADDRESSES_MAX <= 32, "a bit of host_facts.odd for each");
+_Static_assert((int)FACTS_EXCHANGES_MAX <= (int)SITE_HOSTS_MAX, "a site describes a whole set");
+
+/* A bit for each address that the address filter must look at. */
+static uint32_t find_odd(const struct family_value *value, enum family family) {
+  uint32_t odd = 0;
+  for (uint8_t i = 0; i < value->count; i++)
+    if (reach_of(value->addresses[i], octets_of[family]) != REACH_ORDINARY)
+      odd |= UINT32_C(1) << i;
+  return odd;
+}
+
+static bool is_plain(const struct host_facts *facts) {
+  return facts->count[FAMILY_V6] + facts->count[FAMILY_V4] > 0 && !facts->odd[FAMILY_V6] &&
+         !facts->odd[FAMILY_V4] && facts->expanded_length == 0 && facts->state[FAMILY_V6] != FAMILY_LOOP &&
+         facts->state[FAMILY_V4] != FAMILY_LOOP;
 }
 
 struct host_facts *host_facts_build(const struct family_value values[FAMILY_COUNT]) {
@@ -31,13 +51,19 @@ struct host_facts *host_facts_build(const struct family_value values[FAMILY_COUN
   struct host_facts *facts = malloc(sizeof(*facts) + length);
   if (!facts)
     return NULL;
+  atomic_init(&facts->is_claimed, false);
   for (enum family family = 0; family < FAMILY_COUNT; family++) {
     facts->expires_at_ms[family] = values[family].expires_at_ms;
+    facts->stale_until_ms[family] = values[family].stale_until_ms;
+    facts->refresh_at_ms[family] = values[family].refresh_at_ms ? values[family].refresh_at_ms : INT64_MAX;
     facts->state[family] = (uint8_t)values[family].state;
     facts->count[family] = values[family].count;
     facts->failures[family] = values[family].failures;
+    facts->authentic[family] = values[family].authentic;
+    facts->odd[family] = find_odd(&values[family], family);
   }
   facts->expanded_length = (uint16_t)(end - at);
+  facts->is_plain = is_plain(facts);
   memcpy(facts->bytes, packed, length);
   return facts;
 }
@@ -45,8 +71,8 @@ struct host_facts *host_facts_build(const struct family_value values[FAMILY_COUN
 struct host_facts *host_facts_build_address(const uint8_t *octets, size_t length) {
   enum family own = length == 16 ? FAMILY_V6 : FAMILY_V4;
   struct family_value values[FAMILY_COUNT] = {
-      {.state = FAMILY_NODATA, .expires_at_ms = INT64_MAX},
-      {.state = FAMILY_NODATA, .expires_at_ms = INT64_MAX},
+      {.state = FAMILY_NODATA, .authentic = true, .expires_at_ms = INT64_MAX},
+      {.state = FAMILY_NODATA, .authentic = true, .expires_at_ms = INT64_MAX},
   };
   values[own].state = FAMILY_OK;
   values[own].count = 1;
@@ -57,12 +83,18 @@ struct host_facts *host_facts_build_address(const uint8_t *octets, size_t length
 void host_facts_unpack(const struct host_facts *facts, enum family family, struct family_value *value) {
   value->state = FAMILY_UNKNOWN;
   value->expires_at_ms = INT64_MIN;
+  value->stale_until_ms = 0;
+  value->refresh_at_ms = INT64_MAX;
   value->count = value->failures = 0;
+  value->authentic = false;
   value->expanded[0] = '\0';
   if (!facts)
     return;
   value->state = facts->state[family];
+  value->authentic = facts->authentic[family];
   value->expires_at_ms = facts->expires_at_ms[family];
+  value->stale_until_ms = facts->stale_until_ms[family];
+  value->refresh_at_ms = facts->refresh_at_ms[family];
   value->count = facts->count[family];
   value->failures = facts->failures[family];
   const uint8_t *at = host_facts_addresses(facts, family);
@@ -152,15 +184,29 @@ static uint8_t *pack_exchange(uint8_t *at, const struct exchange_value *value, s
   uint8_t inner[FACTS_NAME_SIZE + 16];
   uint8_t *end = wire_put_uint(inner, FIELD_EXCHANGE_PREFERENCE, value->preference);
   end = wire_put_string(end, FIELD_EXCHANGE_HOST, value->host, strlen(value->host));
+  end = wire_put_uint(end, FIELD_EXCHANGE_PORT, value->port);
   *inner_length = (size_t)(end - inner);
   return wire_put_string(at, FIELD_REPLY_EXCHANGES, inner, *inner_length);
 }
 
-struct exchange_set *exchange_set_build(const struct exchange_value *exchanges, uint16_t count,
+/* Packs LookupReply.site_id and site_name; returns their end. */
+static uint8_t *pack_site(uint8_t *at, const struct exchange_value *exchanges, uint16_t count,
+                          bool implicit) {
+  struct site_host hosts[FACTS_EXCHANGES_MAX];
+  struct site site;
+  for (uint16_t i = 0; i < count; i++)
+    hosts[i] = (struct site_host){exchanges[i].preference, exchanges[i].host};
+  site_build(hosts, count, implicit, &site);
+  at = wire_put_string(at, FIELD_REPLY_SITE_ID, site.id, sizeof(site.id));
+  return wire_put_string(at, FIELD_REPLY_SITE_NAME, site.name, site.name_length);
+}
+
+struct exchange_set *exchange_set_build(const struct exchange_value *exchanges, uint16_t count, bool implicit,
                                         struct host *const hosts[]) {
   assert(count >= 1 && count <= FACTS_EXCHANGES_MAX);
-  uint8_t packed[FACTS_NAME_SIZE + 32];
-  size_t total = 0, inner_length;
+  uint8_t packed[FACTS_NAME_SIZE + 32], site[SITE_NAME_MAX + 32];
+  size_t site_length = (size_t)(pack_site(site, exchanges, count, implicit) - site);
+  size_t total = site_length, inner_length;
   for (uint16_t i = 0; i < count; i++)
     total += (size_t)(pack_exchange(packed, &exchanges[i], &inner_length) - packed);
   struct exchange_set *set = malloc(sizeof(*set) + count * sizeof(set->exchanges[0]) + total);
@@ -168,15 +214,20 @@ struct exchange_set *exchange_set_build(const struct exchange_value *exchanges, 
     return NULL;
   set->refs = 0;
   set->count = count;
+  set->implicit = implicit;
   uint8_t *bytes = (uint8_t *)&set->exchanges[count], *at = bytes;
   for (uint16_t i = 0; i < count; i++) {
     uint8_t *end = pack_exchange(at, &exchanges[i], &inner_length);
     set->exchanges[i] = (struct exchange){.host = hosts[i],
                                           .preference = exchanges[i].preference,
+                                          .port = exchanges[i].port,
                                           .length = (uint16_t)(end - at),
                                           .inner_length = (uint16_t)inner_length,
                                           .offset = (uint32_t)(at - bytes)};
     at = end;
   }
+  set->site_offset = (uint32_t)(at - bytes);
+  set->site_length = (uint16_t)site_length;
+  memcpy(at, site, site_length);
   return set;
 }

@@ -8,7 +8,7 @@
  * cache interns, counts references and publishes; this room gives the shapes,
  * builds them and holds the rules that turn a list of MX records into one set.
  *
- * A set keeps its exchanges, a host its addresses, as the protobuf bytes of
+ * A set keeps its exchanges and its site, a host its addresses, as the protobuf bytes of
  * mxway.v1.LookupReply, so that an answer copies them (see wire.h).
  *
  * Time is monotonic milliseconds. Nothing here reads a clock or frees a thing.
@@ -33,12 +33,15 @@ enum {
 /* Field numbers of mxway.v1 that stored bytes are packed with. */
 enum {
   FIELD_REPLY_EXCHANGES = 12,
+  FIELD_REPLY_SITE_ID = 15,
+  FIELD_REPLY_SITE_NAME = 16,
   FIELD_EXCHANGE_PREFERENCE = 1,
   FIELD_EXCHANGE_HOST = 2,
   FIELD_EXCHANGE_EXPANDED = 3,
   FIELD_EXCHANGE_STATUS = 4,
   FIELD_EXCHANGE_ADDRESSES = 5,
   FIELD_EXCHANGE_TTL = 6,
+  FIELD_EXCHANGE_PORT = 7,
 };
 
 /* Bits; bit n is mxway.v1.Warning n. */
@@ -68,20 +71,30 @@ enum family_state {
 /* What one address query said. */
 struct family_value {
   enum family_state state;
+  bool authentic; /* every reply behind it had been validated (RFC 6840 section 5.7) */
   int64_t expires_at_ms;
-  uint8_t count;                              /* with FAMILY_OK */
-  uint8_t failures;                           /* in a row, this one included; with TEMPFAIL and LOOP */
+  int64_t stale_until_ms; /* with FAMILY_OK: still answered until then, though it has expired; 0: not; -1: it
+                           * had a TTL of 0 and never is */
+  int64_t refresh_at_ms;  /* a hit from then on refreshes it; 0 or INT64_MAX: none does */
+  uint8_t count;          /* with FAMILY_OK */
+  uint8_t failures;       /* in a row, this one included; with TEMPFAIL and LOOP */
   uint8_t addresses[FACTS_ADDRESSES_MAX][16]; /* the first 4 octets for IPv4 */
   char expanded[FACTS_NAME_SIZE];             /* end of the alias chain; "" for no alias */
 };
 
 struct host_facts {
   int64_t expires_at_ms[FAMILY_COUNT];
+  int64_t stale_until_ms[FAMILY_COUNT];
+  int64_t refresh_at_ms[FAMILY_COUNT];
+  _Atomic bool is_claimed;     /* somebody refreshes it: the one thing here that changes */
   uint8_t state[FAMILY_COUNT]; /* enum family_state */
   uint8_t count[FAMILY_COUNT];
   uint8_t failures[FAMILY_COUNT];
-  uint16_t expanded_length; /* octets of the packed field `expanded`, 0 without an alias */
-  uint8_t bytes[];          /* packed: addresses v6, addresses v4, expanded */
+  bool authentic[FAMILY_COUNT];
+  uint32_t odd[FAMILY_COUNT]; /* bit n: address n is not ordinary (see reach) */
+  bool is_plain;              /* addresses, none of them odd, and no alias: as nearly every host */
+  uint16_t expanded_length;   /* octets of the packed field `expanded`, 0 without an alias */
+  uint8_t bytes[];            /* packed: addresses v6, addresses v4, expanded */
 };
 
 enum { PACKED_V6_LENGTH = 18, PACKED_V4_LENGTH = 6 };
@@ -106,9 +119,21 @@ static inline const uint8_t *host_facts_expanded(const struct host_facts *facts)
          facts->count[FAMILY_V4] * (size_t)PACKED_V4_LENGTH;
 }
 
-/* Whether every family is known and holds at `now_ms`. */
-static inline bool host_facts_are_fresh(const struct host_facts *facts, int64_t now_ms) {
-  return facts && facts->expires_at_ms[FAMILY_V6] > now_ms && facts->expires_at_ms[FAMILY_V4] > now_ms;
+/* Until when a family is answered: its life, or beyond it where it may be stale (RFC 8767). */
+static inline int64_t host_facts_until_ms(const struct host_facts *facts, enum family family, bool no_stale) {
+  int64_t expires_at_ms = facts->expires_at_ms[family], stale_until_ms = facts->stale_until_ms[family];
+  return no_stale || expires_at_ms > stale_until_ms ? expires_at_ms : stale_until_ms;
+}
+
+/* Whether every family is known and may be answered at `now_ms`. */
+static inline bool host_facts_are_ready(const struct host_facts *facts, bool no_stale, int64_t now_ms) {
+  return facts && host_facts_until_ms(facts, FAMILY_V6, no_stale) > now_ms &&
+         host_facts_until_ms(facts, FAMILY_V4, no_stale) > now_ms;
+}
+
+/* Whether a hit at `now_ms` is to start a refresh. */
+static inline bool host_facts_want_refresh(const struct host_facts *facts, int64_t now_ms) {
+  return facts->refresh_at_ms[FAMILY_V6] <= now_ms || facts->refresh_at_ms[FAMILY_V4] <= now_ms;
 }
 
 /* Builds facts from what the two queries said. Returns a block for free(), or NULL. */
@@ -128,25 +153,34 @@ struct exchange {
   uint16_t preference;
   uint16_t length;       /* of the packed LookupReply.exchanges field */
   uint16_t inner_length; /* of the Exchange message in it: the field's last octets */
-  uint16_t unused;
-  uint32_t offset; /* of the field in exchange_set_bytes() */
+  uint16_t port;         /* 0: that of SMTP */
+  uint32_t offset;       /* of the field in exchange_set_bytes() */
 };
 
 struct exchange_set {
   struct table_node node;      /* the cache's */
   uint32_t refs;               /* the cache's */
+  uint32_t site_offset;        /* of LookupReply.site_id and site_name in exchange_set_bytes() */
+  uint16_t site_length;        /* of both fields */
+  bool implicit;               /* the one exchange stands for a domain without MX: its site is another */
   uint16_t count;              /* 1 to FACTS_EXCHANGES_MAX */
-  struct exchange exchanges[]; /* by preference, then by name; no host twice; then the bytes */
+  struct exchange exchanges[]; /* by preference, name, port; but for ports no host twice; then the bytes */
 };
 
 static inline const uint8_t *exchange_set_bytes(const struct exchange_set *set) {
   return (const uint8_t *)&set->exchanges[set->count];
 }
 
+/* The packed fields `site_id` and `site_name`, of set->site_length octets. */
+static inline const uint8_t *exchange_set_site(const struct exchange_set *set) {
+  return exchange_set_bytes(set) + set->site_offset;
+}
+
 /* ---- domains ---- */
 
 enum domain_kind {
   DOMAIN_MX,      /* `set` holds the usable exchanges */
+  DOMAIN_ROUTE,   /* a configured route: `set` is what the operator wrote, no MX record */
   DOMAIN_NULL_MX, /* RFC 7505 */
   DOMAIN_NODATA,  /* no MX: `set` is the canonical domain itself, preference 0 (RFC 5321 5.1) */
   DOMAIN_NXDOMAIN,
@@ -155,13 +189,16 @@ enum domain_kind {
 };
 
 struct domain_facts {
-  const struct exchange_set *set; /* with DOMAIN_MX and DOMAIN_NODATA, else NULL */
+  const struct exchange_set *set; /* with DOMAIN_MX, DOMAIN_ROUTE and DOMAIN_NODATA, else NULL */
   int64_t stored_at_ms;           /* when the DNS said so */
   int64_t expires_at_ms;
-  uint16_t warnings; /* enum warning */
-  uint8_t kind;      /* enum domain_kind */
-  uint8_t cause;     /* enum verdict, with DOMAIN_FAILED */
-  uint8_t failures;  /* in a row, this one included, with DOMAIN_FAILED */
+  uint32_t stale_for_ms;    /* so long after it expired it is still answered: a refresh failed (RFC 8767) */
+  uint32_t refresh_lead_ms; /* so long before its end a hit starts a refresh; 0: none does */
+  uint16_t warnings;        /* enum warning */
+  uint8_t kind;             /* enum domain_kind */
+  uint8_t cause;    /* enum verdict, with DOMAIN_FAILED; else of the refresh that failed, 0 for none */
+  uint8_t failures; /* in a row, this one included, with DOMAIN_FAILED */
+  bool authentic;   /* every reply behind it had been validated (RFC 6840 section 5.7) */
   uint8_t name_length;
   uint8_t canonical_length; /* 0: the name is canonical itself */
   char text[];              /* name, then canonical where it differs; not terminated */
@@ -172,10 +209,32 @@ static inline const char *domain_canonical(const struct domain_facts *facts, siz
   return facts->canonical_length ? facts->text + facts->name_length : facts->text;
 }
 
-/* Whether facts, fresh or not, are still of use. A failure that has expired is kept as long again as it
- * lived, so that the next one is known to follow on it (RFC 9520 section 3.2). */
-static inline bool domain_facts_are_kept(const struct domain_facts *facts, int64_t now_ms) {
-  int64_t again_ms = facts->kind == DOMAIN_FAILED ? facts->expires_at_ms - facts->stored_at_ms : 0;
+/* Until when facts are answered: their life, or beyond it where they may be stale (RFC 8767). */
+static inline int64_t domain_facts_until_ms(const struct domain_facts *facts, bool no_stale) {
+  return facts->expires_at_ms + (no_stale ? 0 : facts->stale_for_ms);
+}
+
+/* Whether a hit at `now_ms` is to start a refresh. */
+static inline bool domain_facts_want_refresh(const struct domain_facts *facts, int64_t now_ms) {
+  return now_ms >= domain_facts_until_ms(facts, false) - facts->refresh_lead_ms && facts->refresh_lead_ms > 0;
+}
+
+/* Whether the facts are records that may be answered when they have expired and nothing better is to be had
+ * (ROUTING T6): a denial, or a failure, is not, and what had a TTL of 0 is forgotten (T3). */
+static inline bool domain_facts_are_lasting(const struct domain_facts *facts) {
+  bool is_positive =
+      facts->kind == DOMAIN_MX || facts->kind == DOMAIN_NULL_MX || facts->kind == DOMAIN_ALL_INVALID;
+  return is_positive && facts->expires_at_ms > facts->stored_at_ms;
+}
+
+/* Whether facts, fresh or not, are still of use: for a stale answer while they are no older than that, or, a
+ * failure, as long again as it lived, so that the next one is known to follow on it (RFC 9520 section 3.2).
+ */
+static inline bool domain_facts_are_kept(const struct domain_facts *facts, int64_t max_stale_ms,
+                                         int64_t now_ms) {
+  int64_t again_ms = domain_facts_are_lasting(facts) ? max_stale_ms
+                     : facts->kind == DOMAIN_FAILED  ? facts->expires_at_ms - facts->stored_at_ms
+                                                     : 0;
   return facts->expires_at_ms + again_ms > now_ms;
 }
 
@@ -183,13 +242,16 @@ static inline bool domain_facts_are_kept(const struct domain_facts *facts, int64
 struct exchange_value {
   uint16_t preference;
   char host[FACTS_NAME_SIZE];
+  uint16_t port; /* of a configured route; 0: that of SMTP */
 };
 
 struct domain_value {
   enum domain_kind kind;
   uint8_t cause, failures;
+  bool authentic;
   uint16_t warnings;
   int64_t stored_at_ms, expires_at_ms;
+  uint32_t refresh_lead_ms;
   char canonical[FACTS_NAME_SIZE]; /* "" where it is the name itself */
   uint16_t count;
   struct exchange_value exchanges[FACTS_EXCHANGES_MAX];
@@ -202,9 +264,9 @@ struct domain_value {
  * in the list; with nothing left the kind is DOMAIN_ALL_INVALID (V11). Tells `story` (NULL: nobody). */
 void domain_value_normalise(struct domain_value *value, unsigned unusable_count, struct story *story);
 
-/* Builds a set of `count` exchanges whose hosts are `hosts`, in the same order.
- * Returns a block for free() with refs 0, or NULL. */
-struct exchange_set *exchange_set_build(const struct exchange_value *exchanges, uint16_t count,
+/* Builds a set of `count` exchanges whose hosts are `hosts`, in the same order, with its site (ROUTING
+ * section 6). Returns a block for free() with refs 0, or NULL. */
+struct exchange_set *exchange_set_build(const struct exchange_value *exchanges, uint16_t count, bool implicit,
                                         struct host *const hosts[]);
 
 #endif

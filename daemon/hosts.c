@@ -136,7 +136,14 @@ static void start_family(struct host_flight *flight, enum family family, enum dn
     return;
   }
   story_add(flight->story, "L2", "too much to do: the addresses of %s are not asked for", flight->host->name);
-  learn_family_overload(now_ms, &flight->values[family]);
+  learn_family_overload(hosts->policy, now_ms, &flight->values[family]);
+}
+
+/* Whether what is known of a family is not good enough for a wish. */
+static bool is_wanted(const struct host_facts *facts, enum family family, const struct hosts_wish *wish,
+                      int64_t now_ms) {
+  return !facts || wish->refresh || host_facts_until_ms(facts, family, wish->no_stale) <= now_ms ||
+         (wish->ahead && facts->refresh_at_ms[family] <= now_ms);
 }
 
 static struct host_flight *start_flight(struct hosts *hosts, struct host *host, const struct hosts_wish *wish,
@@ -152,7 +159,7 @@ static struct host_flight *start_flight(struct hosts *hosts, struct host *host, 
   table_put(&hosts->flights, &flight->node, host->node.hash);
   for (enum family family = 0; family < FAMILY_COUNT; family++) {
     host_facts_unpack(facts, family, &flight->values[family]);
-    if (wish->refresh || flight->values[family].expires_at_ms <= now_ms)
+    if (is_wanted(facts, family, wish, now_ms))
       start_family(flight, family, wish->priority, now_ms);
   }
   if (flight->running > 0)
@@ -174,7 +181,8 @@ static void meet(struct host_flight *flight, const struct hosts_wish *wish) {
 bool hosts_ask(struct hosts *hosts, struct host *host, const struct hosts_wish *wish, int64_t now_ms,
                struct hosts_wait *wait) {
   const struct host_facts *facts = atomic_load_explicit(&host->facts, memory_order_relaxed);
-  if (host->is_address || (!wish->refresh && host_facts_are_fresh(facts, now_ms)))
+  if (host->is_address ||
+      (!is_wanted(facts, FAMILY_V6, wish, now_ms) && !is_wanted(facts, FAMILY_V4, wish, now_ms)))
     return false;
   struct host_flight *flight =
       (struct host_flight *)table_get(&hosts->flights, host->node.hash, is_for_host, host);
@@ -182,8 +190,8 @@ bool hosts_ask(struct hosts *hosts, struct host *host, const struct hosts_wish *
     meet(flight, wish);
   else
     flight = start_flight(hosts, host, wish, now_ms);
-  if (!flight)
-    return false;
+  if (!flight || !wait)
+    return flight != NULL;
   wait->flight = flight;
   wait->previous = NULL;
   wait->next = flight->waits;
@@ -200,4 +208,18 @@ void hosts_leave(struct hosts_wait *wait) {
   if (wait->next)
     wait->next->previous = wait->previous;
   wait->flight = NULL;
+}
+
+void hosts_put_stale(struct hosts *hosts, struct host *host, int64_t now_ms) {
+  const struct host_facts *facts = atomic_load_explicit(&host->facts, memory_order_relaxed);
+  struct family_value values[FAMILY_COUNT];
+  bool is_changed = false;
+  for (enum family family = 0; family < FAMILY_COUNT; family++) {
+    host_facts_unpack(facts, family, &values[family]);
+    if (values[family].expires_at_ms <= now_ms)
+      is_changed |= learn_family_stale(hosts->policy, now_ms, &values[family]);
+  }
+  struct host_facts *renewed = is_changed ? host_facts_build(values) : NULL;
+  if (renewed)
+    cache_put_host(hosts->cache, host, renewed, now_ms);
 }

@@ -34,7 +34,9 @@ struct hosts_wait {
 
 /* How a waiter wants to be served. */
 struct hosts_wish {
-  bool refresh; /* ask although the facts hold */
+  bool refresh;  /* ask although the facts hold */
+  bool ahead;    /* ask also for what still holds but is due to be refreshed (ROUTING T7) */
+  bool no_stale; /* facts that have expired are not good enough */
   enum dns_priority priority;
   struct story *story; /* told what happens, or NULL */
 };
@@ -46,10 +48,14 @@ struct hosts *hosts_create(struct cache *cache, struct dns *dns, const struct le
 /* Forgets every flight without a call. Before dns_destroy. */
 void hosts_destroy(struct hosts *hosts);
 
-/* Sees to it that `host` has fresh facts. False: nothing is to be waited for. True: `wait`
- * (its done and context set) is called once, never before this returns. */
+/* Sees to it that `host` has facts that may be answered. False: nothing is to be waited for. True: `wait`
+ * (its done and context set) is called once, never before this returns. With a NULL `wait` nobody waits. */
 bool hosts_ask(struct hosts *hosts, struct host *host, const struct hosts_wish *wish, int64_t now_ms,
                struct hosts_wait *wait);
+
+/* Lets addresses that have expired be answered for a while longer, as nothing better has come so far (ROUTING
+ * T6). */
+void hosts_put_stale(struct hosts *hosts, struct host *host, int64_t now_ms);
 
 /* Waits no longer; the flight goes on. One that does not wait is left alone. */
 void hosts_leave(struct hosts_wait *wait);

@@ -53,6 +53,7 @@ static unsigned take_exchanges(struct domain_value *value, const struct dnsmsg *
     }
     struct exchange_value *exchange = &value->exchanges[value->count++];
     exchange->preference = mx->preference;
+    exchange->port = 0;
     memcpy(exchange->host, mx->host, sizeof(exchange->host));
   }
   if (message->cut) {
@@ -67,10 +68,19 @@ static void take_implicit(struct domain_value *value, const char *name, struct s
   const char *canonical = value->canonical[0] ? value->canonical : name;
   value->kind = DOMAIN_NODATA;
   value->count = 1;
-  value->exchanges[0].preference = 0;
+  value->exchanges[0].preference = value->exchanges[0].port = 0;
   memcpy(value->exchanges[0].host, canonical, strlen(canonical) + 1);
   story_add(story, "V3 (RFC 5321 5.1)", "%s has no MX record, so it is its own exchange at preference 0",
             canonical);
+}
+
+static uint32_t draw(struct random *random) { return (uint32_t)random_next(random); }
+
+/* How long before the end of a life a hit refreshes: the share that is configured, give or take half of it,
+ * so that what was learned together is not asked for together. */
+static int64_t lead_ms(const struct learn_policy *policy, int64_t life_ms, struct random *random) {
+  int64_t most_ms = life_ms * policy->prefetch_percent / 100 * 3 / 2;
+  return most_ms - (most_ms * (int64_t)(draw(random) >> 16) / 3 >> 15);
 }
 
 static void tell_life(struct story *story, const struct learn_policy *policy, const struct chase_end *end,
@@ -92,10 +102,11 @@ static void tell_life(struct story *story, const struct learn_policy *policy, co
 }
 
 void learn_domain(const struct learn_policy *policy, const char *name, const struct chase_end *end,
-                  int64_t now_ms, struct story *story, struct domain_value *value) {
+                  int64_t now_ms, struct random *random, struct story *story, struct domain_value *value) {
   const struct dnsmsg *message = end->message;
   int64_t life_ms;
   value->count = value->warnings = value->cause = value->failures = 0;
+  value->authentic = end->authentic;
   value->canonical[0] = '\0';
   if (end->is_alias)
     memcpy(value->canonical, end->canonical, strlen(end->canonical) + 1);
@@ -112,6 +123,7 @@ void learn_domain(const struct learn_policy *policy, const char *name, const str
   tell_life(story, policy, end, life_ms);
   value->stored_at_ms = now_ms;
   value->expires_at_ms = now_ms + life_ms;
+  value->refresh_lead_ms = (uint32_t)lead_ms(policy, life_ms, random);
 }
 
 /* ---- failures ---- */
@@ -120,17 +132,17 @@ static uint8_t one_more(uint8_t failures) {
   return failures < UINT8_MAX ? (uint8_t)(failures + 1) : failures;
 }
 
-static uint32_t draw(struct random *random) { return (uint32_t)random_next(random); }
-
 void learn_domain_failure(const struct learn_policy *policy, enum verdict failure,
                           const struct domain_facts *before, int64_t now_ms, struct random *random,
                           struct domain_value *value) {
   assert(failure != VERDICT_OVERLOAD);
   value->count = value->warnings = 0;
+  value->authentic = false;
+  value->refresh_lead_ms = 0;
   value->canonical[0] = '\0';
   value->kind = DOMAIN_FAILED;
   value->cause = (uint8_t)failure;
-  value->failures = before && domain_facts_are_kept(before, now_ms) ? before->failures : 0;
+  value->failures = before && domain_facts_are_kept(before, 0, now_ms) ? before->failures : 0;
   value->stored_at_ms = now_ms;
   if (failure == VERDICT_DNS_NETWORK) { /* ours: not charged to the domain */
     value->expires_at_ms = now_ms + ttl_own_failure_ms();
@@ -174,6 +186,19 @@ static bool still_holds(const struct family_value *value, int64_t now_ms) {
   return value->state == FAMILY_OK && value->expires_at_ms > now_ms;
 }
 
+bool learn_family_stale(const struct learn_policy *policy, int64_t now_ms, struct family_value *value) {
+  if (value->state != FAMILY_OK || value->stale_until_ms < 0 ||
+      value->expires_at_ms + policy->max_stale_ms <= now_ms)
+    return false;
+  value->stale_until_ms = now_ms + LEARN_STALE_MS;
+  value->refresh_at_ms = now_ms + LEARN_RECHECK_MS;
+  return true;
+}
+
+bool learn_may_be_stale(const struct learn_policy *policy, const struct domain_facts *facts, int64_t now_ms) {
+  return domain_facts_are_lasting(facts) && facts->expires_at_ms + policy->max_stale_ms > now_ms;
+}
+
 /* Failures in a row until now: those of long ago do not count. */
 static uint8_t failures_before(const struct learn_policy *policy, const struct family_value *value,
                                int64_t now_ms) {
@@ -187,11 +212,14 @@ static void learn_family_failure(const struct learn_policy *policy, enum family_
                                  const struct chase_end *end, int64_t now_ms, struct random *random,
                                  struct family_value *value) {
   uint8_t failures = failures_before(policy, value, now_ms);
-  if (still_holds(value, now_ms))
+  if (still_holds(value, now_ms) || learn_family_stale(policy, now_ms, value))
     return;
   value->state = state;
+  value->authentic = false;
   value->count = 0;
   value->expanded[0] = '\0';
+  value->refresh_at_ms = INT64_MAX;
+  value->stale_until_ms = 0;
   value->failures = failures;
   if (end->result == DNS_SHED) {
     value->expires_at_ms = now_ms;
@@ -211,10 +239,17 @@ bool learn_family(const struct learn_policy *policy, const struct chase_end *end
     return false;
   }
   value->state = state;
+  value->authentic = end->authentic;
   value->failures = 0;
   value->count = 0;
+  value->stale_until_ms = 0;
+  value->refresh_at_ms = INT64_MAX;
   if (state == FAMILY_OK) {
-    value->expires_at_ms = now_ms + ttl_positive_ms(&policy->ttl, end->alias_ttl_s);
+    int64_t life_ms = ttl_positive_ms(&policy->ttl, end->alias_ttl_s);
+    value->expires_at_ms = now_ms + life_ms;
+    value->stale_until_ms = life_ms > 0 ? 0 : -1;
+    if (policy->prefetch_percent)
+      value->refresh_at_ms = value->expires_at_ms - lead_ms(policy, life_ms, random);
     value->count = end->message->address_count;
     memcpy(value->addresses, end->message->addresses, value->count * sizeof(value->addresses[0]));
   } else {
@@ -224,11 +259,14 @@ bool learn_family(const struct learn_policy *policy, const struct chase_end *end
   return true;
 }
 
-void learn_family_overload(int64_t now_ms, struct family_value *value) {
-  if (still_holds(value, now_ms))
+void learn_family_overload(const struct learn_policy *policy, int64_t now_ms, struct family_value *value) {
+  if (still_holds(value, now_ms) || learn_family_stale(policy, now_ms, value))
     return;
   value->state = FAMILY_TEMPFAIL;
+  value->authentic = false;
   value->count = 0;
   value->expanded[0] = '\0';
+  value->refresh_at_ms = INT64_MAX;
+  value->stale_until_ms = 0;
   value->expires_at_ms = now_ms;
 }

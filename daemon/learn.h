@@ -19,9 +19,16 @@
 #include "ttl.h"
 #include "verdict.h"
 
+enum {
+  LEARN_RECHECK_MS = 30000, /* after a failure, a hit on stale facts asks again from then on (ROUTING T6) */
+  LEARN_STALE_MS = 60000,   /* and so long they are answered without waiting for that */
+};
+
 struct learn_policy {
   struct ttl_policy ttl;
-  bool notimp_as_nodata; /* the reply NOTIMP denies the record (ROUTING V10) */
+  int64_t max_stale_ms;      /* how long records are answered after they expired; 0: never (RFC 8767) */
+  uint32_t prefetch_percent; /* of a life, at its end, in which a hit refreshes; 0: never (ROUTING T7) */
+  bool notimp_as_nodata;     /* the reply NOTIMP denies the record (ROUTING V10) */
 };
 
 /* The verdict for an MX query that failed; 0 where it did not (ROUTING V10). VERDICT_OVERLOAD is
@@ -31,7 +38,7 @@ enum verdict learn_failure(const struct learn_policy *policy, const struct chase
 /* Fills `value` with what the MX query for `name` (canonical text) said. Requires that it did not fail. Tells
  * `story` (NULL: nobody) which records are dropped and why. */
 void learn_domain(const struct learn_policy *policy, const char *name, const struct chase_end *end,
-                  int64_t now_ms, struct story *story, struct domain_value *value);
+                  int64_t now_ms, struct random *random, struct story *story, struct domain_value *value);
 
 /* Fills `value` with a failure, which is a fact for a short while. `before`: what is known of the
  * name, or NULL; a failure that follows on one lives twice as long (RFC 9520 section 3.2). */
@@ -40,12 +47,20 @@ void learn_domain_failure(const struct learn_policy *policy, enum verdict failur
                           struct domain_value *value);
 
 /* Brings `value`, what was known of one family of a host, up to date. A soft failure leaves
- * addresses that still hold as they are (ROUTING T5), and counts failures in a row. `value->expanded` is
- * left alone. Returns whether the end was a fact, and so says what the host's alias is. */
+ * addresses that still hold as they are (ROUTING T5), lets those that have expired be answered stale (T6),
+ * else counts failures in a row. `value->expanded` is left alone. Returns whether the end was a fact, and so
+ * says what the host's alias is. */
 bool learn_family(const struct learn_policy *policy, const struct chase_end *end, int64_t now_ms,
                   struct random *random, struct family_value *value);
 
 /* The same where the query could not be asked at all: ours, so nothing is remembered. */
-void learn_family_overload(int64_t now_ms, struct family_value *value);
+void learn_family_overload(const struct learn_policy *policy, int64_t now_ms, struct family_value *value);
+
+/* Lets addresses that have expired be answered for LEARN_STALE_MS from now on. False where there are none, or
+ * they have been expired for too long. */
+bool learn_family_stale(const struct learn_policy *policy, int64_t now_ms, struct family_value *value);
+
+/* Whether domain facts that have expired may still be answered (ROUTING T6). */
+bool learn_may_be_stale(const struct learn_policy *policy, const struct domain_facts *facts, int64_t now_ms);
 
 #endif

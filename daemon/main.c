@@ -18,7 +18,6 @@
 #include "stats.h"
 
 static const char default_file[] = "/etc/mxway/mxwayd.conf";
-static const char resolv_conf[] = "/etc/resolv.conf";
 
 enum { EXIT_FORCED = 1, STOP_MAX_S = 5 };
 
@@ -48,7 +47,8 @@ static void print_help(void) {
       "\n"
       "  -c, --config FILE        read FILE rather than %s\n"
       "                           (which is read only where it exists)\n"
-      "  -o, --option NAME=VALUE  set one option over those of the file\n"
+      "  -o, --option NAME=VALUE  set one option over those of the file;\n"
+      "                           a route with \"route DOMAIN=EXCHANGES\"\n"
       "  -t, --test               check the configuration and exit\n"
       "      --print-config       print the configuration in effect and exit\n"
       "  -h, --help               print this text and exit\n"
@@ -200,7 +200,7 @@ static void wait_for_stop(const sigset_t *set) {
 static int run(struct config *config) {
   sigset_t set;
   struct node *node;
-  config_resolve_upstreams(config, resolv_conf);
+  config_resolve_upstreams(config);
   raise_file_limit(config);
   block_signals(&set);
   int status = node_create(config, &node);
@@ -239,16 +239,16 @@ int main(int count, char **words) {
   }
   if (read_config(count, words, arguments.file, &config, error) != 0) {
     log_error("%s", error);
-    return EX_CONFIG;
-  }
-  if (arguments.action == ACTION_TEST) {
+    status = EX_CONFIG;
+  } else if (arguments.action == ACTION_TEST) {
     fputs("mxwayd: configuration is good\n", stderr);
-    return EX_OK;
-  }
-  if (arguments.action == ACTION_PRINT) {
+  } else if (arguments.action == ACTION_PRINT) {
     config_print(&config, stdout);
-    return close_output();
+    status = close_output();
+  } else {
+    log_set_level(config.log_level);
+    status = run(&config);
   }
-  log_set_level(config.log_level);
-  return run(&config);
+  config_fini(&config);
+  return status;
 }

@@ -8,11 +8,23 @@
 
 /* ---- the frontend ---- */
 
-struct miss *miss_create(void) {
-  struct miss *miss = calloc(1, sizeof(*miss));
-  if (miss)
-    miss->asked.miss = miss->recalled.miss = miss;
+struct miss *miss_create(const struct wishes *wishes, const struct pin *pin) {
+  size_t wishes_size = (wishes_bytes(wishes) + 7) / 8 * 8; /* facts stand at a multiple of 8 */
+  struct miss *miss = calloc(1, sizeof(*miss) + wishes_size + (pin ? PINNED_FACTS_SIZE : 0));
+  if (!miss)
+    return NULL;
+  miss->asked.miss = miss->recalled.miss = miss;
+  if (wishes)
+    miss->wishes = memcpy(miss + 1, wishes, wishes_bytes(wishes));
+  miss->pin = pin;
+  if (pin)
+    miss->pinned_facts = (struct domain_facts *)((char *)(miss + 1) + wishes_size);
   return miss;
+}
+
+void miss_pin(struct miss *miss, int64_t now_ms) {
+  pinned_build_facts(miss->pin, &miss->question.name, now_ms, miss->pinned_facts);
+  miss->question.pinned = miss->pinned_facts;
 }
 
 void miss_destroy(struct miss *miss) {
@@ -66,17 +78,26 @@ struct miss *miss_take(struct mail *mail) {
 
 /* ---- the resolver ---- */
 
-/* Packs the answer while its facts are lent. */
-static size_t pack(const struct miss *miss, const struct answer *answer, int64_t now_ms, uint8_t *bytes) {
+/* Packs the answer while its facts are lent. Those of a configured route begin their life with the answer,
+ * however long its addresses took. */
+static size_t pack(struct miss *miss, const struct answer *answer, int64_t now_ms, uint8_t *bytes) {
   static _Thread_local struct random random;
   static _Thread_local struct route route;
   const struct question *question = &miss->question;
-  if (!answer->facts)
+  const struct domain_facts *facts = answer->facts;
+  enum source source = answer->from_memory ? SOURCE_MEMORY : SOURCE_DNS;
+  if (!facts)
     return reply_build_verdict(bytes, miss->id, answer->verdict, &question->name, "");
   if (random.state == 0)
     random_init(&random);
-  route_build(answer->facts, question->depth, miss->policy, answer->since_ms, now_ms, &random, &route);
-  return reply_build_route(bytes, miss->id, answer->from_memory ? SOURCE_MEMORY : SOURCE_DNS, &route);
+  if (miss->pin) {
+    miss_pin(miss, now_ms);
+    facts = miss->pinned_facts;
+    source = SOURCE_OVERRIDE;
+  }
+  const struct route_request wanted = {question->depth, question->no_stale, miss->wishes, question->story};
+  route_build(facts, &wanted, miss->policy, answer->since_ms, now_ms, &random, &route);
+  return reply_build_route(bytes, miss->id, source, &route);
 }
 
 static void go_home(struct miss *miss) {
@@ -99,10 +120,25 @@ void miss_on_answer(void *context, struct question *question, const struct answe
   go_home(miss);
 }
 
+static void tell_pin(const struct miss *miss) {
+  char text[OVERRIDE_PATTERN_SIZE];
+  if (miss->pin && miss->question.story)
+    story_add(miss->question.story, "route",
+              "the route configured for %s says where mail for %s goes: no MX query",
+              override_pattern(miss->pin->override, text), miss->question.name.text);
+}
+
 static void ask(struct resolver *resolver, struct miss *miss, int64_t now_ms) {
   struct answer answer;
+  if (miss->is_refresh) {
+    const struct question *question = &miss->question;
+    resolver_refresh(resolver, &question->name, question->hash, question->depth, now_ms);
+    go_home(miss);
+    return;
+  }
   if (miss->explain)
     miss->question.story = story_create();
+  tell_pin(miss);
   if (resolver_ask(resolver, &miss->question, now_ms, &answer))
     miss_on_answer(NULL, &miss->question, &answer, now_ms);
 }

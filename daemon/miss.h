@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "mailbox.h"
+#include "pinned.h"
 #include "resolver.h"
 #include "route.h"
 #include "server.h"
@@ -33,7 +34,11 @@ struct miss {
   /* Of the request, constant on the way. */
   struct question question;
   bool explain;
+  bool is_refresh; /* nobody waits: there is no reply */
   uint64_t id;
+  const struct wishes *wishes;       /* behind this struct in its block; NULL: none */
+  const struct pin *pin;             /* the configured route, or NULL; with it */
+  struct domain_facts *pinned_facts; /* behind the wishes, what question.pinned points at */
   const struct route_policy *policy;
   struct mailbox *home;
   /* The frontend's. */
@@ -48,8 +53,12 @@ struct miss {
 
 /* ---- in the frontend's thread ---- */
 
-/* A zeroed miss for the caller to fill; NULL without memory. */
-struct miss *miss_create(void);
+/* A zeroed miss with a copy of `wishes` (NULL: none) and room for the facts of `pin` (NULL: none) for the
+ * caller to fill; NULL without memory. */
+struct miss *miss_create(const struct wishes *wishes, const struct pin *pin);
+
+/* Makes its question, whose name is set, one for the addresses of its configured route. */
+void miss_pin(struct miss *miss, int64_t now_ms);
 
 /* Adds it to the list that begins at `*first`. */
 void miss_link(struct miss *miss, struct miss **first);

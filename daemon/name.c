@@ -21,6 +21,83 @@ static bool is_allowed(uint8_t octet) {
   return octet > 0x20 && octet < 0x7f && octet != '@' && octet != '\\';
 }
 
+/* ---- eight octets at a time, for the usual name: ASCII, and nothing to object to ----
+ *
+ * A word holds eight octets, each below 0x80 where these are asked; a mask has the top bit of each octet for
+ * which something is true. */
+
+enum { WORD = 8, TOP = 0x80 };
+
+static uint64_t each(uint8_t octet) { return UINT64_C(0x0101010101010101) * octet; }
+
+static uint64_t at_least(uint64_t word, uint8_t octet) {
+  return (word + each((uint8_t)(TOP - octet))) & each(TOP);
+}
+
+static uint64_t equal(uint64_t word, uint8_t octet) { return at_least(word ^ each(octet), 1) ^ each(TOP); }
+
+/* The octets that is_allowed refuses, or whose word is not ASCII at all. */
+static uint64_t refused(uint64_t word) {
+  if (word & each(TOP))
+    return each(TOP);
+  return (at_least(word, 0x21) ^ each(TOP)) | at_least(word, 0x7f) | equal(word, '@') | equal(word, '\\');
+}
+
+static uint64_t lower_word(uint64_t word) {
+  uint64_t upper = at_least(word, 'A') & ~at_least(word, 'Z' + 1);
+  return word | upper >> 2; /* 0x80 to 0x20 */
+}
+
+/* The index of the first octet in a mask, in the order of memory. */
+static size_t first_of(uint64_t mask) {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+  return (size_t)__builtin_ctzll(mask) / 8;
+#else
+  return (size_t)__builtin_clzll(mask) / 8;
+#endif
+}
+
+static uint64_t without_first(uint64_t mask) {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+  return mask & (mask - 1);
+#else
+  return mask & ~(UINT64_C(1) << (63 - __builtin_clzll(mask)));
+#endif
+}
+
+/* Copies in lower case a text of WORD to NAME_TEXT_MAX octets. The last word may overlap the one before it,
+ * whose dots do not count again. False where copy_ascii is to say what is wrong, or IDNA has to look. */
+static bool copy_words(const uint8_t *text, size_t length, struct name *out, bool *has_colon) {
+  size_t label_at = 0;
+  uint64_t colons = 0;
+  for (size_t at = 0; at < length; at += WORD) {
+    size_t from = at + WORD <= length ? at : length - WORD;
+    uint64_t word;
+    memcpy(&word, text + from, WORD);
+    if (refused(word))
+      return false;
+    colons |= equal(word, ':');
+    for (uint64_t dots = equal(word, '.'); dots; dots = without_first(dots)) {
+      size_t dot_at = from + first_of(dots);
+      if (dot_at < at)
+        continue;
+      if (dot_at == label_at || dot_at - label_at > NAME_LABEL_MAX)
+        return false;
+      label_at = dot_at + 1;
+    }
+    word = lower_word(word);
+    memcpy(out->text + from, &word, WORD);
+  }
+  if (length == label_at || length - label_at > NAME_LABEL_MAX)
+    return false;
+  out->text[length] = '\0';
+  out->length = (uint8_t)length;
+  *has_colon = colons != 0;
+  return true;
+}
+
+/* ---- octet by octet ---- */
+
 static char lower(uint8_t octet) { return (char)((uint8_t)(octet - 'A') < 26 ? octet | 0x20 : octet); }
 
 /* Copies a name in lower case while checking it. NAME_BAD_IDN: there is an octet that
@@ -124,10 +201,27 @@ static enum name_error parse_literal(const char *text, size_t length, struct nam
   return NAME_OK;
 }
 
+/* Takes what is a domain whatever the policy, fast: several labels, and by its end no address. */
+static bool parse_usual(const uint8_t *text, size_t length, struct name *out) {
+  bool has_colon;
+  if (length > 0 && text[length - 1] == '.')
+    length--;
+  if (length < WORD || length > NAME_TEXT_MAX || !copy_words(text, length, out, &has_colon))
+    return false;
+  bool may_be_address = has_colon || (uint8_t)(out->text[length - 1] - '0') < 10;
+  if (may_be_address || !memchr(out->text, '.', length))
+    return false;
+  out->kind = NAME_DOMAIN;
+  out->address_length = 0;
+  return true;
+}
+
 enum name_error name_parse(const uint8_t *text, size_t length, const struct name_policy *policy,
                            struct name *out) {
   if (length > 0 && text[0] == '[')
     return parse_literal((const char *)text, length, out);
+  if (parse_usual(text, length, out))
+    return NAME_OK;
   enum name_error error = copy_ascii(text, length, out);
   if (error == NAME_BAD_IDN)
     error = copy_idn(text, length, out);
@@ -185,6 +279,20 @@ size_t name_as_address(const char *text, size_t length, uint8_t address[NAME_ADD
   if (memchr(text, ':', length) && parse_address(AF_INET6, text, length, address))
     return 16;
   return 0;
+}
+
+bool name_is_special_use(const char *text, size_t length) {
+  static const struct {
+    size_t length;
+    char text[10];
+  } labels[] = {{3, "alt"}, {5, "local"}, {5, "onion"}, {7, "invalid"}, {9, "localhost"}};
+  const char *dot = memrchr(text, '.', length);
+  const char *last = dot ? dot + 1 : text;
+  size_t last_length = length - (size_t)(last - text);
+  for (size_t i = 0; i < sizeof(labels) / sizeof(labels[0]); i++)
+    if (labels[i].length == last_length && memcmp(last, labels[i].text, last_length) == 0)
+      return true;
+  return false;
 }
 
 void name_hash_init(void) { random_bytes(&hash_seed, sizeof(hash_seed)); }

@@ -64,6 +64,11 @@ const char *name_error_text(enum name_error error);
  * `address` and returns how many, or returns 0. */
 size_t name_as_address(const char *text, size_t length, uint8_t address[NAME_ADDRESS_MAX]);
 
+/* Whether a canonical `text` is, or ends in, a name that the DNS does not have: .invalid and .localhost (RFC
+ * 6761), .local (RFC 6762), .onion (RFC 7686) and .alt (RFC 9476) (ROUTING Q7). Not .test, which private
+ * networks use. */
+bool name_is_special_use(const char *text, size_t length);
+
 /* Draws the seed of name_hash for this process from the kernel. Names are
  * chosen by strangers: call once, before any hash is taken. */
 void name_hash_init(void);

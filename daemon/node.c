@@ -1,5 +1,6 @@
 #include "node.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <ev.h>
 #include <pthread.h>
@@ -19,8 +20,10 @@
 #include "mailbox.h"
 #include "miss.h"
 #include "name.h"
+#include "resolvconf.h"
 #include "resolver.h"
 #include "stats.h"
+#include "wishes.h"
 
 enum {
   SWEEP_COUNT = 8192, /* entries looked at each second for expiry */
@@ -52,7 +55,9 @@ struct frontend {
 struct node {
   const struct config *config;
   struct cache *cache;
+  struct pinned *pinned; /* NULL: no route is configured */
   struct api_shared shared;
+  union wishes_block self; /* of the configuration */
   /* the resolver thread */
   struct worker worker;
   struct mailbox mailbox;
@@ -60,6 +65,7 @@ struct node {
   struct resolver *resolver;
   ev_timer due, sweep;
   ev_prepare prepare;
+  struct resolvconf resolvconf; /* where the servers are those of that file */
   /* the others */
   size_t frontend_count;
   struct frontend *frontends;
@@ -78,10 +84,26 @@ static void on_due(struct ev_loop *loop, ev_timer *timer, int events) {
   resolver_run(node->resolver, clock_now_ms());
 }
 
+/* Takes up the servers that resolv.conf names now. */
+static void follow_resolv_conf(struct node *node) {
+  const struct resolvconf *resolvconf = &node->resolvconf;
+  const struct sockaddr_storage *servers[CONFIG_UPSTREAM_MAX];
+  char text[ADDRESS_TEXT_SIZE];
+  for (size_t i = 0; i < resolvconf->count; i++) {
+    servers[i] = &resolvconf->upstreams[i].address;
+    log_notice("%s has changed: upstream server %zu of %zu is %s", resolvconf->path, i + 1, resolvconf->count,
+               config_upstream_text(&resolvconf->upstreams[i], text));
+  }
+  if (dns_set_servers(node->dns, servers, resolvconf->count) != 0)
+    log_error("cannot change the upstream servers: %s", error_text(ERR_NOMEM));
+}
+
 static void on_sweep(struct ev_loop *loop, ev_timer *timer, int events) {
   (void)loop, (void)events;
   struct node *node = timer->data;
   cache_sweep(node->cache, clock_now_ms(), SWEEP_COUNT);
+  if (node->config->follows_resolv_conf && resolvconf_look(&node->resolvconf))
+    follow_resolv_conf(node);
 }
 
 /* Before the loop sleeps: until the next deadline at most. */
@@ -177,7 +199,9 @@ static int create_resolver(struct node *node) {
                             .timeout_ms = config->query_timeout_ms,
                             .tries = config->query_tries,
                             .max_queries = config->max_queries,
-                            .max_queue = config->max_queue};
+                            .max_queue = config->max_queue,
+                            .random_case = !config->plain_case,
+                            .trust_ad = config->trust_ad};
   for (size_t i = 0; i < config->upstream_count; i++)
     dns.servers[i] = &config->upstreams[i].address;
   struct resolver_options options = {.learn = {.ttl = {.min_s = config->min_ttl_s,
@@ -186,17 +210,25 @@ static int create_resolver(struct node *node) {
                                                        .failure_s = config->failure_ttl_s,
                                                        .max_failure_s = config->max_failure_ttl_s,
                                                        .failure_jitter_percent = FAILURE_JITTER_PERCENT},
+                                               .max_stale_ms = (int64_t)config->max_stale_s * 1000,
+                                               .prefetch_percent = config->prefetch_percent,
                                                .notimp_as_nodata = config->notimp_as_nodata},
                                      .lookup_deadline_ms = config->lookup_deadline_ms,
+                                     .stale_after_ms = config->stale_after_ms,
                                      .max_cname_hops = config->max_cname_hops};
   int error = create_worker(&node->worker, on_resolver_nudge, node);
   if (error != 0)
     return error;
   mailbox_init(&node->mailbox, node->worker.loop, on_mail, node);
   node->shared.resolver = &node->mailbox;
-  node->cache = node->shared.cache = cache_create(config->cache_size_bytes, &node->worker.stats);
+  node->cache = node->shared.cache =
+      cache_create(config->cache_size_bytes, (int64_t)config->max_stale_s * 1000, &node->worker.stats);
   if (!node->cache || dns_create(node->worker.loop, &dns, &node->worker.stats, &node->dns) != 0)
     return ERR_NOMEM;
+  if (config->routes.count > 0 &&
+      pinned_create(&config->routes, node->cache, clock_now_ms(), clock_wall_ms(), &node->pinned) != 0)
+    return ERR_NOMEM;
+  node->shared.pinned = node->pinned;
   node->resolver =
       resolver_create(node->cache, node->dns, &options, &node->worker.stats, miss_on_answer, NULL);
   if (!node->resolver)
@@ -206,6 +238,7 @@ static int create_resolver(struct node *node) {
   ev_prepare_init(&node->prepare, on_resolver_prepare);
   node->due.data = node->sweep.data = node->prepare.data = node;
   ev_timer_start(node->worker.loop, &node->sweep);
+  resolvconf_init(&node->resolvconf, config);
   ev_prepare_start(node->worker.loop, &node->prepare);
   return 0;
 }
@@ -223,13 +256,49 @@ static int create_frontend(struct node *node, struct frontend *frontend) {
   return 0;
 }
 
+_Static_assert(CONFIG_SELF_NAMES_MAX + CONFIG_SELF_ADDRESSES_MAX <= WISHES_ITEMS_MAX &&
+                   CONFIG_SELF_NAMES_MAX * CONFIG_NAME_SIZE + CONFIG_SELF_ADDRESSES_MAX * 16 <=
+                       WISHES_OCTETS_MAX,
+               "wishes have room for every self-name and self-address");
+
+/* The names and addresses of the configuration that are this mail system (ROUTING O7). */
+static const struct wishes *collect_self(struct node *node) {
+  const struct config *config = node->config;
+  struct wishes *self = &node->self.wishes;
+  char detail[WISHES_DETAIL_SIZE];
+  bool good = true;
+  wishes_init(self);
+  for (size_t i = 0; i < config->self_name_count; i++)
+    good &= wishes_add_text(self, WISH_SELF, "self-name", (const uint8_t *)config->self_names[i],
+                            strlen(config->self_names[i]), detail);
+  for (size_t i = 0; i < config->self_address_count; i++)
+    good &= wishes_add_address(self, WISH_SELF, "self-address", config->self_addresses[i].octets,
+                               sizeof(config->self_addresses[i].octets), detail);
+  assert(good);
+  return wishes_have(self, WISH_SELF) ? self : NULL;
+}
+
+static struct route_policy make_route_policy(struct node *node) {
+  const struct config *config = node->config;
+  return (struct route_policy){.defer_no_address = config->defer_no_address,
+                               .strict_null_mx_mixed = config->strict_null_mx_mixed,
+                               .judge = {.reject_mx_cname = config->reject_mx_cname,
+                                         .reject_mx_address = config->reject_mx_address,
+                                         .families = config->families,
+                                         .reach = {.drop_private = config->drop_private,
+                                                   .allow_count = (uint16_t)config->allow_count,
+                                                   .allow = config->allow},
+                                         .self = collect_self(node)}};
+}
+
 static int create_rooms(struct node *node) {
   const struct config *config = node->config;
   name_hash_init();
   node->shared.name_policy = (struct name_policy){.accept_bare_ip = config->accept_bare_ip,
                                                   .allow_single_label = config->allow_single_label};
-  node->shared.route_policy = (struct route_policy){.defer_no_address = config->defer_no_address,
-                                                    .reject_mx_cname = config->reject_mx_cname};
+  node->shared.route_policy = make_route_policy(node);
+  node->shared.resolve_special_use = config->resolve_special_use;
+  node->shared.special_use_ttl_s = config->max_negative_ttl_s;
   node->shared.max_connections = config->max_connections;
   int error = listen_start(config->listen, config->listen_mode, &node->shared.listen_fd);
   if (error == 0)
@@ -310,6 +379,7 @@ static void destroy_resolver(struct node *node) {
   mailbox_fini(&node->mailbox, miss_drop, NULL);
   resolver_destroy(node->resolver);
   dns_destroy(node->dns);
+  pinned_destroy(node->pinned);
   cache_destroy(node->cache);
   ev_loop_destroy(node->worker.loop);
 }

@@ -13,6 +13,7 @@ enum {
   FIELD_REPLY_MX_TTL = 4,
   FIELD_REPLY_AGE = 5,
   FIELD_REPLY_SOURCE = 6,
+  FIELD_REPLY_STALE = 7,
   FIELD_REPLY_CANONICAL = 8,
   FIELD_REPLY_IMPLICIT = 9,
   FIELD_REPLY_TRUNCATED = 10,
@@ -20,13 +21,14 @@ enum {
   FIELD_REPLY_SMTP_CODE = 13,
   FIELD_REPLY_ENHANCED_STATUS = 14,
   FIELD_REPLY_DETAIL = 17,
+  FIELD_REPLY_AUTHENTICATED = 18,
   FIELD_REPLY_STORY = 19,
   FIELD_STORY_AT = 1,
   FIELD_STORY_RULE = 2,
   FIELD_STORY_TEXT = 3,
 };
 
-/* All of a reply but its exchanges. */
+/* All of a reply but its exchanges and its site. */
 enum { HEAD_BYTES_MAX = 640, WARNING_BITS = 16 };
 
 static uint8_t *put_warnings(uint8_t *at, uint32_t warnings) {
@@ -43,6 +45,11 @@ static uint8_t *put_smtp(uint8_t *at, enum verdict verdict, bool transient) {
   return wire_put_string(at, FIELD_REPLY_ENHANCED_STATUS, smtp.enhanced, strlen(smtp.enhanced));
 }
 
+static uint8_t *put_refusal(uint8_t *at, const struct route *route) {
+  at = put_smtp(at, route->verdict, route->transient);
+  return wire_put_string(at, FIELD_REPLY_DETAIL, route->detail, strlen(route->detail));
+}
+
 static uint8_t *put_head(uint8_t *at, uint64_t id, enum source source, const struct route *route) {
   size_t canonical_length;
   const char *canonical = domain_canonical(route->facts, &canonical_length);
@@ -52,12 +59,14 @@ static uint8_t *put_head(uint8_t *at, uint64_t id, enum source source, const str
   at = wire_put_uint(at, FIELD_REPLY_MX_TTL, route->mx_ttl_s);
   at = wire_put_uint(at, FIELD_REPLY_AGE, route->age_s);
   at = wire_put_uint(at, FIELD_REPLY_SOURCE, source);
+  at = wire_put_uint(at, FIELD_REPLY_STALE, route->stale);
   at = wire_put_string(at, FIELD_REPLY_CANONICAL, canonical, canonical_length);
   at = wire_put_uint(at, FIELD_REPLY_IMPLICIT, route->implicit);
   at = wire_put_uint(at, FIELD_REPLY_TRUNCATED, route->truncated);
   if (route->warnings)
     at = put_warnings(at, route->warnings);
-  return route->verdict == VERDICT_ROUTE ? at : put_smtp(at, route->verdict, route->transient);
+  at = wire_put_uint(at, FIELD_REPLY_AUTHENTICATED, route->authenticated);
+  return route->verdict == VERDICT_ROUTE ? at : put_refusal(at, route);
 }
 
 /* Octets of an Exchange message with what was learned about its host. */
@@ -95,33 +104,43 @@ static uint8_t *put_frame(uint8_t *at, const uint8_t *head, size_t head_length, 
 size_t reply_build_route(uint8_t *at, uint64_t id, enum source source, const struct route *route) {
   uint8_t head[HEAD_BYTES_MAX];
   size_t head_length = (size_t)(put_head(head, id, source, route) - head);
-  size_t lengths[ROUTE_EXCHANGES_MAX], tail_length = 0;
-  bool resolved = route->depth != DEPTH_EXCHANGES;
+  const struct exchange_set *set = route->facts->set;
+  size_t lengths[ROUTE_EXCHANGES_MAX], tail_length = set ? set->site_length : 0;
   for (uint8_t i = 0; i < route->count; i++) {
     const struct route_exchange *exchange = &route->exchanges[i];
+    bool resolved = exchange->status != STATUS_NOT_RESOLVED;
     lengths[i] = resolved ? resolved_length(exchange) : exchange->exchange->length;
     tail_length += resolved ? 1 + wire_varint_length(lengths[i]) + lengths[i] : lengths[i];
   }
   uint8_t *end = put_frame(at, head, head_length, tail_length);
-  const uint8_t *bytes = route->count ? exchange_set_bytes(route->facts->set) : NULL;
+  if (!set)
+    return (size_t)(end - at);
+  const uint8_t *bytes = exchange_set_bytes(set);
+  end = wire_put_bytes(end, exchange_set_site(set), set->site_length);
   for (uint8_t i = 0; i < route->count; i++) {
     const struct route_exchange *exchange = &route->exchanges[i];
-    end = resolved ? put_resolved(end, exchange, bytes, lengths[i])
-                   : wire_put_bytes(end, bytes + exchange->exchange->offset, lengths[i]);
+    end = exchange->status != STATUS_NOT_RESOLVED
+              ? put_resolved(end, exchange, bytes, lengths[i])
+              : wire_put_bytes(end, bytes + exchange->exchange->offset, lengths[i]);
   }
   return (size_t)(end - at);
 }
 
-size_t reply_build_literal(uint8_t *at, uint64_t id, const struct name *name) {
-  uint8_t head[HEAD_BYTES_MAX], *end = wire_put_uint(head, FIELD_REPLY_ID, id);
-  end = wire_put_uint(end, FIELD_REPLY_VERDICT, VERDICT_ROUTE);
-  end = wire_put_uint(end, FIELD_REPLY_SOURCE, SOURCE_LITERAL);
-  end = wire_put_string(end, FIELD_REPLY_CANONICAL, name->text, name->length);
+/* The literal as its own exchange. */
+static uint8_t *put_literal(uint8_t *at, const struct name *name) {
   uint8_t exchange[NAME_TEXT_MAX], *last;
   last = wire_put_string(exchange, FIELD_EXCHANGE_HOST, name->text, name->length);
   last = wire_put_uint(last, FIELD_EXCHANGE_STATUS, STATUS_OK);
   last = wire_put_string(last, FIELD_EXCHANGE_ADDRESSES, name->address, name->address_length);
-  end = wire_put_string(end, FIELD_REPLY_EXCHANGES, exchange, (size_t)(last - exchange));
+  return wire_put_string(at, FIELD_REPLY_EXCHANGES, exchange, (size_t)(last - exchange));
+}
+
+size_t reply_build_literal(uint8_t *at, uint64_t id, const struct name *name, const struct route *route) {
+  uint8_t head[HEAD_BYTES_MAX], *end = wire_put_uint(head, FIELD_REPLY_ID, id);
+  end = wire_put_uint(end, FIELD_REPLY_VERDICT, route->verdict);
+  end = wire_put_uint(end, FIELD_REPLY_SOURCE, SOURCE_LITERAL);
+  end = wire_put_string(end, FIELD_REPLY_CANONICAL, name->text, name->length);
+  end = route->verdict == VERDICT_ROUTE ? put_literal(end, name) : put_refusal(end, route);
   return (size_t)(put_frame(at, head, (size_t)(end - head), 0) - at);
 }
 
@@ -130,16 +149,24 @@ static enum source source_of(enum verdict verdict) {
   return verdict >= VERDICT_DNS_SERVFAIL && verdict <= VERDICT_CNAME_LOOP ? SOURCE_DNS : SOURCE_POLICY;
 }
 
-size_t reply_build_verdict(uint8_t *at, uint64_t id, enum verdict verdict, const struct name *name,
-                           const char *detail) {
+size_t reply_build_decision(uint8_t *at, uint64_t id, const struct decision *decision,
+                            const struct name *name) {
   uint8_t head[HEAD_BYTES_MAX], *end = wire_put_uint(head, FIELD_REPLY_ID, id);
-  end = wire_put_uint(end, FIELD_REPLY_VERDICT, verdict);
-  end = wire_put_uint(end, FIELD_REPLY_SOURCE, source_of(verdict));
+  end = wire_put_uint(end, FIELD_REPLY_VERDICT, decision->verdict);
+  end = wire_put_uint(end, FIELD_REPLY_TTL, decision->ttl_s);
+  end = wire_put_uint(end, FIELD_REPLY_MX_TTL, decision->ttl_s);
+  end = wire_put_uint(end, FIELD_REPLY_SOURCE, decision->source);
   if (name)
     end = wire_put_string(end, FIELD_REPLY_CANONICAL, name->text, name->length);
-  end = put_smtp(end, verdict, false);
-  end = wire_put_string(end, FIELD_REPLY_DETAIL, detail, strlen(detail));
+  end = put_smtp(end, decision->verdict, false);
+  end = wire_put_string(end, FIELD_REPLY_DETAIL, decision->detail, strlen(decision->detail));
   return (size_t)(put_frame(at, head, (size_t)(end - head), 0) - at);
+}
+
+size_t reply_build_verdict(uint8_t *at, uint64_t id, enum verdict verdict, const struct name *name,
+                           const char *detail) {
+  const struct decision decision = {verdict, source_of(verdict), 0, detail};
+  return reply_build_decision(at, id, &decision, name);
 }
 
 /* ---- the story ---- */

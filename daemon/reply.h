@@ -13,11 +13,15 @@
 
 #include "name.h"
 #include "route.h"
+#include "site.h"
 #include "story.h"
 
-/* A frame, header included: 32 exchanges of at most 264 octets of preference and host, 258 of
- * expanded, 8 addresses of 18, and a few for tags, status and TTL; 700 for the rest. */
-enum { REPLY_BYTES_MAX = ROUTE_EXCHANGES_MAX * (264 + 258 + 8 * 18 + 20) + 700 };
+/* A frame, header included: 32 exchanges of at most 268 octets of preference, port and host, 258 of
+ * expanded, and a few for tags, status and TTL; 64 addresses of 18; a site; 700 for the rest. */
+enum {
+  REPLY_BYTES_MAX = ROUTE_EXCHANGES_MAX * (268 + 258 + 20) + ROUTE_ADDRESSES_TOTAL_MAX * 18 + SITE_NAME_MAX +
+                    DIGEST_LENGTH + 5 + 700,
+};
 
 /* Numbers are those of mxway.v1.Source. */
 enum source {
@@ -33,8 +37,22 @@ enum source {
 
 size_t reply_build_route(uint8_t *at, uint64_t id, enum source source, const struct route *route);
 
-/* The answer for an address literal: itself (RFC 5321 section 4.1.3). */
-size_t reply_build_literal(uint8_t *at, uint64_t id, const struct name *name);
+/* The answer for an address literal: itself (RFC 5321 section 4.1.3), where `route` (of route_build_literal)
+ * does not say otherwise. */
+size_t reply_build_literal(uint8_t *at, uint64_t id, const struct name *name, const struct route *route);
+
+/* What the operator or a standard has decided: an answer that nobody was asked for. */
+struct decision {
+  enum verdict verdict;
+  enum source source;
+  uint32_t ttl_s;
+  const char *detail; /* as of reply_build_verdict */
+};
+
+enum { DECISION_BYTES_MAX = 700 };
+
+size_t reply_build_decision(uint8_t *at, uint64_t id, const struct decision *decision,
+                            const struct name *name);
 
 /* An answer without facts. `name` (canonical) may be NULL; `detail` is a sentence for people
  * of at most 200 octets, or "". */

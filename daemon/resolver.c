@@ -21,7 +21,10 @@ struct flight {
   struct question *first, *last;
   struct heap_node due;
   int64_t started_ms;
+  const struct exchange_set *pinned; /* of a configured route: there is no first stage */
+  enum dns_priority priority;
   bool refresh;
+  bool ahead;           /* of hosts, ask also for what is due to be refreshed */
   bool wants_addresses; /* somebody asked for them, whether he still waits or not */
   struct chase mx;
   const struct domain_facts *facts; /* held; NULL in the first stage */
@@ -56,6 +59,8 @@ static void join(struct flight *flight, struct question *question) {
   flight->wants_addresses |= question->depth != DEPTH_EXCHANGES;
   if (!flight->story)
     flight->story = story_ref(question->story);
+  flight->priority = DNS_FOR_CLIENT;
+  chase_promote(&flight->mx, DNS_FOR_CLIENT);
 }
 
 static void leave(struct question *question) {
@@ -84,9 +89,17 @@ static void answer_all(struct flight *flight, bool only_exchanges, const struct 
 
 /* ---- flights ---- */
 
-static bool is_for_name(const struct table_node *node, const void *key) {
-  const struct name *name = &((const struct flight *)node)->name, *wanted = key;
-  return name->length == wanted->length && memcmp(name->text, wanted->text, name->length) == 0;
+static const struct exchange_set *pinned_set(const struct question *question) {
+  return question->pinned ? question->pinned->set : NULL;
+}
+
+/* A flight that has no first stage cannot go back to it: its refresh is another flight. */
+static bool is_for_question(const struct table_node *node, const void *key) {
+  const struct flight *flight = (const struct flight *)node;
+  const struct question *wanted = key;
+  const struct name *name = &flight->name;
+  return flight->pinned == pinned_set(wanted) && (!flight->pinned || flight->refresh == wanted->refresh) &&
+         name->length == wanted->name.length && memcmp(name->text, wanted->name.text, name->length) == 0;
 }
 
 static void leave_hosts(struct flight *flight) {
@@ -136,7 +149,10 @@ static void on_host(void *context, int64_t now_ms) {
 /* Asks for every exchange's addresses at once; false where nothing is to be waited for. */
 static bool ask_hosts(struct flight *flight, int64_t now_ms) {
   const struct exchange_set *set = flight->facts->set;
-  const struct hosts_wish wish = {flight->refresh, DNS_FOR_CLIENT, flight->story};
+  const struct hosts_wish wish = {.refresh = flight->refresh,
+                                  .ahead = flight->ahead,
+                                  .priority = flight->priority,
+                                  .story = flight->story};
   flight->waits = calloc(set->count, sizeof(flight->waits[0]));
   for (uint16_t i = 0; flight->waits && i < set->count; i++) {
     flight->waits[i].done = on_host;
@@ -190,6 +206,40 @@ static void keep_facts(struct flight *flight, const struct domain_facts *facts, 
   on_facts(flight, facts, now_ms);
 }
 
+/* Tells those who want nothing but fresh facts what went wrong. */
+static void fail_strict(struct flight *flight, enum verdict failure, int64_t now_ms) {
+  struct answer answer = {.verdict = failure};
+  for (struct question *question = flight->first, *next; question; question = next) {
+    next = question->next;
+    if (question->refresh || question->no_stale)
+      answer_question(question, &answer, now_ms);
+  }
+}
+
+/* Facts that have expired, as they may be answered for a while (ROUTING T6), with a hold; NULL where they may
+ * not be. `failure`: of the refresh, 0 where it is only late. */
+static const struct domain_facts *make_stale(struct resolver *resolver, const struct domain_facts *facts,
+                                             enum verdict failure, int64_t now_ms) {
+  if (!facts || !learn_may_be_stale(&resolver->options.learn, facts, now_ms))
+    return NULL;
+  return cache_put_stale(resolver->cache, facts, now_ms + LEARN_STALE_MS, now_ms + LEARN_RECHECK_MS, failure);
+}
+
+/* The MX query has failed: goes on with facts that have expired, where there are any; false where not. */
+static bool go_on_stale(struct flight *flight, enum verdict failure, int64_t now_ms) {
+  struct resolver *resolver = flight->resolver;
+  const struct domain_facts *facts =
+      cache_peek(resolver->cache, flight->name.text, flight->name.length, flight->hash);
+  facts = make_stale(resolver, facts, failure, now_ms);
+  if (!facts)
+    return false;
+  story_add(flight->story, "T6 (RFC 8767)", "goes on with MX facts that expired %" PRId64 " s ago",
+            (now_ms - facts->expires_at_ms) / 1000);
+  fail_strict(flight, failure, now_ms);
+  on_facts(flight, facts, now_ms);
+  return true;
+}
+
 /* Publishes what was learned, and goes on with it. */
 static void put_value(struct flight *flight, int64_t now_ms) {
   struct resolver *resolver = flight->resolver;
@@ -209,6 +259,8 @@ static void on_failure(struct flight *flight, enum verdict failure, int64_t now_
             verdict_name(failure));
   if (good) {
     keep_facts(flight, good, failure, now_ms);
+  } else if (go_on_stale(flight, failure, now_ms)) {
+    return;
   } else if (failure == VERDICT_OVERLOAD) {
     stats_add(resolver->stats, STATS_LOOKUPS_OVERLOAD);
     land_with_verdict(flight, failure, now_ms);
@@ -228,25 +280,24 @@ static void on_mx(struct chase *chase, const struct chase_end *end, int64_t now_
     on_failure(flight, failure, now_ms);
     return;
   }
-  learn_domain(&resolver->options.learn, flight->name.text, end, now_ms, flight->story, &resolver->value);
+  learn_domain(&resolver->options.learn, flight->name.text, end, now_ms, &resolver->random, flight->story,
+               &resolver->value);
   put_value(flight, now_ms);
 }
 
 /* ---- asking ---- */
 
-static struct flight *start_flight(struct resolver *resolver, const struct question *question,
-                                   int64_t now_ms) {
+static struct flight *start_flight(struct resolver *resolver, const struct name *name, uint64_t hash,
+                                   enum dns_priority priority, int64_t now_ms) {
   struct flight *flight = calloc(1, sizeof(*flight));
   if (!flight)
     return NULL;
   flight->resolver = resolver;
-  flight->name = question->name;
-  flight->hash = question->hash;
-  flight->refresh = question->refresh;
+  flight->name = *name;
+  flight->hash = hash;
+  flight->priority = priority;
   flight->started_ms = now_ms;
-  flight->story = story_ref(question->story);
   if (heap_put(&resolver->flights_due, &flight->due, now_ms + resolver->options.lookup_deadline_ms) != 0) {
-    story_unref(flight->story);
     free(flight);
     return NULL;
   }
@@ -256,15 +307,19 @@ static struct flight *start_flight(struct resolver *resolver, const struct quest
 
 static int ask_mx(struct flight *flight) {
   struct resolver *resolver = flight->resolver;
-  const struct dns_question question = {flight->name.text, DNSMSG_MX, DNS_FOR_CLIENT, flight->story};
+  const struct dns_question question = {flight->name.text, DNSMSG_MX, flight->priority, flight->story};
   return chase_start(&flight->mx, resolver->dns, &question, resolver->options.max_cname_hops, on_mx);
 }
 
 /* Where a new flight begins: with the MX query, or with the addresses where the
- * MX facts still hold (ROUTING T1). Returns 0, or ERR_OVERLOAD or ERR_NOMEM where nothing
- * could be asked. */
+ * MX facts still hold (ROUTING T1) or a route is configured. Returns 0, or ERR_OVERLOAD or ERR_NOMEM where
+ * nothing could be asked. */
 static int begin(struct flight *flight, const struct domain_facts *facts, int64_t now_ms) {
-  if (facts && facts->expires_at_ms > now_ms && !flight->refresh) {
+  if (flight->pinned) {
+    flight->facts = cache_copy(flight->resolver->cache, facts);
+    return flight->facts && ask_hosts(flight, now_ms) ? 0 : ERR_OVERLOAD;
+  }
+  if (facts && domain_facts_until_ms(facts, flight->first->no_stale) > now_ms && !flight->refresh) {
     cache_hold(facts);
     flight->facts = facts;
     return ask_hosts(flight, now_ms) ? 0 : ERR_OVERLOAD;
@@ -284,17 +339,79 @@ static int start_over(struct flight *flight) {
   return 0;
 }
 
-static bool overload(struct resolver *resolver, struct answer *answer) {
-  stats_add(resolver->stats, STATS_LOOKUPS_OVERLOAD);
-  *answer = (struct answer){.verdict = VERDICT_OVERLOAD};
+/* Whether any exchange has an address that may be answered. */
+static bool has_route(const struct domain_facts *facts, int64_t now_ms) {
+  for (uint16_t i = 0; i < facts->set->count; i++) {
+    const struct host_facts *host =
+        atomic_load_explicit(&facts->set->exchanges[i].host->facts, memory_order_relaxed);
+    for (enum family family = 0; host && family < FAMILY_COUNT; family++)
+      if (host->count[family] > 0 && host_facts_until_ms(host, family, false) > now_ms)
+        return true;
+  }
+  return false;
+}
+
+/* Whether it may come to a stale answer for a question (ROUTING T6). */
+static bool may_be_stale(const struct resolver *resolver, const struct question *question,
+                         const struct domain_facts *facts, int64_t now_ms) {
+  return facts && !question->no_stale && !question->refresh && resolver->options.learn.max_stale_ms > 0 &&
+         (facts->expires_at_ms > now_ms ? facts->set != NULL
+                                        : learn_may_be_stale(&resolver->options.learn, facts, now_ms));
+}
+
+/* Makes what memory holds, though expired, the answer to a question for which nothing better comes in time.
+ * False where it holds no answer. The facts are held by the cache alone. */
+static bool answer_stale(struct resolver *resolver, const struct question *question, int64_t now_ms,
+                         struct answer *answer) {
+  const struct name *name = &question->name;
+  const struct domain_facts *facts = question->pinned;
+  if (!facts)
+    facts = cache_peek(resolver->cache, name->text, name->length, question->hash);
+  if (!may_be_stale(resolver, question, facts, now_ms))
+    return false;
+  if (domain_facts_until_ms(facts, false) <= now_ms) {
+    facts = make_stale(resolver, facts, 0, now_ms);
+    if (!facts)
+      return false;
+    cache_release(resolver->cache, facts);
+  }
+  bool with_addresses = question->depth != DEPTH_EXCHANGES && facts->set;
+  for (uint16_t i = 0; with_addresses && i < facts->set->count; i++)
+    hosts_put_stale(resolver->hosts, facts->set->exchanges[i].host, now_ms);
+  if (with_addresses && !has_route(facts, now_ms))
+    return false;
+  story_add(question->story, "T6 (RFC 8767)",
+            "the DNS is late: answers from what memory holds, although it has expired");
+  *answer = (struct answer){.facts = facts, .from_memory = true, .since_ms = now_ms};
   return true;
 }
 
-/* Only a deadline before the flight's needs a place of its own. */
-static int set_deadline(struct resolver *resolver, struct question *question, int64_t now_ms) {
-  if (question->timeout_ms == 0 || question->timeout_ms >= resolver->options.lookup_deadline_ms)
-    return 0;
-  return heap_put(&resolver->questions_due, &question->due, now_ms + question->timeout_ms);
+/* There is no means to ask: stale facts are better than nothing. */
+static bool overload(struct resolver *resolver, const struct question *question, int64_t now_ms,
+                     struct answer *answer) {
+  stats_add(resolver->stats, STATS_LOOKUPS_OVERLOAD);
+  if (!answer_stale(resolver, question, now_ms, answer))
+    *answer = (struct answer){.verdict = VERDICT_OVERLOAD};
+  return true;
+}
+
+/* Puts a question where it is looked at when it may be answered stale, or at its own deadline; one that has
+ * neither ends with its flight. */
+static int set_deadline(struct resolver *resolver, struct question *question,
+                        const struct domain_facts *facts, int64_t now_ms) {
+  bool is_own = question->timeout_ms > 0 && question->timeout_ms < resolver->options.lookup_deadline_ms;
+  question->deadline_ms = is_own ? now_ms + question->timeout_ms : INT64_MAX;
+  int64_t due_ms = question->deadline_ms, stale_ms = now_ms + resolver->options.stale_after_ms;
+  if (stale_ms < due_ms && may_be_stale(resolver, question, facts, now_ms))
+    due_ms = stale_ms;
+  return due_ms == INT64_MAX ? 0 : heap_put(&resolver->questions_due, &question->due, due_ms);
+}
+
+/* Whether the refresh of facts that have expired has failed of late, so that the DNS is not to be asked again
+ * for those who want no stale answer either (RFC 9520). */
+static bool has_failed_of_late(const struct domain_facts *facts, int64_t now_ms) {
+  return facts && facts->kind != DOMAIN_FAILED && facts->cause && facts->expires_at_ms <= now_ms &&
+         domain_facts_until_ms(facts, false) - facts->refresh_lead_ms > now_ms;
 }
 
 /* Answers without asking anybody, where that is possible or wanted. */
@@ -303,24 +420,29 @@ static bool answer_at_once(struct resolver *resolver, const struct question *que
   *answer = (struct answer){.facts = facts, .from_memory = true, .since_ms = now_ms};
   if (resolver->is_stopped)
     *answer = (struct answer){.verdict = VERDICT_SHUTDOWN};
-  else if (facts && !question->refresh && route_is_fresh(facts, question->depth, now_ms))
+  else if (facts && !question->refresh && route_is_ready(facts, question->depth, question->no_stale, now_ms))
     return true;
   else if (question->cache_only)
     *answer = (struct answer){.verdict = VERDICT_NOT_CACHED};
+  else if (question->no_stale && !question->refresh && has_failed_of_late(facts, now_ms))
+    *answer = (struct answer){.verdict = (enum verdict)facts->cause};
   else
     return false;
   return true;
 }
 
-/* A question meets a flight for its name. The first to want a refresh sends it back for the MX; who
- * wants the exchanges alone need not wait where they are there already. True: `answer` is filled. */
-static bool meet(struct flight *flight, const struct question *question, struct answer *answer) {
+/* A question meets a flight for its name. The first to want a refresh, or no stale facts where it has those,
+ * sends it back for the MX; who wants the exchanges alone need not wait where they are there already. True:
+ * `answer` is filled. */
+static bool meet(struct flight *flight, const struct question *question, int64_t now_ms,
+                 struct answer *answer) {
   stats_add(flight->resolver->stats, STATS_LOOKUPS_COALESCED);
   story_add(question->story, "T8", "%s is being looked up already: waits for that", question->name.text);
-  if (question->refresh && !flight->refresh) {
+  bool is_stale = flight->facts && domain_facts_until_ms(flight->facts, true) < flight->started_ms;
+  if ((question->refresh && !flight->refresh) || (question->no_stale && is_stale)) {
     if (flight->facts && start_over(flight) != 0)
-      return overload(flight->resolver, answer);
-    flight->refresh = true;
+      return overload(flight->resolver, question, now_ms, answer);
+    flight->refresh |= question->refresh;
   }
   if (!flight->facts || question->depth != DEPTH_EXCHANGES)
     return false;
@@ -331,28 +453,34 @@ static bool meet(struct flight *flight, const struct question *question, struct 
 bool resolver_ask(struct resolver *resolver, struct question *question, int64_t now_ms,
                   struct answer *answer) {
   const struct name *name = &question->name;
-  const struct domain_facts *facts = cache_peek(resolver->cache, name->text, name->length, question->hash);
+  const struct domain_facts *facts = question->pinned;
+  if (!facts)
+    facts = cache_peek(resolver->cache, name->text, name->length, question->hash);
   question->due.place = 0;
   question->flight = NULL;
   explain_memory(question->story, name->text, facts, question->depth, now_ms);
   if (answer_at_once(resolver, question, facts, now_ms, answer))
     return true;
-  struct flight *flight = (struct flight *)table_get(&resolver->flights, question->hash, is_for_name, name);
+  struct flight *flight =
+      (struct flight *)table_get(&resolver->flights, question->hash, is_for_question, question);
   bool is_new = !flight;
-  if (!is_new && meet(flight, question, answer))
+  if (!is_new && meet(flight, question, now_ms, answer))
     return true;
-  if (is_new && !(flight = start_flight(resolver, question, now_ms)))
-    return overload(resolver, answer);
-  if (set_deadline(resolver, question, now_ms) != 0) {
+  if (is_new && !(flight = start_flight(resolver, name, question->hash, DNS_FOR_CLIENT, now_ms)))
+    return overload(resolver, question, now_ms, answer);
+  if (is_new)
+    flight->pinned = pinned_set(question);
+  flight->refresh |= question->refresh;
+  if (set_deadline(resolver, question, facts, now_ms) != 0) {
     if (is_new)
       end_flight(flight);
-    return overload(resolver, answer);
+    return overload(resolver, question, now_ms, answer);
   }
   join(flight, question);
   if (is_new && begin(flight, facts, now_ms) != 0) {
     leave(question);
     end_flight(flight);
-    return overload(resolver, answer);
+    return overload(resolver, question, now_ms, answer);
   }
   return false;
 }
@@ -365,12 +493,54 @@ bool resolver_leave(struct resolver *resolver, struct question *question) {
   return true;
 }
 
+/* ---- refreshing ahead ---- */
+
+static void refresh_domain(struct resolver *resolver, const struct name *name, uint64_t hash,
+                           enum depth depth, enum dns_priority priority, int64_t now_ms) {
+  struct flight *flight = start_flight(resolver, name, hash, priority, now_ms);
+  if (!flight)
+    return;
+  flight->wants_addresses = depth != DEPTH_EXCHANGES;
+  flight->ahead = true;
+  if (ask_mx(flight) != 0)
+    end_flight(flight);
+}
+
+void resolver_refresh(struct resolver *resolver, const struct name *name, uint64_t hash, enum depth depth,
+                      int64_t now_ms) {
+  const struct domain_facts *facts = cache_peek(resolver->cache, name->text, name->length, hash);
+  const struct question question = {.name = *name};
+  if (!facts || resolver->is_stopped || table_get(&resolver->flights, hash, is_for_question, &question))
+    return;
+  bool is_stale = facts->expires_at_ms <= now_ms;
+  enum dns_priority priority = is_stale ? DNS_FOR_REFRESH : DNS_FOR_PREFETCH;
+  const struct hosts_wish wish = {.ahead = true, .priority = priority};
+  stats_add(resolver->stats, STATS_REFRESHES);
+  if (domain_facts_want_refresh(facts, now_ms))
+    refresh_domain(resolver, name, hash, depth, priority, now_ms);
+  else
+    for (uint16_t i = 0; facts->set && i < facts->set->count; i++)
+      hosts_ask(resolver->hosts, facts->set->exchanges[i].host, &wish, now_ms, NULL);
+}
+
 /* ---- time ---- */
 
+/* A question is due: it is answered stale, or goes on waiting until its deadline, or ends there. */
 static void end_question(struct question *question, int64_t now_ms) {
+  struct resolver *resolver = question->flight->resolver;
   struct answer answer = {.verdict = VERDICT_DEADLINE};
-  stats_add(question->flight->resolver->stats, STATS_LOOKUPS_DEADLINE);
-  answer_question(question, &answer, now_ms);
+  if (answer_stale(resolver, question, now_ms, &answer)) {
+    answer_question(question, &answer, now_ms);
+  } else if (question->deadline_ms <= now_ms) {
+    stats_add(resolver->stats, STATS_LOOKUPS_DEADLINE);
+    answer_question(question, &answer, now_ms);
+  } else {
+    heap_remove(&resolver->questions_due, &question->due);
+    if (question->deadline_ms != INT64_MAX) {
+      int error = heap_put(&resolver->questions_due, &question->due, question->deadline_ms);
+      assert(error == 0); /* there is room: it was in there */
+    }
+  }
 }
 
 /* What some exchanges said is a route (ROUTING V6). Without the MX there is none: silence is remembered as

@@ -6,15 +6,19 @@
  * several domains share are asked for once. A flight ends by itself at the lookup deadline; a
  * question may end earlier, at its own, and the flight goes on and fills the cache
  * (ROUTING L1), or be taken back. What fails is remembered for longer each time, in memory alone, and never
- * in the place of good facts (T5, RFC 9520); what we had no means to ask is not remembered. The first
- * question that wants a refresh sends a flight back for the MX; where the refresh fails only who wanted it is
- * told. Knows no socket, no protobuf, no loop: whoever runs it calls resolver_run when resolver_next_ms says
- * so.
+ * in the place of good facts (T5, RFC 9520); what we had no means to ask is not remembered. Records that
+ * have expired are answered stale where the DNS fails or is late (T6, RFC 8767), for a minute; the first hit
+ * in the second half of that asks again. The first question that wants a refresh sends a flight back for the
+ * MX; where the refresh fails only who wanted it is told. Knows no socket, no protobuf, no loop: whoever runs
+ * it calls resolver_run when resolver_next_ms says so.
  *
  * One thread: the cache's writer. Time is an argument.
  *
  * Invariants: a question is in exactly one flight's list from PENDING to its answer; a flight is
- * in the table from its first question to its end; a name has at most one flight.
+ * in the table from its first question to its end; a name has at most one flight that asks for its MX.
+ *
+ * A configured route (question.pinned) begins with the second stage: a flight of its own, for those who ask
+ * for the same set of exchanges, and have the same wish for a refresh.
  */
 #ifndef MXWAY_DAEMON_RESOLVER_H
 #define MXWAY_DAEMON_RESOLVER_H
@@ -35,6 +39,7 @@
 struct resolver_options {
   struct learn_policy learn;
   uint32_t lookup_deadline_ms;
+  uint32_t stale_after_ms; /* a question waits so long before it is answered stale, if that is possible */
   uint32_t max_cname_hops;
 };
 
@@ -44,12 +49,16 @@ struct question {
   struct name name; /* NAME_DOMAIN */
   uint64_t hash;    /* name_hash of it */
   enum depth depth;
-  bool refresh;        /* ask although the cache has an answer */
-  bool cache_only;     /* ask nobody */
-  uint32_t timeout_ms; /* 0: the lookup deadline */
-  struct story *story; /* told what happens, lent; or NULL */
+  bool refresh;                      /* ask although the cache has an answer */
+  bool cache_only;                   /* ask nobody */
+  bool no_stale;                     /* no answer from facts that have expired */
+  uint32_t timeout_ms;               /* 0: the lookup deadline */
+  const struct domain_facts *pinned; /* of a configured route, its set kept by the cache: only the addresses
+                                      * are asked for. NULL: the DNS says where mail goes */
+  struct story *story;               /* told what happens, lent; or NULL */
   /* The resolver's. */
-  struct heap_node due;
+  struct heap_node due; /* its deadline, or when it may be answered stale */
+  int64_t deadline_ms;
   struct flight *flight;
   struct question *previous, *next;
 };
@@ -83,6 +92,11 @@ bool resolver_ask(struct resolver *resolver, struct question *question, int64_t 
 /* Forgets a pending question, which is the caller's again and is not answered; its flight goes on
  * and fills the cache. One that is not pending is left alone; false then. */
 bool resolver_leave(struct resolver *resolver, struct question *question);
+
+/* A hit wants `name` refreshed, with DEPTH_ADDRESSES its exchanges' addresses too, as far as they are due
+ * (ROUTING T6, T7). Nobody waits for it, and everything else goes first. */
+void resolver_refresh(struct resolver *resolver, const struct name *name, uint64_t hash, enum depth depth,
+                      int64_t now_ms);
 
 /* Ends what is due. */
 void resolver_run(struct resolver *resolver, int64_t now_ms);

@@ -16,6 +16,8 @@
   X(REQUESTS, "requests", "lookup requests read")                                                            \
   X(REQUESTS_BAD, "requests-bad", "requests refused: malformed or with a value not known here")              \
   X(REQUESTS_INVALID_NAME, "requests-invalid-name", "requests whose domain is no name")                      \
+  X(REQUESTS_SPECIAL_USE, "requests-special-use", "requests for special-use names, refused without the DNS") \
+  X(REQUESTS_OVERRIDE, "requests-override", "requests for names with a configured route")                    \
   X(HITS, "hits", "answers from memory")                                                                     \
   X(MISSES, "misses", "requests passed to the resolver")                                                     \
   X(ANSWERS_LATE, "answers-late", "answers whose client was gone")                                           \
@@ -26,10 +28,17 @@
   X(LOOKUPS_COALESCED, "lookups-coalesced", "misses that joined a lookup under way")                         \
   X(LOOKUPS_DEADLINE, "lookups-deadline", "lookups answered DEADLINE")                                       \
   X(LOOKUPS_OVERLOAD, "lookups-overload", "lookups answered OVERLOAD")                                       \
+  X(REFRESHES, "refreshes", "lookups started by a hit whose facts were about to expire, or stale")           \
   X(DNS_QUERIES, "dns-queries", "queries sent to upstream servers, retries included")                        \
   X(DNS_ANSWERS, "dns-answers", "replies used")                                                              \
   X(DNS_TIMEOUTS, "dns-timeouts", "queries without a reply in query-timeout")                                \
   X(DNS_FAILOVERS, "dns-failovers", "queries sent again to another server")                                  \
+  X(DNS_HEDGES, "dns-hedges", "queries sent to a second server because the first was late")                  \
+  X(DNS_PROBES, "dns-probes", "copies of queries sent to see whether a demoted server is well again")        \
+  X(DNS_DEMOTIONS, "dns-demotions", "times an upstream server was put last for failing")                     \
+  X(DNS_TCP, "dns-tcp", "questions asked again over TCP because the reply over UDP was not to be trusted")   \
+  X(DNS_FORGED, "dns-forged", "replies with other letters than were asked, as a forger would send")          \
+  X(DNS_SHED, "dns-shed", "waiting queries that gave way to something more important")                       \
   X(DNS_MALFORMED, "dns-malformed", "replies that could not be read")                                        \
   X(DNS_CHANNELS, "dns-channels", "upstream channels opened: each brings a new source port")                 \
   X(CACHE_EVICTIONS, "cache-evictions", "domains evicted while they were still good")                        \

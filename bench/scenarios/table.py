@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The tables of bench/run, from the JSON of mxway-bench. Usage: table.py ratios|miss|memory|scan|cache|outage|herd ARGUMENT..."""
+"""The tables of bench/run, from the JSON of mxway-bench. Usage: table.py ratios|miss|memory|scan|cache|outage|herd|silent ARGUMENT..."""
 import json
 import re
 import sys
@@ -232,6 +232,22 @@ def outage(arguments):
         warn(title, session)
 
 
+def silent(arguments):
+    """TITLE=FILE=FILE=QUERIES...: the first lookups, those after them, and what the silent server was asked."""
+    rows = []
+    sessions = [argument.split("=") for argument in arguments]
+    for title, first, later, queries in sessions:
+        for when, path, asked in (("at first", first, ""), ("then", later, queries)):
+            target = load(path)["targets"][0]
+            rows.append([f"{title}, {when}", target["completed"], time(median(target, "latency", "p50_us")),
+                         time(median(target, "latency", "p99_us")), time(target["latency"]["max_us"]),
+                         target["timeouts"] + target["errors"], asked])
+    show(["", "lookups", "p50", "p99", "max", "lost", "queries to the silent one"], rows)
+    for title, _, path, _ in sessions:
+        warn(title, load(path))
+
+
 if __name__ == "__main__":
-    commands = {"ratios": ratios, "miss": miss, "memory": memory, "scan": scan, "cache": cache, "outage": outage, "herd": herd}
+    commands = {"ratios": ratios, "miss": miss, "memory": memory, "scan": scan, "cache": cache,
+                "outage": outage, "herd": herd, "silent": silent}
     commands[sys.argv[1]](sys.argv[2:])

@@ -80,6 +80,23 @@ enum mxway_status {
   MXWAY_STATUS_INVALID = 8
 };
 
+/* The order of exchanges that share one preference. */
+enum mxway_order {
+  MXWAY_ORDER_RANDOM = 0, /* shuffled anew for every answer */
+  MXWAY_ORDER_STABLE = 1, /* alphabetical */
+  MXWAY_ORDER_KEYED = 2   /* by a hash of order_key: one key keeps one exchange */
+};
+
+/* Which addresses are wanted, and in what order. ANY is what the daemon is configured to, by default both
+ * families alternating, IPv6 first. */
+enum mxway_family {
+  MXWAY_FAMILY_ANY = 0,
+  MXWAY_FAMILY_V4 = 1,
+  MXWAY_FAMILY_V6 = 2,
+  MXWAY_FAMILY_V4_FIRST = 3,
+  MXWAY_FAMILY_V6_FIRST = 4
+};
+
 /* What goes wrong between you and the daemon. 0 is success. */
 enum mxway_error {
   MXWAY_ERR_NOMEM = -1,
@@ -88,18 +105,9 @@ enum mxway_error {
   MXWAY_ERR_PROTOCOL = -4,     /* the daemon sent what is no reply */
   MXWAY_ERR_TIMEOUT = -5,      /* a blocking call waited longer than its bound */
   MXWAY_ERR_FULL = -6,         /* MXWAY_OUTSTANDING_MAX unanswered, or 1 MiB unsent: process first */
-  MXWAY_ERR_ARGUMENT = -7      /* no domain or one over 60,000 octets; a call that a callback may not make */
-};
-
-/* A question. Zero every field you do not set. */
-struct mxway_request {
-  const char *domain;   /* what stands right of the @; any octets */
-  size_t domain_length; /* 0: strlen(domain) */
-  enum mxway_depth depth;
-  uint32_t timeout_ms; /* 0: the daemon's lookup-deadline */
-  bool no_stale;
-  bool refresh;
-  bool cache_only;
+  MXWAY_ERR_ARGUMENT = -7      /* what cannot be asked: no domain, one over 60,000 octets, a question over
+                                * 64 KiB, a NULL in a list, an address of neither 4 nor 16 octets; or a call
+                                * that a callback may not make */
 };
 
 struct mxway_address {
@@ -107,14 +115,51 @@ struct mxway_address {
   uint8_t octets[16];
 };
 
+/* A question. Zero every field you do not set: the zero of each is its default. Texts and lists are lent for
+ * the call. Until version 1.0 fields may be added anywhere: compile anew with each version. What the daemon
+ * does not accept (an order_key without MXWAY_ORDER_KEYED, over 64 names and addresses) is answered
+ * MXWAY_BAD_REQUEST with a `detail`. */
+struct mxway_request {
+  const char *domain;   /* what stands right of the @; any octets */
+  size_t domain_length; /* 0: strlen(domain) */
+  enum mxway_depth depth;
+  uint32_t timeout_ms; /* 0: the daemon's lookup-deadline */
+  enum mxway_order order;
+  enum mxway_family family;
+  const char *order_key;   /* with MXWAY_ORDER_KEYED; any octets; NULL: none */
+  size_t order_key_length; /* 0: strlen(order_key) */
+  /* The caller's own host names and addresses: exchanges at and behind itself are left out. */
+  size_t self_name_count;
+  const char *const *self_names;
+  size_t self_address_count;
+  const struct mxway_address *self_addresses;
+  /* Hosts, or addresses as text, to leave out. */
+  size_t exclude_count;
+  const char *const *exclude;
+  uint32_t max_exchanges; /* 0: the daemon's limit, 32 */
+  bool primary_only;      /* only the exchanges of the best preference */
+  bool no_stale;          /* no answer from expired facts */
+  bool refresh;           /* ask the DNS even though the cache holds an answer */
+  bool cache_only;        /* answer from memory or MXWAY_NOT_CACHED */
+  bool explain;           /* tell the story of the answer; costs the daemon time */
+};
+
 struct mxway_exchange {
   uint16_t preference;
+  uint16_t port; /* of a configured route; 0: 25 */
   const char *host;
   const char *expanded; /* "" where the host is no alias */
   enum mxway_status status;
   uint32_t ttl_s;
   size_t address_count;
   const struct mxway_address *addresses; /* in the order to try them */
+};
+
+/* One line of the story of an answer, for a person. */
+struct mxway_story_line {
+  uint32_t at_us;   /* microseconds since the daemon took the question up */
+  const char *rule; /* the rule that decided and its standard: "V8 (RFC 7505 3)", or "" */
+  const char *text; /* what happened */
 };
 
 /* An answer, freed by mxway_reply_free as a whole. Strings are never NULL; they
@@ -125,17 +170,20 @@ struct mxway_reply {
   uint32_t ttl_s, mx_ttl_s, age_s;
   enum mxway_source source;
   bool stale, implicit, truncated;
+  bool authenticated; /* every DNS reply behind it was validated by a server trusted with that */
   const char *canonical;
   uint16_t smtp_code;          /* 0 with MXWAY_ROUTE */
   const char *enhanced_status; /* "" with MXWAY_ROUTE */
   const char *site_name;
   size_t site_id_length; /* 0 or 16 */
   uint8_t site_id[16];
-  const char *detail;
+  const char *detail; /* a sentence for people, why there is no route; mostly "" */
   size_t warning_count;
   const char *const *warnings; /* "mx_is_cname", ...; "UNKNOWN" */
   size_t exchange_count;
   const struct mxway_exchange *exchanges; /* in the order to try them */
+  size_t story_count;                     /* 0 unless explained */
+  const struct mxway_story_line *story;   /* oldest first */
 };
 
 struct mxway; /* a connection */

@@ -20,12 +20,14 @@ WARNINGS = (
 STATUSES = "NOT_RESOLVED OK NXDOMAIN NO_ADDRESS TEMPFAIL CNAME_REJECTED CNAME_LOOP FILTERED INVALID".split()
 
 EXCHANGES, ADDRESSES, SECURITY = range(3)  # depth
+RANDOM, STABLE, KEYED = range(3)  # order
+ANY, V4, V6, V4_FIRST, V6_FIRST = range(5)  # family
 
 # Field numbers of LookupRequest and whether the value is a number.
 REQUEST_FIELDS = {
     "id": 1, "domain": 2, "depth": 3, "timeout_ms": 4, "order": 5, "order_key": 6, "family": 7, "self_names": 8,
     "self_addresses": 9, "exclude": 10, "primary_only": 11, "max_exchanges": 12, "no_stale": 13, "refresh": 14,
-    "cache_only": 15,
+    "cache_only": 15, "explain": 16,
 }  # fmt: skip
 
 
@@ -107,6 +109,7 @@ class Exchange:
     status: str = "NOT_RESOLVED"
     addresses: list = field(default_factory=list)  # text
     ttl: int = 0
+    port: int = 0
 
 
 def address_text(octets):
@@ -128,6 +131,8 @@ def unpack_exchange(data):
             exchange.addresses.append(address_text(value))
         elif number == 6:
             exchange.ttl = value
+        elif number == 7:
+            exchange.port = value
     return exchange
 
 
@@ -150,6 +155,8 @@ class LookupReply:
     site_id: bytes = b""
     site_name: str = ""
     detail: str = ""
+    authenticated: bool = False
+    story: list = field(default_factory=list)  # (rule, text)
 
     @property
     def hosts(self):
@@ -163,7 +170,7 @@ class LookupReply:
 def unpack_reply(data):
     reply = LookupReply()
     numbers = {1: "id", 3: "ttl", 4: "mx_ttl", 5: "age", 13: "smtp_code"}
-    flags = {7: "stale", 9: "implicit", 10: "truncated"}
+    flags = {7: "stale", 9: "implicit", 10: "truncated", 18: "authenticated"}
     texts = {8: "canonical", 14: "enhanced_status", 16: "site_name", 17: "detail"}
     for number, value in unpack_fields(data):
         if number in numbers:
@@ -182,6 +189,9 @@ def unpack_reply(data):
             reply.exchanges.append(unpack_exchange(value))
         elif number == 15:
             reply.site_id = value
+        elif number == 19:
+            line = dict(unpack_fields(value))
+            reply.story.append((line.get(2, b"").decode("ascii"), line.get(3, b"").decode("ascii")))
         else:
             raise ValueError(f"field {number} in a reply")
     reply.warnings.sort()

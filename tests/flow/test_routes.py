@@ -1,7 +1,7 @@
 """What mxwayd answers: the examples of the routing rules, cold and from memory.
 
 Each example begins with the numbers of the routing rules it shows (Q: the question, V: verdicts, O: order,
-T: lifetimes, 8: depth). It is asked twice: cold, with the number of upstream queries it may cost, and again, when
+T: lifetimes, S: sites, 8: depth). It is asked twice: cold, with the number of upstream queries it may cost, and again, when
 memory must give the same answer without a query.
 """
 import ipaddress
@@ -13,7 +13,7 @@ from typing import Callable, Optional
 
 import dnswire
 from harness import FRONTENDS, INSTRUMENTED, FlowTest, wait_until
-from protocol import ADDRESSES, EXCHANGES, frame, pack_request
+from protocol import ADDRESSES, EXCHANGES, KEYED, STABLE, V4, V4_FIRST, V6, V6_FIRST, frame, pack_request
 from upstream import SILENT, Reply, rcode
 
 MAX_TTL = 86400
@@ -34,6 +34,7 @@ class Example:
     scripts: dict = field(default_factory=dict)  # "name type" to replies
     upstream: dict = field(default_factory=dict)  # options of the scripted upstream
     daemon: dict = field(default_factory=dict)  # options of mxwayd
+    wishes: dict = field(default_factory=dict)  # fields of the request
     # Expected. None: not looked at.
     verdict: str = "ROUTE"
     smtp: Optional[str] = None  # "550 5.1.2"
@@ -44,10 +45,13 @@ class Example:
     implicit: Optional[bool] = False
     truncated: bool = False
     warnings: list = field(default_factory=list)
+    detail: str = ""  # how it begins
+    site: Optional[str] = None
     queries: Optional[int] = None
     source: str = "DNS"
     source_again: str = "MEMORY"
-    also: Optional[Callable] = None  # (test, reply, upstream)
+    also: Optional[Callable] = None  # (test, reply, upstream), of the cold answer
+    each: Optional[Callable] = None  # (test, reply), of both
 
     @property
     def method(self):
@@ -92,6 +96,67 @@ def with_edns_and_recursion(test, _, upstream):
     for query in upstream.log():
         test.assertEqual(query.edns_size, 1232)
         test.assertTrue(query.recursion_desired)
+
+
+def addresses_are(*addresses):
+    """Those of the only exchange, in their order."""
+
+    def check(test, reply):
+        test.assertEqual(reply.exchanges[0].addresses, list(addresses))
+
+    return check
+
+
+def versions_are(*versions):
+    """The families of the addresses of the only exchange, in their order."""
+
+    def check(test, reply):
+        seen = [ipaddress.ip_address(a).version for a in reply.exchanges[0].addresses]
+        test.assertEqual(seen, list(versions))
+
+    return check
+
+
+def address_counts(test, reply):
+    """O5: at most 8 an exchange and 64 in all, and some of each family for everybody."""
+    counts = [len(exchange.addresses) for exchange in reply.exchanges]
+    test.assertEqual((sum(counts), max(counts), sorted(counts, reverse=True)), (64, 8, counts))
+    for exchange in reply.exchanges:
+        test.assertEqual({ipaddress.ip_address(a).version for a in exchange.addresses}, {4, 6})
+
+
+def text_addresses(*texts):
+    return [ipaddress.ip_address(text).packed for text in texts]
+
+
+BOTH = "d.test 300 MX 10 a.test\n" + many(2, "a.test 300 A 192.0.2.{i}\na.test 300 AAAA 2001:db8::{i}\n")
+BACKUP = "".join(
+    f"d.test 300 MX {p} {h}.test\n{h}.test 300 A 192.0.2.{i}\n"
+    for i, (p, h) in enumerate([(10, "a"), (20, "self"), (20, "b"), (30, "c")], 1)
+)
+GONE_BEFORE_SELF = "d.test 300 MX 10 gone.test\nd.test 300 MX 20 self.test\nself.test 300 A 192.0.2.9\n"
+GMAIL = "d.test 300 MX 5 gmail-smtp-in.l.google.com\n" + "".join(
+    f"d.test 300 MX {10 * i} alt{i}.gmail-smtp-in.l.google.com\n" for i in range(1, 5)
+)
+UNREACHABLE = [  # O6: dropped whatever is configured
+    "0.0.0.0", "0.1.2.3", "127.0.0.1", "127.255.255.255", "224.0.0.1", "239.1.2.3", "255.255.255.255",
+    "::", "::1", "ff02::1", "100::1", "::ffff:127.0.0.1", "::127.0.0.1", "64:ff9b::7f00:1", "64:ff9b:1::7f00:1",
+    "2002:7f00:1::1", "2001:0:c000:201::80ff:fffe",
+]  # fmt: skip
+PRIVATE = [
+    "10.1.2.3", "172.16.0.1", "192.168.0.1", "100.64.0.1", "169.254.1.1", "fe80::1", "fd00::1", "::ffff:10.1.2.3",
+    "64:ff9b::c0a8:1", "2002:a01:203::1",
+]  # fmt: skip
+
+
+def exchange_with(address):
+    type_ = "AAAA" if ":" in address else "A"
+    return f"d.test 300 MX 10 a.test\na.test 300 {type_} {address}\n"
+
+
+def plain(address):
+    """As inet_ntop prints it."""
+    return str(ipaddress.ip_address(address)) if "." not in address else address
 
 
 def address_ttl_is(seconds):
@@ -368,6 +433,257 @@ EXAMPLES = [
         scripts={"d.test MX": [Reply(records="e.test 300 MX 10 a.test")]}, daemon={"query_timeout": 100},
         verdict="DNS_MALFORMED", also=no_query_for("d.test", "A"),
     ),
+    # ---- order and selection ----
+    Example(
+        "O3", "stable order is that of the names and numbers",
+        "".join(f"d.test 300 MX 10 {h}.test\n{h}.test 300 A 192.0.2.1\n" for h in "cab"), wishes={"order": STABLE},
+        exchanges=[f"10 {h}.test OK 192.0.2.1" for h in "abc"], queries=7,
+    ),
+    Example(
+        "O3", "addresses in stable order", "d.test 300 MX 10 a.test\n"
+        + "".join(f"a.test 300 A 192.0.2.{i}\na.test 300 AAAA 2001:db8::{i}\n" for i in (3, 1, 2)),
+        wishes={"order": STABLE}, queries=3,
+        each=addresses_are("2001:db8::1", "192.0.2.1", "2001:db8::2", "192.0.2.2", "2001:db8::3", "192.0.2.3"),
+    ),
+    Example("O4", "any family, alternating", BOTH, each=versions_are(6, 4, 6, 4), queries=3),
+    Example("O4", "v4 alone", BOTH, wishes={"family": V4}, each=versions_are(4, 4), queries=3),
+    Example("O4", "v6 alone", BOTH, wishes={"family": V6}, each=versions_are(6, 6)),
+    Example("O4", "v4 first", BOTH, wishes={"family": V4_FIRST}, each=versions_are(4, 4, 6, 6)),
+    Example("O4", "v6 first", BOTH, wishes={"family": V6_FIRST}, each=versions_are(6, 6, 4, 4)),
+    Example("O4", "the family of the configuration", BOTH, daemon={"family": "v4-first"}, each=versions_are(4, 4, 6, 6)),
+    Example(
+        "O4", "a request overrides the configured family", BOTH, daemon={"family": "v4"}, wishes={"family": V6_FIRST},
+        each=versions_are(6, 6, 4, 4),
+    ),
+    Example(
+        "O4", "an exchange without the wanted family is filtered, the others are used",
+        "d.test 300 MX 10 a.test\nd.test 300 MX 20 b.test\na.test 300 AAAA 2001:db8::1\n" + B4,
+        wishes={"family": V4}, exchanges=["10 a.test FILTERED", "20 b.test OK 192.0.2.2"], queries=5,
+    ),
+    Example(
+        "O4", "the filter alone leaves nothing", "d.test 300 MX 10 a.test\n" + A4, wishes={"family": V6},
+        verdict="NO_ROUTABLE_ADDRESS", smtp="451 4.4.4", detail="family_filtered", exchanges=["10 a.test FILTERED"],
+        queries=3,
+    ),
+    Example(
+        "O4", "the wanted family fails softly although the other is there",
+        "d.test 300 MX 10 a.test\na.test 300 AAAA 2001:db8::1\n", scripts={"a.test A": [SERVFAIL]},
+        wishes={"family": V4}, verdict="MX_HOSTS_TEMPFAIL", smtp="451 4.4.3", exchanges=["10 a.test TEMPFAIL"],
+    ),
+    Example(
+        "O4", "a literal of the other family", "", ask="[192.0.2.1]", wishes={"family": V6}, ttl=0, queries=0,
+        verdict="NO_ROUTABLE_ADDRESS", smtp="451 4.4.4", detail="family_filtered", source="LITERAL",
+        source_again="LITERAL",
+    ),
+    Example(
+        "O5", "8 addresses at most, both families among them",
+        "d.test 300 MX 10 a.test\na.test 300 AAAA 2001:db8::1\n" + many(20, "a.test 300 A 192.0.2.{i}\n"),
+        each=versions_are(6, *[4] * 7),
+    ),
+    Example(
+        "O5", "the last address of a family stays at the end",
+        "d.test 300 MX 10 a.test\na.test 300 AAAA 2001:db8::1\n" + many(20, "a.test 300 A 192.0.2.{i}\n"),
+        wishes={"family": V4_FIRST}, each=versions_are(*[4] * 7, 6),
+    ),
+    Example(
+        "O5_V16", "64 addresses at most, spread over 32 exchanges",
+        "".join(
+            f"d.test 300 MX {i} h{i}.test\n"
+            + many(6, f"h{i}.test 300 A 192.0.{{i}}.{i}\nh{i}.test 300 AAAA 2001:db8:{{i}}::{i}\n")
+            for i in range(33)
+        ),
+        truncated=True,
+        each=lambda test, reply: test.assertEqual([len(e.addresses) for e in reply.exchanges], [2] * 32),
+    ),
+    Example(
+        "O5", "the best exchange is served first",
+        "".join(
+            f"d.test 300 MX {i} h{i}.test\n"
+            + many(6, f"h{i}.test 300 A 192.0.{{i}}.{i}\nh{i}.test 300 AAAA 2001:db8:{{i}}::{i}\n")
+            for i in range(20)
+        ),
+        each=address_counts,
+    ),
+    Example(
+        "V6_V16", "exchanges that cannot be used give way to one that can",
+        many(40, "d.test 300 MX {i} gone{i}.test\n") + "d.test 300 MX 99 b.test\n" + B4, truncated=True,
+        exchanges=[f"{i} gone{i}.test NXDOMAIN" for i in range(31)] + ["99 b.test OK 192.0.2.2"],
+    ),
+    *(
+        Example(
+            "O6", f"{address} is never answered", exchange_with(address), verdict="NO_ROUTABLE_ADDRESS",
+            smtp="550 5.4.4", exchanges=["10 a.test FILTERED"], queries=3, ttl=300,
+        )
+        for address in UNREACHABLE
+    ),
+    *(
+        Example("O6", f"{address} is answered", exchange_with(address), exchanges=[f"10 a.test OK {plain(address)}"])
+        for address in PRIVATE[:6]
+    ),
+    *(
+        Example(
+            "O6", f"{address} is not answered with drop-private", exchange_with(address),
+            daemon={"drop_private": "yes"}, verdict="NO_ROUTABLE_ADDRESS", smtp="550 5.4.4",
+        )
+        for address in PRIVATE
+    ),
+    Example(
+        "O6", "localhost as an exchange", "d.test 300 MX 10 localhost\nlocalhost 300 A 127.0.0.1\n",
+        verdict="NO_ROUTABLE_ADDRESS", smtp="550 5.4.4", exchanges=["10 localhost FILTERED"],
+    ),
+    Example(
+        "O6", "what remains of an exchange is used",
+        "d.test 300 MX 10 a.test\na.test 300 A 127.0.0.1\na.test 300 AAAA ::1\n" + A4,
+        exchanges=["10 a.test OK 192.0.2.1"],
+    ),
+    Example(
+        "O6", "the allow list wins", exchange_with("127.0.0.1"),
+        daemon={"allow_address": "127.0.0.1, 10.0.0.0/8"}, exchanges=["10 a.test OK 127.0.0.1"],
+    ),
+    Example(
+        "O6", "the allow list wins over drop-private", exchange_with("10.1.2.3"),
+        daemon={"allow_address": "10.0.0.0/8", "drop_private": "yes"}, exchanges=["10 a.test OK 10.1.2.3"],
+    ),
+    Example(
+        "O6", "an implicit exchange is filtered too", "d.test 300 A 127.0.0.1\n", implicit=True,
+        verdict="NO_ROUTABLE_ADDRESS", smtp="550 5.4.4",
+    ),
+    Example(
+        "O6_V12", "an address in the place of a name is filtered too", "d.test 300 MX 10 127.0.0.1\n",
+        warnings=["mx_is_address"], verdict="NO_ROUTABLE_ADDRESS", queries=1,
+    ),
+    Example(
+        "O6_V7", "a soft failure beside a filtered exchange", exchange_with("127.0.0.1") + "d.test 300 MX 20 s.test\n",
+        scripts={"s.test A": [SERVFAIL], "s.test AAAA": [SERVFAIL]}, verdict="MX_HOSTS_TEMPFAIL", smtp="451 4.4.3",
+    ),
+    Example(
+        "O6_Q3", "a literal that mail cannot go to", "", ask="[127.0.0.1]", verdict="NO_ROUTABLE_ADDRESS",
+        smtp="550 5.4.4", ttl=0, queries=0, source="LITERAL", source_again="LITERAL",
+    ),
+    Example(
+        "O7", "the own level and all behind it are left out", BACKUP, wishes={"self_names": ["Self.TEST."]},
+        exchanges=["10 a.test OK 192.0.2.1"], queries=9,
+    ),
+    Example(
+        "O7", "self by address", BACKUP, wishes={"self_addresses": text_addresses("192.0.2.2")},
+        exchanges=["10 a.test OK 192.0.2.1"],
+    ),
+    Example(
+        "O7", "self by address in mapped form", BACKUP, wishes={"self_addresses": text_addresses("::ffff:192.0.2.2")},
+        exchanges=["10 a.test OK 192.0.2.1"],
+    ),
+    Example(
+        "O7_8", "by name alone at cheap depth", BACKUP, depth=EXCHANGES, wishes={"self_names": "self.test"},
+        exchanges=["10 a.test NOT_RESOLVED"], queries=1,
+    ),
+    Example(
+        "O7", "self by the configuration", BACKUP, daemon={"self_name": "x.test, self.test"},
+        exchanges=["10 a.test OK 192.0.2.1"],
+    ),
+    Example(
+        "O7", "self by an address of the configuration", BACKUP, daemon={"self_address": "192.0.2.2"},
+        exchanges=["10 a.test OK 192.0.2.1"],
+    ),
+    Example(
+        "O7", "the best is self", "d.test 300 MX 10 self.test\nd.test 300 MX 20 b.test\n" + B4,
+        wishes={"self_names": "self.test"}, verdict="LOOP_SELF_BEST", smtp="554 5.4.6", exchanges=[],
+    ),
+    Example(
+        "O7_V13", "self by the end of an alias",
+        "d.test 300 MX 10 c.test\nc.test 300 CNAME self.test\nself.test 300 A 192.0.2.1\n",
+        wishes={"self_names": "self.test"}, verdict="LOOP_SELF_BEST", exchanges=[],
+    ),
+    Example(
+        "O7_V3", "a domain without MX that is self", "d.test 300 A 192.0.2.1\n", wishes={"self_names": "d.test"},
+        verdict="LOOP_SELF_BEST", implicit=True, exchanges=[],
+    ),
+    Example(
+        "O7", "an address beyond the 8 answered is seen",
+        "d.test 300 MX 10 a.test\n" + many(20, "a.test 300 A 192.0.2.{i}\n"),
+        wishes={"self_addresses": text_addresses("192.0.2.19"), "order": STABLE}, verdict="LOOP_SELF_BEST",
+    ),
+    Example(
+        "O7", "what is better than self does not exist", GONE_BEFORE_SELF, wishes={"self_names": "self.test"},
+        verdict="PRIMARY_UNRESOLVED", smtp="451 4.4.4", exchanges=["10 gone.test NXDOMAIN"],
+    ),
+    Example(
+        "O7", "what is better than self fails softly", GONE_BEFORE_SELF, wishes={"self_names": "self.test"},
+        scripts={"gone.test A": [SERVFAIL], "gone.test AAAA": [SERVFAIL]},
+        verdict="PRIMARY_UNRESOLVED", smtp="451 4.4.4", exchanges=["10 gone.test TEMPFAIL"],
+    ),
+    Example(
+        "O7_Q3", "a literal that is self", "", ask="[192.0.2.1]", verdict="LOOP_SELF_BEST",
+        wishes={"self_addresses": text_addresses("192.0.2.1")}, smtp="554 5.4.6", ttl=0, queries=0, source="LITERAL",
+        source_again="LITERAL",
+    ),
+    Example(
+        "O8", "primary_only", BACKUP, wishes={"primary_only": True}, exchanges=["10 a.test OK 192.0.2.1"],
+    ),
+    Example(
+        "O8", "primary_only where the primary is gone", "d.test 300 MX 10 gone.test\nd.test 300 MX 20 b.test\n" + B4,
+        wishes={"primary_only": True}, verdict="NO_ROUTABLE_ADDRESS", smtp="451 4.4.4", detail="primary_only",
+        exchanges=["10 gone.test NXDOMAIN"],
+    ),
+    Example(
+        "O8", "excluded by name and by address", BACKUP,
+        wishes={"exclude": ["A.test", "192.0.2.3"], "order": STABLE},
+        exchanges=["20 b.test FILTERED", "20 self.test OK 192.0.2.2", "30 c.test OK 192.0.2.4"],
+    ),
+    Example(
+        "O8", "everything excluded", "d.test 300 MX 10 a.test\n" + A4, wishes={"exclude": "a.test"}, exchanges=[],
+        verdict="NO_ROUTABLE_ADDRESS", smtp="451 4.4.4", detail="excluded",
+    ),
+    Example(
+        "O8", "max_exchanges", BACKUP, wishes={"max_exchanges": 2, "order": STABLE},
+        exchanges=["10 a.test OK 192.0.2.1", "20 b.test OK 192.0.2.3"],
+    ),
+    Example(
+        "O8_V6", "max_exchanges prefers what can be used",
+        "d.test 300 MX 10 gone.test\nd.test 300 MX 20 b.test\n" + B4,
+        wishes={"max_exchanges": 1}, exchanges=["20 b.test OK 192.0.2.2"],
+    ),
+    # ---- the operator's choices ----
+    Example(
+        "V9", "null-mx-mixed strict", "d.test 300 MX 0 .\nd.test 300 MX 10 a.test\n", depth=EXCHANGES,
+        daemon={"null_mx_mixed": "strict"}, verdict="NULL_MX", smtp="556 5.1.10", exchanges=[],
+        warnings=["null_mx_mixed"], queries=1,
+    ),
+    Example(
+        "V12", "mx-address reject", "d.test 300 MX 10 192.0.2.7\nd.test 300 MX 20 b.test\n" + B4,
+        daemon={"mx_address": "reject"}, exchanges=["10 192.0.2.7 INVALID", "20 b.test OK 192.0.2.2"],
+        warnings=["mx_is_address"], queries=3, also=no_query_for("192.0.2.7"),
+    ),
+    *(
+        Example(
+            "V12", f"mx-address reject leaves nothing at depth {depth}", "d.test 300 MX 10 192.0.2.7\n", depth=depth,
+            daemon={"mx_address": "reject"}, verdict="MX_ALL_INVALID", smtp="550 5.4.4",
+            exchanges=["10 192.0.2.7 INVALID"], warnings=["mx_is_address"], queries=1, ttl=300,
+        )
+        for depth in (EXCHANGES, ADDRESSES)
+    ),
+    Example(
+        "V13_V7", "mx-cname reject leaves nothing",
+        "d.test 300 MX 10 c.test\nc.test 60 CNAME h.test\nh.test 300 A 192.0.2.1\n", daemon={"mx_cname": "reject"},
+        verdict="MX_HOSTS_NO_ADDRESS", smtp="550 5.4.4", exchanges=["10 c.test CNAME_REJECTED > h.test"],
+        warnings=["mx_is_cname"],
+    ),
+    # ---- sites ----
+    Example(
+        "S2", "a site of one level", "".join(f"d.test 300 MX 1 mta{i}.am0.yahoodns.net\n" for i in (6, 5, 7)),
+        depth=EXCHANGES, site="(mta5|mta6|mta7).am0.yahoodns.net",
+    ),
+    Example(
+        "S2", "a site of several levels", GMAIL, depth=EXCHANGES,
+        site="(alt1|alt2|alt3|alt4)?.gmail-smtp-in.l.google.com",
+    ),
+    Example(
+        "S2_V7", "a site although there is no route", "d.test 300 MX 10 gone.test\n", verdict="MX_HOSTS_NO_ADDRESS",
+        site="gone.test", each=lambda test, reply: test.assertEqual(len(reply.site_id), 16),
+    ),
+    Example(
+        "S2_V2", "no site without exchanges", "", ask="none.test", verdict="NO_SUCH_DOMAIN", site="",
+        each=lambda test, reply: test.assertEqual(reply.site_id, b""),
+    ),
     # ---- lifetimes ----
     Example(
         "T1", "the least TTL of a set", "d.test 300 MX 10 a.test\nd.test 100 MX 20 b.test\n", depth=EXCHANGES,
@@ -487,6 +803,13 @@ class RoutingExamples(FlowTest):
         self.assertEqual(reply.warnings, sorted(example.warnings))
         self.assertFalse(reply.stale)
         self.assertEqual(reply.truncated, example.truncated)
+        self.assertTrue(reply.detail.startswith(example.detail), reply.detail)
+        if example.verdict != "INVALID_NAME":
+            self.assertEqual(bool(reply.detail), bool(example.detail), reply.detail)
+        if example.site is not None:
+            self.assertEqual(reply.site_name, example.site)
+        if example.each:
+            example.each(self, reply)
 
     def run_example(self, example):
         upstream = self.start_upstream(example.zone, **example.upstream)
@@ -496,7 +819,7 @@ class RoutingExamples(FlowTest):
         client = self.connect(daemon)
         before_s = time.monotonic()
         with self.subTest("cold"):
-            reply = client.ask(example.ask, depth=example.depth)
+            reply = client.ask(example.ask, depth=example.depth, **example.wishes)
             # The facts may be a moment old already: they live from the first of several queries.
             self.check_reply(example, reply, slack_s=1)
             self.assertEqual(reply.source, example.source)
@@ -506,7 +829,7 @@ class RoutingExamples(FlowTest):
                 example.also(self, reply, upstream)
         asked = upstream.count()
         with self.subTest("again"):
-            reply = client.ask(example.ask, depth=example.depth)
+            reply = client.ask(example.ask, depth=example.depth, **example.wishes)
             self.check_reply(example, reply, slack_s=2 + int(time.monotonic() - before_s))
             self.assertEqual(reply.source, example.source_again)
             self.assertEqual(upstream.count(), asked, upstream.log()[asked:])
@@ -620,6 +943,117 @@ class Order(FlowTest):
         self.assertEqual(len(first), 3)
 
 
+class Callers(FlowTest):
+    """O3, O7, O8, S1: one entry for everybody, an answer for each."""
+
+    def test_callers_with_different_wishes_share_one_entry(self):
+        upstream = self.start_upstream(BACKUP)
+        client = self.connect(self.start_daemon(upstream))
+        client.ask("d.test", depth=ADDRESSES)
+        asked = upstream.count()
+        for wishes, verdict, hosts in [
+            ({}, "ROUTE", None),
+            ({"self_names": "self.test"}, "ROUTE", ["a.test"]),
+            ({"self_names": "a.test"}, "LOOP_SELF_BEST", []),
+            ({"order": STABLE}, "ROUTE", ["a.test", "b.test", "self.test", "c.test"]),
+            ({"exclude": "a.test", "primary_only": True, "order": STABLE}, "ROUTE", ["b.test", "self.test"]),
+            ({"family": V6}, "NO_ROUTABLE_ADDRESS", None),
+            ({}, "ROUTE", None),
+        ]:
+            with self.subTest(wishes):
+                reply = client.ask("d.test", depth=ADDRESSES, **wishes)
+                self.assertEqual((reply.verdict, reply.source), (verdict, "MEMORY"))
+                if hosts is not None:
+                    self.assertEqual(reply.hosts, hosts)
+        self.assertEqual(upstream.count(), asked)
+
+    def test_callers_with_different_wishes_wait_for_one_query(self):
+        upstream = self.start_upstream(BACKUP)
+        upstream.on("d.test", "MX", Reply(held=True))
+        daemon = self.start_daemon(upstream)
+        client = self.connect(daemon)
+        plain_id = client.send("d.test")
+        self_id = client.send("d.test", self_names="self.test")
+        loop_id = client.send("d.test", self_names="a.test")
+        daemon.wait_counter("lookups-coalesced", 2)
+        upstream.release()
+        replies = client.receive_many(3)
+        self.assertEqual(len(replies[plain_id].hosts), 4)
+        self.assertEqual(replies[self_id].hosts, ["a.test"])
+        self.assertEqual(replies[loop_id].verdict, "LOOP_SELF_BEST")
+        self.assertEqual(upstream.count(), 1)
+
+    def test_a_key_keeps_its_exchange_on_every_node(self):
+        hosts = "".join(f"d.test 300 MX 10 {h}.test\n" for h in "abcdef")
+        without_b = "".join(f"d.test 300 MX 10 {h}.test\n" for h in "acdef")
+        orders = []
+        for number, zone in enumerate((hosts, hosts, without_b)):
+            daemon = self.start_daemon(
+                self.start_upstream(zone), log=f"node{number}.log", listen=self.folder / f"node{number}.sock"
+            )
+            client = self.connect(daemon)
+            orders.append([client.ask("d.test", order=KEYED, order_key=f"sender-{i}").hosts for i in range(60)])
+        first, second, reduced = orders
+        self.assertEqual(first, second)
+        self.assertEqual({order[0] for order in first}, {f"{h}.test" for h in "abcdef"})
+        for before, after in zip(first, reduced):
+            self.assertEqual(after, [host for host in before if host != "b.test"])
+
+    def test_a_key_keeps_its_address(self):
+        zone = "d.test 300 MX 10 a.test\n" + many(5, "a.test 300 A 192.0.2.{i}\n")
+        client = self.connect(self.start_daemon(self.start_upstream(zone)))
+        first = set()
+        for number in range(40):
+            orders = [
+                client.ask("d.test", depth=ADDRESSES, order=KEYED, order_key=f"k{number}").exchanges[0].addresses
+                for _ in range(2)
+            ]
+            self.assertEqual(orders[0], orders[1])
+            first.add(orders[0][0])
+        self.assertEqual(len(first), 5)
+
+    def test_domains_of_one_site_have_one_id(self):
+        upstream = self.start_upstream(
+            "one.test 300 MX 10 a.test\none.test 300 MX 20 b.test\n"
+            "same.test 300 MX 7 B.test\nsame.test 300 MX 5 A.test\n"
+            "flat.test 300 MX 10 a.test\nflat.test 300 MX 10 b.test\n"
+            "explicit.test 300 MX 0 implicit.test\nimplicit.test 300 A 192.0.2.1\n"
+        )
+        client = self.connect(self.start_daemon(upstream))
+        sites = {name: client.ask(f"{name}.test") for name in ("one", "same", "flat", "explicit", "implicit")}
+        self.assertEqual(sites["one"].site_id, sites["same"].site_id)
+        self.assertNotEqual(sites["one"].site_id, sites["flat"].site_id)
+        # They go the same way by another right (S1): the implicit flag is part of the site.
+        self.assertEqual(sites["explicit"].hosts, sites["implicit"].hosts)
+        self.assertNotEqual(sites["explicit"].site_id, sites["implicit"].site_id)
+        self.assertEqual((sites["explicit"].implicit, sites["implicit"].implicit), (False, True))
+        self.assertEqual({len(reply.site_id) for reply in sites.values()}, {16})
+
+    def test_a_site_does_not_depend_on_who_asks(self):
+        client = self.connect(self.start_daemon(self.start_upstream(BACKUP)))
+        replies = [client.ask("d.test", **wishes) for wishes in ({}, {"self_names": "a.test"}, {"exclude": "a.test"})]
+        self.assertEqual({reply.site_id for reply in replies}, {replies[0].site_id})
+        self.assertEqual({reply.site_name for reply in replies}, {"(a|b|self|c).test"})
+
+    def test_what_cannot_be_a_wish_is_refused(self):
+        client = self.connect(self.start_daemon(self.start_upstream(BACKUP)))
+        for wishes, detail in [
+            ({"self_names": "a b.test"}, "self_names"),
+            ({"self_addresses": b"abc"}, "self_addresses"),
+            ({"exclude": ""}, "exclude"),
+            ({"exclude": ["a.test"] * 65}, "exclude"),
+            ({"exclude": [("x" * 60 + ".") * 4 + f"t{i}" for i in range(17)]}, "exclude"),
+            ({"order": KEYED}, "order_key"),
+            ({"order": STABLE, "order_key": "k"}, "order_key"),
+            ({"order": KEYED, "order_key": b"k" * 4097}, "order_key"),
+        ]:
+            with self.subTest(detail):
+                reply = client.ask("d.test", **wishes)
+                self.assertEqual((reply.verdict, reply.smtp_code), ("BAD_REQUEST", 501))
+                self.assertTrue(reply.detail.startswith(f"{detail}: "), reply.detail)
+        self.assertEqual(client.ask("d.test", exclude=["a.test"] * 64).verdict, "ROUTE")
+
+
 class Lifetimes(FlowTest):
     """T1, T3, T9: what expires when. Real seconds pass here, as few as there can be."""
 
@@ -653,7 +1087,7 @@ class Lifetimes(FlowTest):
 
     def test_an_expired_domain_is_asked_for_again(self):
         upstream = self.start_upstream("d.test 1 MX 10 a.test\n")
-        client = self.connect(self.start_daemon(upstream))
+        client = self.connect(self.start_daemon(upstream, prefetch=0))
         before_s = time.monotonic()
         client.ask("d.test")
         wait_until(lambda: client.ask("d.test").source == "DNS", "a second query")

@@ -61,7 +61,7 @@ static inline void zone_build(struct zone *zone, const char *name) {
   for (uint16_t i = 0; i < value->count; i++)
     zone->hosts[i] = make_host(value->exchanges[i].host);
   if (value->count > 0) {
-    zone->set = exchange_set_build(value->exchanges, value->count, zone->hosts);
+    zone->set = exchange_set_build(value->exchanges, value->count, value->kind == DOMAIN_NODATA, zone->hosts);
     assert_non_null(zone->set);
   }
   size_t name_length = strlen(name), canonical_length = strlen(value->canonical);
@@ -73,6 +73,7 @@ static inline void zone_build(struct zone *zone, const char *name) {
   zone->facts->warnings = value->warnings;
   zone->facts->kind = (uint8_t)value->kind;
   zone->facts->cause = value->cause;
+  zone->facts->authentic = value->authentic;
   zone->facts->name_length = (uint8_t)name_length;
   zone->facts->canonical_length = (uint8_t)canonical_length;
   memcpy(zone->facts->text, name, name_length);

@@ -25,7 +25,7 @@ struct resolver {
   struct cache *cache;
   bool answers; /* at once, with `answer` */
   struct answer answer;
-  size_t asked_count, left_count;
+  size_t asked_count, left_count, refreshed_count;
   struct question *asked[PENDING_MAX];
   bool fills;        /* at once, with facts it puts into the cache */
   bool replaces;     /* first the facts of the domain asked, as the writer may at any time */
@@ -90,6 +90,13 @@ bool resolver_leave(struct resolver *resolver, struct question *question) {
   return false;
 }
 
+void resolver_refresh(struct resolver *resolver, const struct name *name, uint64_t hash, enum depth depth,
+                      int64_t now_ms) {
+  (void)hash, (void)depth, (void)now_ms;
+  resolver->refreshed_count++;
+  assert_string_equal(name->text, "d.test");
+}
+
 /* ---- a frontend with everything around it, on one loop ---- */
 
 struct fixture {
@@ -100,6 +107,8 @@ struct fixture {
   struct mailbox mailbox;
   struct resolver resolver;
   struct api_shared shared;
+  struct override_list routes;
+  struct pinned *pinned;
   struct api *api;
   struct unix_peer peer;
 };
@@ -116,7 +125,7 @@ static int open_api(void **state) {
   fixture->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
   assert_non_null(fixture->loop);
   unix_place_open(&fixture->place);
-  fixture->cache = cache_create(1 << 20, &fixture->writer_stats);
+  fixture->cache = cache_create(1 << 20, 0, &fixture->writer_stats);
   assert_non_null(fixture->cache);
   mailbox_init(&fixture->mailbox, fixture->loop, on_mail, fixture);
   fixture->resolver.cache = fixture->cache;
@@ -152,6 +161,8 @@ static int close_api(void **state) {
   assert_int_equal(fixture->shared.connection_count, 0);
   if (fixture->resolver.held)
     cache_release(fixture->cache, fixture->resolver.held);
+  pinned_destroy(fixture->pinned);
+  override_list_fini(&fixture->routes);
   cache_destroy(fixture->cache);
   unix_place_close(&fixture->place);
   assert_false(ev_run(fixture->loop, EVRUN_NOWAIT));
@@ -356,16 +367,17 @@ static void any_id_comes_back_unchanged(void **state) {
     Request request = request_for(ids[i], "d.test");
     send_request(fixture, &request);
     expect_route(fixture, ids[i], MXWAY__V1__SOURCE__SOURCE_MEMORY);
-    request.primary_only = 1;
+    request.order = MXWAY__V1__ORDER__ORDER_KEYED;
     send_request(fixture, &request);
-    expect_verdict(fixture, ids[i], VERDICT_BAD_REQUEST, "primary_only");
+    expect_verdict(fixture, ids[i], VERDICT_BAD_REQUEST, "order_key");
   }
 }
 
 static void a_hit_allocates_nothing(void **state) {
   enum { ROUNDS = 50, BATCH = 200 };
   struct fixture *fixture = *state;
-  uint8_t bytes[BATCH * 32], *end = bytes;
+  uint8_t bytes[BATCH * 48], *end = bytes;
+  ProtobufCBinaryData self = {.len = 8, .data = (uint8_t *)(uintptr_t) "mx2.test"};
   if (!malloc_is_watched())
     skip();
   put(fixture, "d.test", DOMAIN_MX);
@@ -373,6 +385,9 @@ static void a_hit_allocates_nothing(void **state) {
   for (unsigned i = 0; i < BATCH; i++) {
     Request request = request_for(i, "d.test");
     request.depth = i % 2 ? MXWAY__V1__DEPTH__DEPTH_ADDRESSES : MXWAY__V1__DEPTH__DEPTH_EXCHANGES;
+    request.n_self_names = i / 2 % 2;
+    request.self_names = &self;
+    request.order = i / 4 % 2 ? MXWAY__V1__ORDER__ORDER_STABLE : MXWAY__V1__ORDER__ORDER_RANDOM;
     end += frame_build_header(end, mxway__v1__lookup_request__get_packed_size(&request));
     end += mxway__v1__lookup_request__pack(&request, end);
   }
@@ -390,7 +405,62 @@ static void a_hit_allocates_nothing(void **state) {
   assert_int_equal(counter(fixture, STATS_HITS), ROUNDS * BATCH);
 }
 
+/* What is asked about is the same for all: only the answers differ. */
+static void each_request_of_a_batch_has_its_own_wishes(void **state) {
+  enum { COUNT = 64 };
+  struct fixture *fixture = *state;
+  uint8_t bytes[COUNT * 64], *at = bytes;
+  ProtobufCBinaryData names[2] = {{.len = 8, .data = (uint8_t *)(uintptr_t) "mx1.test"},
+                                  {.len = 8, .data = (uint8_t *)(uintptr_t) "mx2.test"}};
+  put(fixture, "d.test", DOMAIN_MX);
+  for (unsigned i = 0; i < COUNT; i++) {
+    Request request = request_for(i, "d.test");
+    request.n_self_names = i % 4 == 1; /* the second exchange is the caller */
+    request.self_names = &names[1];
+    request.n_exclude = i % 4 == 2; /* the first is excluded */
+    request.exclude = &names[0];
+    request.max_exchanges = i % 4 == 3 ? 1 : 0;
+    at += frame_build_header(at, mxway__v1__lookup_request__get_packed_size(&request));
+    at += mxway__v1__lookup_request__pack(&request, at);
+  }
+  unix_peer_write_all(&fixture->peer, bytes, (size_t)(at - bytes));
+  for (unsigned i = 0; i < COUNT; i++) {
+    Reply *reply = receive(fixture);
+    unsigned kind = reply->id % 4;
+    assert_int_equal(reply->verdict, VERDICT_ROUTE);
+    assert_int_equal(reply->n_exchanges, kind == 0 ? 2 : 1);
+    assert_string_equal(reply->exchanges[0]->host, kind == 2 ? "mx2.test" : "mx1.test");
+    forget(reply);
+  }
+  assert_int_equal(counter(fixture, STATS_HITS), COUNT);
+}
+
 /* ---- misses ---- */
+
+static void a_miss_takes_its_wishes_along(void **state) {
+  struct fixture *fixture = *state;
+  int64_t now_ms = clock_now_ms();
+  ProtobufCBinaryData self = {.len = 8, .data = (uint8_t *)(uintptr_t) "MX2.test"};
+  for (uint64_t id = 0; id < 3; id++) {
+    Request request = request_for(id, "d.test");
+    request.n_self_names = id == 1;
+    request.self_names = &self;
+    request.primary_only = id == 2;
+    send_request(fixture, &request);
+    LOOP_UNTIL(fixture->loop, fixture->resolver.asked_count == id + 1);
+  }
+  struct answer answer = {.facts = put_domain(fixture->cache, "d.test", DOMAIN_MX, now_ms + LIFE_MS),
+                          .since_ms = now_ms};
+  for (uint64_t id = 0; id < 3; id++) {
+    miss_on_answer(NULL, fixture->resolver.asked[id], &answer, now_ms);
+    fixture->resolver.asked[id] = NULL;
+    Reply *reply = receive(fixture);
+    assert_int_equal(reply->id, id);
+    assert_int_equal(reply->n_exchanges, id == 0 ? 2 : 1);
+    forget(reply);
+  }
+  cache_release(fixture->cache, answer.facts);
+}
 
 static void a_miss_is_asked_and_its_answer_comes_back(void **state) {
   struct fixture *fixture = *state;
@@ -761,10 +831,234 @@ static void the_policy_on_names_is_the_operators(void **state) {
   Reply *reply = receive(fixture);
   assert_int_equal(reply->source, MXWAY__V1__SOURCE__SOURCE_LITERAL);
   forget(reply);
-  put(fixture, "localhost", DOMAIN_MX);
-  request = request_for(2, "localhost");
+  put(fixture, "ai", DOMAIN_MX);
+  request = request_for(2, "ai");
   send_request(fixture, &request);
   expect_route(fixture, 2, MXWAY__V1__SOURCE__SOURCE_MEMORY);
+}
+
+/* ---- configured routes ---- */
+
+static void add_route(struct fixture *fixture, const char *pattern, const char *value) {
+  struct override *override;
+  char reason[OVERRIDE_REASON_SIZE];
+  assert_int_equal(override_parse(pattern, value, &override, reason), 0);
+  assert_int_equal(override_list_put(&fixture->routes, override), 0);
+}
+
+static void configure(struct fixture *fixture) {
+  assert_int_equal(
+      pinned_create(&fixture->routes, fixture->cache, clock_now_ms(), clock_wall_ms(), &fixture->pinned), 0);
+  fixture->shared.pinned = fixture->pinned;
+}
+
+/* Gives both exchanges of the route for "d.test" one address. */
+static void put_pinned_addresses(struct fixture *fixture) {
+  put(fixture, "other.test", DOMAIN_MX); /* by the same exchanges */
+  put_addresses(fixture, "other.test");
+}
+
+static void expect_pinned(struct fixture *fixture, uint64_t id, const char *canonical, int with_addresses) {
+  Reply *reply = receive(fixture);
+  assert_int_equal(reply->id, id);
+  assert_int_equal(reply->verdict, VERDICT_ROUTE);
+  assert_int_equal(reply->source, MXWAY__V1__SOURCE__SOURCE_OVERRIDE);
+  assert_string_equal(reply->canonical, canonical);
+  assert_int_equal(reply->ttl, 60);
+  assert_int_equal(reply->mx_ttl, 60);
+  assert_int_equal(reply->age, 0);
+  assert_int_equal(reply->n_exchanges, 2);
+  for (size_t i = 0; i < 2; i++) {
+    assert_string_equal(reply->exchanges[i]->host, i ? "mx2.test" : "mx1.test");
+    assert_int_equal(reply->exchanges[i]->port, i ? 0 : 2525);
+    assert_int_equal(reply->exchanges[i]->n_addresses, with_addresses);
+  }
+  forget(reply);
+}
+
+static void a_configured_route_comes_before_the_cache(void **state) {
+  struct fixture *fixture = *state;
+  add_route(fixture, "d.test", "mx1.test:2525 10, mx2.test 20");
+  configure(fixture);
+  put(fixture, "d.test", DOMAIN_NXDOMAIN);
+  put(fixture, "e.test", DOMAIN_MX);
+  Request request = request_for(1, "D.test.");
+  send_request(fixture, &request);
+  expect_pinned(fixture, 1, "d.test", 0);
+  request.refresh = 1; /* there is nothing to ask for */
+  send_request(fixture, &request);
+  expect_pinned(fixture, 1, "d.test", 0);
+  request = request_for(2, "e.test");
+  send_request(fixture, &request);
+  expect_route(fixture, 2, MXWAY__V1__SOURCE__SOURCE_MEMORY);
+  assert_int_equal(fixture->resolver.asked_count, 0);
+  assert_int_equal(counter(fixture, STATS_REQUESTS_OVERRIDE), 2);
+  assert_int_equal(counter(fixture, STATS_HITS), 3);
+}
+
+static void the_answer_of_a_suffix_names_who_was_asked_for(void **state) {
+  struct fixture *fixture = *state;
+  add_route(fixture, "*.test", "mx1.test:2525 10, mx2.test 20");
+  configure(fixture);
+  put_pinned_addresses(fixture);
+  Request request = request_for(1, "A.b.Test");
+  request.depth = MXWAY__V1__DEPTH__DEPTH_ADDRESSES;
+  send_request(fixture, &request);
+  expect_pinned(fixture, 1, "a.b.test", 1);
+}
+
+static void addresses_that_a_route_lacks_are_asked_for_with_it(void **state) {
+  struct fixture *fixture = *state;
+  add_route(fixture, "d.test", "mx1.test:2525 10, mx2.test 20");
+  configure(fixture);
+  Request request = request_for(7, "d.test");
+  request.depth = MXWAY__V1__DEPTH__DEPTH_ADDRESSES;
+  assert_is_miss(fixture, &request);
+  const struct question *question = fixture->resolver.asked[0];
+  assert_non_null(question->pinned);
+  assert_int_equal(question->pinned->set->count, 2);
+  put_pinned_addresses(fixture);
+  /* The addresses took three seconds: the route's minute begins with the answer. */
+  int64_t now_ms = clock_now_ms() + 3000;
+  struct answer answer = {.facts = question->pinned, .since_ms = now_ms - 3000};
+  miss_on_answer(NULL, fixture->resolver.asked[0], &answer, now_ms);
+  fixture->resolver.asked[0] = NULL;
+  expect_pinned(fixture, 7, "d.test", 1);
+  send_request(fixture, &request);
+  expect_pinned(fixture, 7, "d.test", 1);
+  request.refresh = 1;
+  assert_is_miss(fixture, &request);
+  assert_true(fixture->resolver.asked[1]->refresh);
+  assert_non_null(fixture->resolver.asked[1]->pinned);
+}
+
+static void an_answer_without_facts_to_a_route_is_a_verdict_of_ours(void **state) {
+  struct fixture *fixture = *state;
+  add_route(fixture, "d.test", "mx1.test:2525 10, mx2.test 20");
+  configure(fixture);
+  fixture->resolver.answers = true;
+  fixture->resolver.answer = (struct answer){.verdict = VERDICT_NOT_CACHED};
+  Request request = request_for(1, "d.test");
+  request.depth = MXWAY__V1__DEPTH__DEPTH_ADDRESSES;
+  request.cache_only = 1;
+  send_request(fixture, &request);
+  expect_verdict(fixture, 1, VERDICT_NOT_CACHED, NULL);
+  assert_true(fixture->resolver.asked[0] != NULL);
+}
+
+static void a_route_to_addresses_is_never_asked_for(void **state) {
+  struct fixture *fixture = *state;
+  add_route(fixture, "d.test", "[192.0.2.1]:2525, [IPv6:2001:db8::1] 20");
+  configure(fixture);
+  Request request = request_for(1, "d.test");
+  request.depth = MXWAY__V1__DEPTH__DEPTH_ADDRESSES;
+  request.refresh = 1;
+  send_request(fixture, &request);
+  Reply *reply = receive(fixture);
+  assert_int_equal(reply->verdict, VERDICT_ROUTE);
+  assert_int_equal(reply->n_warnings, 0);
+  assert_int_equal(reply->ttl, 60);
+  assert_int_equal(reply->n_exchanges, 2);
+  assert_string_equal(reply->exchanges[0]->host, "192.0.2.1");
+  assert_int_equal(reply->exchanges[0]->port, 2525);
+  assert_int_equal(reply->exchanges[0]->n_addresses, 1);
+  assert_int_equal(reply->exchanges[1]->addresses[0].len, 16);
+  forget(reply);
+  assert_int_equal(fixture->resolver.asked_count, 0);
+}
+
+static void a_route_that_rejects_says_why(void **state) {
+  struct fixture *fixture = *state;
+  add_route(fixture, "d.test", "reject we do not write there");
+  configure(fixture);
+  put(fixture, "d.test", DOMAIN_MX);
+  Request request = request_for(1, "D.test");
+  request.depth = MXWAY__V1__DEPTH__DEPTH_ADDRESSES;
+  send_request(fixture, &request);
+  Reply *reply = receive(fixture);
+  assert_int_equal(reply->verdict, VERDICT_REJECTED);
+  assert_int_equal(reply->source, MXWAY__V1__SOURCE__SOURCE_OVERRIDE);
+  assert_string_equal(reply->canonical, "d.test");
+  assert_string_equal(reply->detail, "we do not write there");
+  assert_int_equal(reply->smtp_code, 550);
+  assert_string_equal(reply->enhanced_status, "5.7.1");
+  assert_int_equal(reply->ttl, 60);
+  forget(reply);
+  assert_int_equal(fixture->resolver.asked_count, 0);
+}
+
+static void a_configured_route_comes_before_special_use(void **state) {
+  struct fixture *fixture = *state;
+  add_route(fixture, "*.local", "mx1.test:2525 10, mx2.test 20");
+  configure(fixture);
+  Request request = request_for(1, "office.local");
+  send_request(fixture, &request);
+  expect_pinned(fixture, 1, "office.local", 0);
+  request = request_for(2, "office.invalid");
+  send_request(fixture, &request);
+  expect_verdict(fixture, 2, VERDICT_NO_SUCH_DOMAIN, "special use");
+  assert_int_equal(counter(fixture, STATS_REQUESTS_OVERRIDE), 1);
+  assert_int_equal(counter(fixture, STATS_REQUESTS_SPECIAL_USE), 1);
+}
+
+static void a_configured_route_allocates_nothing(void **state) {
+  enum { ROUNDS = 50 };
+  struct fixture *fixture = *state;
+  uint8_t bytes[64];
+  if (!malloc_is_watched())
+    skip();
+  add_route(fixture, "*.test", "mx1.test:2525 10, mx2.test 20");
+  configure(fixture);
+  put_pinned_addresses(fixture);
+  Request request = request_for(1, "a.b.test");
+  request.depth = MXWAY__V1__DEPTH__DEPTH_ADDRESSES;
+  uint8_t *end = bytes + frame_build_header(bytes, mxway__v1__lookup_request__get_packed_size(&request));
+  end += mxway__v1__lookup_request__pack(&request, end);
+  for (int round = 0; round < ROUNDS; round++) {
+    unix_peer_write_all(&fixture->peer, bytes, (size_t)(end - bytes));
+    ev_run(fixture->loop, EVRUN_NOWAIT);
+    if (round == 0) {
+      unix_peer_read(&fixture->peer);
+      malloc_calls = 0;
+    }
+    unix_peer_take(&fixture->peer, fixture->peer.length);
+    unix_peer_read(&fixture->peer);
+  }
+  assert_int_equal(malloc_calls, 0);
+  assert_int_equal(counter(fixture, STATS_HITS), ROUNDS);
+}
+
+/* ---- special use ---- */
+
+static void a_special_use_name_is_no_domain_and_nobody_is_asked(void **state) {
+  struct fixture *fixture = *state;
+  fixture->shared.special_use_ttl_s = 3600;
+  put(fixture, "x.local", DOMAIN_MX);
+  Request request = request_for(1, "X.Local.");
+  request.refresh = true;
+  send_request(fixture, &request);
+  Reply *reply = receive(fixture);
+  assert_int_equal(reply->verdict, VERDICT_NO_SUCH_DOMAIN);
+  assert_int_equal(reply->source, MXWAY__V1__SOURCE__SOURCE_POLICY);
+  assert_int_equal(reply->smtp_code, 550);
+  assert_int_equal(reply->ttl, 3600);
+  assert_int_equal(reply->mx_ttl, 3600);
+  assert_int_equal(reply->age, 0);
+  assert_string_equal(reply->canonical, "x.local");
+  assert_true(strlen(reply->detail) > 0);
+  forget(reply);
+  assert_int_equal(fixture->resolver.asked_count, 0);
+  assert_int_equal(counter(fixture, STATS_REQUESTS_SPECIAL_USE), 1);
+  assert_int_equal(counter(fixture, STATS_HITS) + counter(fixture, STATS_MISSES), 0);
+}
+
+static void the_operator_may_have_special_use_names_resolved(void **state) {
+  struct fixture *fixture = *state;
+  fixture->shared.resolve_special_use = true;
+  put(fixture, "x.local", DOMAIN_MX);
+  Request request = request_for(1, "x.local");
+  send_request(fixture, &request);
+  expect_route(fixture, 1, MXWAY__V1__SOURCE__SOURCE_MEMORY);
 }
 
 /* ---- refused ---- */
@@ -776,9 +1070,8 @@ static void expect_refusal(struct fixture *fixture, const Request *request, cons
   assert_int_equal(counter(fixture, STATS_REQUESTS_BAD), before + 1);
 }
 
-static void what_is_not_implemented_is_refused(void **state) {
+static void values_outside_of_their_enumeration_are_refused(void **state) {
   struct fixture *fixture = *state;
-  ProtobufCBinaryData some = {.len = 4, .data = (uint8_t *)(uintptr_t) "abcd"}, none = {0};
   const Request plain = request_for(31, "d.test");
   Request request;
   put(fixture, "d.test", DOMAIN_MX);
@@ -787,42 +1080,78 @@ static void what_is_not_implemented_is_refused(void **state) {
     request.depth = (Mxway__V1__Depth)depth;
     expect_refusal(fixture, &request, "depth");
   }
-  for (int order = 1; order < 4; order++) {
-    request = plain;
-    request.order = (Mxway__V1__Order)order;
-    expect_refusal(fixture, &request, "order");
-  }
   request = plain;
-  request.order_key = some;
+  request.order = (Mxway__V1__Order)3;
   expect_refusal(fixture, &request, "order");
-  for (int family = 1; family < 6; family++) {
-    request = plain;
-    request.family = (Mxway__V1__Family)family;
-    expect_refusal(fixture, &request, "family");
-  }
-  ProtobufCBinaryData *const values[] = {&some, &none};
-  for (int i = 0; i < 2; i++) { /* also an empty one */
-    request = plain;
-    request.n_self_names = 1;
-    request.self_names = values[i];
-    expect_refusal(fixture, &request, "self_names");
-    request = plain;
-    request.n_self_addresses = 1;
-    request.self_addresses = values[i];
-    expect_refusal(fixture, &request, "self_addresses");
-    request = plain;
-    request.n_exclude = 1;
-    request.exclude = values[i];
-    expect_refusal(fixture, &request, "exclude");
-  }
   request = plain;
-  request.primary_only = 1;
-  expect_refusal(fixture, &request, "primary_only");
-  request = plain;
-  request.max_exchanges = 1;
-  expect_refusal(fixture, &request, "max_exchanges");
+  request.family = (Mxway__V1__Family)5;
+  expect_refusal(fixture, &request, "family");
   assert_int_equal(counter(fixture, STATS_HITS), 0);
   assert_serves(fixture);
+}
+
+static void a_key_and_its_order_come_together_or_not_at_all(void **state) {
+  struct fixture *fixture = *state;
+  ProtobufCBinaryData key = {.len = 4, .data = (uint8_t *)(uintptr_t) "abcd"};
+  Request request = request_for(31, "d.test");
+  put(fixture, "d.test", DOMAIN_MX);
+  request.order = MXWAY__V1__ORDER__ORDER_KEYED;
+  expect_refusal(fixture, &request, "order_key");
+  request.order_key = key;
+  send_request(fixture, &request);
+  expect_route(fixture, 31, MXWAY__V1__SOURCE__SOURCE_MEMORY);
+  request.order = MXWAY__V1__ORDER__ORDER_STABLE;
+  expect_refusal(fixture, &request, "order_key");
+}
+
+/* One list of a request, by its name. */
+struct list {
+  const char *field;
+  size_t count_offset, values_offset;
+};
+
+static const struct list lists[] = {
+    {"self_names", offsetof(Request, n_self_names), offsetof(Request, self_names)},
+    {"self_addresses", offsetof(Request, n_self_addresses), offsetof(Request, self_addresses)},
+    {"exclude", offsetof(Request, n_exclude), offsetof(Request, exclude)},
+};
+
+static Request request_with(const struct list *list, ProtobufCBinaryData *values, size_t count) {
+  Request request = request_for(31, "d.test");
+  *(size_t *)((char *)&request + list->count_offset) = count;
+  *(ProtobufCBinaryData **)((char *)&request + list->values_offset) = values;
+  return request;
+}
+
+static void a_bad_item_of_a_list_is_refused_by_the_name_of_the_list(void **state) {
+  struct fixture *fixture = *state;
+  static uint8_t bad[] = "a b.tes", good_name[] = "e.test", good_address[] = {192, 0, 2, 1};
+  put(fixture, "d.test", DOMAIN_MX);
+  for (size_t i = 0; i < 3; i++) {
+    ProtobufCBinaryData good = {.len = i == 1 ? 4 : 6, .data = i == 1 ? good_address : good_name};
+    ProtobufCBinaryData values[2] = {good, {.len = sizeof(bad) - 1, .data = bad}};
+    Request request = request_with(&lists[i], values, 2);
+    expect_refusal(fixture, &request, lists[i].field);
+    values[1] = (ProtobufCBinaryData){0};
+    expect_refusal(fixture, &request, lists[i].field);
+    request = request_with(&lists[i], values, 1);
+    send_request(fixture, &request);
+    expect_route(fixture, 31, MXWAY__V1__SOURCE__SOURCE_MEMORY);
+  }
+}
+
+static void too_many_items_are_refused(void **state) {
+  struct fixture *fixture = *state;
+  static uint8_t octets[] = {192, 0, 2, 1};
+  ProtobufCBinaryData values[65];
+  for (size_t i = 0; i < 65; i++)
+    values[i] = (ProtobufCBinaryData){.len = 4, .data = octets};
+  put(fixture, "d.test", DOMAIN_MX);
+  Request request = request_with(&lists[1], values, 64);
+  send_request(fixture, &request);
+  expect_route(fixture, 31, MXWAY__V1__SOURCE__SOURCE_MEMORY);
+  request = request_with(&lists[1], values, 65);
+  expect_refusal(fixture, &request, "self_addresses");
 }
 
 static void no_stale_is_what_happens_anyway(void **state) {
@@ -961,21 +1290,22 @@ static void send_repeated(struct fixture *fixture, const char *piece, size_t pie
   free(body);
 }
 
-static void a_request_of_many_small_fields_is_refused_within_bounds(void **state) {
+static void a_request_of_many_small_fields_is_answered_within_bounds(void **state) {
   static const struct {
     const char *bytes;
     size_t length;
+    enum verdict verdict;
   } pieces[] = {
-      {"\x42\x00", 2},             /* self_names */
-      {"\x4a\x00", 2},             /* self_addresses */
-      {"\x52\x00", 2},             /* exclude */
-      {"\x52\x01x", 3},            /* with something in it */
-      {"\x12\x00", 2},             /* domain */
-      {"\x08\x06", 2},             /* id */
-      {"\x70\x00", 2},             /* refresh */
-      {"\xa2\x06\x00", 3},         /* field 100 */
-      {"\xa0\x06\x00", 3},         /* the same as a varint */
-      {"\x42\x00\xa2\x06\x00", 5}, /* in turn */
+      {"\x42\x00", 2, VERDICT_BAD_REQUEST},             /* self_names */
+      {"\x4a\x00", 2, VERDICT_BAD_REQUEST},             /* self_addresses */
+      {"\x52\x00", 2, VERDICT_BAD_REQUEST},             /* exclude */
+      {"\x52\x01x", 3, VERDICT_BAD_REQUEST},            /* with something in it */
+      {"\x12\x00", 2, VERDICT_INVALID_NAME},            /* domain */
+      {"\x08\x06", 2, VERDICT_INVALID_NAME},            /* id */
+      {"\x70\x00", 2, VERDICT_INVALID_NAME},            /* refresh */
+      {"\xa2\x06\x00", 3, VERDICT_INVALID_NAME},        /* field 100 */
+      {"\xa0\x06\x00", 3, VERDICT_INVALID_NAME},        /* the same as a varint */
+      {"\x42\x00\xa2\x06\x00", 5, VERDICT_BAD_REQUEST}, /* in turn */
   };
   struct fixture *fixture = *state;
   for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
@@ -983,7 +1313,7 @@ static void a_request_of_many_small_fields_is_refused_within_bounds(void **state
     send_repeated(fixture, pieces[i].bytes, pieces[i].length);
     Reply *reply = receive(fixture);
     assert_int_equal(reply->id, 6);
-    assert_int_equal(reply->verdict, VERDICT_BAD_REQUEST);
+    assert_int_equal(reply->verdict, pieces[i].verdict);
     forget(reply);
     /* The sender's, the peer's, the reply's and one buffer for a frame in two pieces. */
     assert_true(malloc_calls - before < 40);
@@ -1043,7 +1373,7 @@ static void requests_of_all_kinds_in_one_write_are_all_answered(void **state) {
   put(fixture, "hit.test", DOMAIN_MX);
   for (size_t i = 0; i < COUNT; i++) {
     Request request = request_for(i, domains[i % KINDS]);
-    request.primary_only = i % KINDS == 4;
+    request.order = i % KINDS == 4 ? MXWAY__V1__ORDER__ORDER_KEYED : MXWAY__V1__ORDER__ORDER_RANDOM;
     at += frame_build_header(at, mxway__v1__lookup_request__get_packed_size(&request));
     at += mxway__v1__lookup_request__pack(&request, at);
   }
@@ -1138,7 +1468,7 @@ static void frontends_and_resolver_in_threads_of_their_own_answer_everything(voi
   memset(workers, 0, (FRONTENDS + 1) * sizeof(*workers));
   struct worker *writer = &workers[FRONTENDS];
   unix_place_open(&place);
-  fixture->cache = fixture->resolver.cache = cache_create(1 << 20, &fixture->writer_stats);
+  fixture->cache = fixture->resolver.cache = cache_create(1 << 20, 0, &fixture->writer_stats);
   assert_non_null(fixture->cache);
   struct api_shared shared = {
       .cache = fixture->cache, .resolver = &mailbox, .listen_fd = place.listener, .max_connections = 100};
@@ -1190,6 +1520,8 @@ int main(void) {
       TEST(every_spelling_of_a_name_is_one_entry),
       TEST(any_id_comes_back_unchanged),
       TEST(a_hit_allocates_nothing),
+      TEST(each_request_of_a_batch_has_its_own_wishes),
+      TEST(a_miss_takes_its_wishes_along),
       TEST(a_miss_is_asked_and_its_answer_comes_back),
       TEST(what_the_resolver_answers_at_once_comes_back_too),
       TEST(facts_that_came_meanwhile_are_from_memory),
@@ -1209,7 +1541,20 @@ int main(void) {
       TEST(a_name_too_long_for_anything_is_an_invalid_name),
       TEST(an_address_literal_is_its_own_route),
       TEST(the_policy_on_names_is_the_operators),
-      TEST(what_is_not_implemented_is_refused),
+      TEST(values_outside_of_their_enumeration_are_refused),
+      TEST(a_key_and_its_order_come_together_or_not_at_all),
+      TEST(a_bad_item_of_a_list_is_refused_by_the_name_of_the_list),
+      TEST(too_many_items_are_refused),
+      TEST(a_configured_route_comes_before_the_cache),
+      TEST(the_answer_of_a_suffix_names_who_was_asked_for),
+      TEST(addresses_that_a_route_lacks_are_asked_for_with_it),
+      TEST(an_answer_without_facts_to_a_route_is_a_verdict_of_ours),
+      TEST(a_route_to_addresses_is_never_asked_for),
+      TEST(a_route_that_rejects_says_why),
+      TEST(a_configured_route_comes_before_special_use),
+      TEST(a_configured_route_allocates_nothing),
+      TEST(a_special_use_name_is_no_domain_and_nobody_is_asked),
+      TEST(the_operator_may_have_special_use_names_resolved),
       TEST(no_stale_is_what_happens_anyway),
       TEST(a_negative_or_huge_enum_value_is_refused),
       TEST(unknown_fields_are_ignored),
@@ -1217,7 +1562,7 @@ int main(void) {
       TEST(what_is_not_a_request_is_refused_with_its_id),
       TEST(what_is_not_a_request_and_has_no_id_ends_the_connection),
       TEST(a_broken_request_does_not_take_back_the_answers_before_it),
-      TEST(a_request_of_many_small_fields_is_refused_within_bounds),
+      TEST(a_request_of_many_small_fields_is_answered_within_bounds),
       TEST(octets_by_chance_are_answered_or_end_the_connection),
       TEST(requests_of_all_kinds_in_one_write_are_all_answered),
       cmocka_unit_test(frontends_and_resolver_in_threads_of_their_own_answer_everything),

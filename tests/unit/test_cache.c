@@ -29,7 +29,7 @@ static struct fixture *new_fixture(size_t size_bytes) {
   struct fixture *fixture = aligned_alloc(64, sizeof(*fixture));
   assert_non_null(fixture);
   memset(fixture, 0, sizeof(*fixture));
-  fixture->cache = cache_create(size_bytes, &fixture->stats);
+  fixture->cache = cache_create(size_bytes, 0, &fixture->stats);
   assert_non_null(fixture->cache);
   qsbr_add_reader(cache_qsbr(fixture->cache), &fixture->reader);
   return fixture;
@@ -463,7 +463,7 @@ static void domains_with_the_same_exchanges_share_one_set(void **state) {
   assert_int_equal(cache_host_count(fixture->cache), 0);
 }
 
-static void an_implicit_exchange_shares_the_set_of_an_explicit_one(void **state) {
+static void an_implicit_exchange_shares_the_host_of_an_explicit_one_but_is_another_site(void **state) {
   struct fixture *fixture = *state;
   struct domain_value *nodata = new_value(DOMAIN_NODATA, FOR_EVER_MS),
                       *mx = new_value(DOMAIN_MX, FOR_EVER_MS);
@@ -471,7 +471,12 @@ static void an_implicit_exchange_shares_the_set_of_an_explicit_one(void **state)
   add(mx, 0, "a.test");
   const struct domain_facts *implicit = put(fixture->cache, "a.test", nodata);
   const struct domain_facts *explicit = put(fixture->cache, "b.test", mx);
-  assert_ptr_equal(implicit->set, explicit->set);
+  assert_ptr_not_equal(implicit->set, explicit->set);
+  assert_ptr_equal(implicit->set->exchanges[0].host, explicit->set->exchanges[0].host);
+  assert_true(implicit->set->implicit);
+  assert_false(explicit->set->implicit);
+  assert_memory_not_equal(exchange_set_site(implicit->set), exchange_set_site(explicit->set),
+                          implicit->set->site_length);
   assert_int_equal(implicit->kind, DOMAIN_NODATA);
   assert_int_equal(explicit->kind, DOMAIN_MX);
 }
@@ -491,20 +496,22 @@ static void sets_that_differ_in_anything_are_not_shared(void **state) {
     int count;
     struct exchange_value exchanges[3];
   } lists[] = {
-      {1, {{10, "a.test"}}},
-      {1, {{11, "a.test"}}},
-      {1, {{10, "b.test"}}},
-      {1, {{10, "a.test.example"}}},
-      {2, {{10, "a.test"}, {10, "b.test"}}},
-      {2, {{10, "a.test"}, {20, "b.test"}}},
-      {2, {{10, "b.test"}, {20, "a.test"}}},
-      {3, {{10, "a.test"}, {20, "b.test"}, {30, "c.test"}}},
+      {1, {{10, "a.test", 0}}},
+      {1, {{10, "a.test", 2525}}},
+      {1, {{10, "a.test", 2526}}},
+      {1, {{11, "a.test", 0}}},
+      {1, {{10, "b.test", 0}}},
+      {1, {{10, "a.test.example", 0}}},
+      {2, {{10, "a.test", 0}, {10, "b.test", 0}}},
+      {2, {{10, "a.test", 0}, {20, "b.test", 0}}},
+      {2, {{10, "b.test", 0}, {20, "a.test", 0}}},
+      {3, {{10, "a.test", 0}, {20, "b.test", 0}, {30, "c.test", 0}}},
   };
   enum { COUNT = sizeof(lists) / sizeof(lists[0]) };
   for (int i = 0; i < COUNT; i++) {
     struct domain_value *value = new_value(DOMAIN_MX, FOR_EVER_MS);
-    for (int each = 0; each < lists[i].count; each++)
-      add(value, lists[i].exchanges[each].preference, lists[i].exchanges[each].host);
+    value->count = (uint16_t)lists[i].count;
+    memcpy(value->exchanges, lists[i].exchanges, sizeof(lists[i].exchanges));
     put(fixture->cache, numbered(i), value);
     assert_int_equal(cache_set_count(fixture->cache), i + 1);
   }
@@ -630,7 +637,7 @@ static void a_host_that_is_an_address_has_facts_from_the_start(void **state) {
   assert_false(host_of(facts, 2)->is_address);
   assert_null(facts_of(host_of(facts, 2)));
   for (int i = 0; i < 2; i++)
-    assert_true(host_facts_are_fresh(facts_of(host_of(facts, i)), INT64_MAX - 1));
+    assert_true(host_facts_are_ready(facts_of(host_of(facts, i)), false, INT64_MAX - 1));
   assert_memory_equal(host_facts_addresses(facts_of(host_of(facts, 0)), FAMILY_V4) + 2,
                       ((uint8_t[]){192, 0, 2, 7}), 4);
   assert_memory_equal(host_facts_addresses(facts_of(host_of(facts, 1)), FAMILY_V6) + 2, v6, 16);
@@ -701,7 +708,7 @@ static void a_mark_saves_a_name_from_the_hand_once(void **state) {
   for (int i = last; i < last + 15; i++) /* the hand passes all that is used and begins anew */
     cache_mark(put_plain(fixture->cache, numbered(i), FOR_EVER_MS));
   assert_int_equal(count_range(fixture, used, used + 10), 0);
-  assert_in_range(count_range(fixture, first, last), last - first - 10, last - first);
+  assert_in_range(count_range(fixture, first, last), last - first - 150, last - first); /* a split may come */
 }
 
 static void a_name_that_is_used_again_and_again_is_never_evicted(void **state) {
@@ -731,7 +738,7 @@ static void with_every_name_used_again_and_again_the_hand_does_not_walk_for_long
   struct fixture *fixture = *state;
   enum { STEPS = 1024 };
   int end = fill(fixture, 0);
-  for (int hits = 0; hits < CACHE_HITS_MOST; hits++)
+  for (int hits = 0; hits < CACHE_HITS_MAX; hits++)
     mark_range(fixture, oldest(fixture, end), end);
   int first = oldest(fixture, end), last = fill(fixture, end);
   assert_non_null(get(fixture->cache, numbered(last - 1)));
@@ -741,7 +748,7 @@ static void with_every_name_used_again_and_again_the_hand_does_not_walk_for_long
   int passed = 0;
   for (int i = first; i < end; i++) {
     const struct domain_facts *facts = get(fixture->cache, numbered(i));
-    passed += facts && cache_hits(facts) < CACHE_HITS_MOST;
+    passed += facts && cache_hits(facts) < CACHE_HITS_MAX;
   }
   assert_int_equal(passed, STEPS);
 }
@@ -761,7 +768,7 @@ static void hits_are_counted_up_to_the_most(void **state) {
   assert_int_equal(cache_hits(facts), 0);
   for (unsigned hits = 1; hits < 10; hits++) {
     cache_mark(facts);
-    assert_int_equal(cache_hits(facts), hits < CACHE_HITS_MOST ? hits : CACHE_HITS_MOST);
+    assert_int_equal(cache_hits(facts), hits < CACHE_HITS_MAX ? hits : CACHE_HITS_MAX);
   }
 }
 
@@ -818,10 +825,10 @@ static void check_flood(struct fixture *fixture, enum domain_kind kind) {
     put_denial(fixture->cache, numbered(end + i), kind);
   int denied = count_range(fixture, end, 6 * end), good = count_range(fixture, first, end);
   assert_int_equal((int)cache_count(fixture->cache), denied + good);
-  assert_in_range(denied, (end - first) / 15, (end - first) / 9);
-  assert_true(good > (end - first) * 85 / 100);
+  assert_in_range(denied, (end - first) / 15, (end - first) / 8);
+  assert_true(good > (end - first) * 80 / 100);
   assert_true(denied_evictions(fixture) > (uint64_t)end * 4);
-  assert_true(evictions(fixture) - before < (uint64_t)end / 6);
+  assert_true(evictions(fixture) - before < (uint64_t)end / 5);
   assert_non_null(get(fixture->cache, numbered(6 * end - 1)));
 }
 
@@ -1178,7 +1185,7 @@ static void names_of_other_lengths_get_the_memory_of_those_that_go(void **state)
       end = put_long(fixture, lengths[i], end, cache_count(fixture->cache) / 5 + 1);
       assert_true(cache_bytes(fixture->cache) > SMALL_BYTES / 100 * 85);
     }
-    size_t all = cache_count(fixture->cache) * (size_t)(48 + lengths[i] + 8 + 22);
+    size_t all = cache_count(fixture->cache) * (size_t)(56 + lengths[i] + 4 + 22);
     if (i > 0) /* hardly any others are left */
       assert_in_range(all, SMALL_BYTES / 100 * 75, SMALL_BYTES / 100 * 110);
   }
@@ -1249,7 +1256,7 @@ static void a_cache_that_cannot_be_made_leaves_nothing_behind(void **state) {
   for (long allowed = 0; !cache; allowed++) {
     long blocks = atomic_load(&malloc_blocks);
     malloc_allow(allowed);
-    cache = cache_create(SMALL_BYTES, &stats);
+    cache = cache_create(SMALL_BYTES, 0, &stats);
     malloc_allow(LONG_MAX);
     assert_true(cache || atomic_load(&malloc_blocks) == blocks);
     assert_true(!cache || allowed >= 5);
@@ -1295,9 +1302,9 @@ static void a_hit_allocates_nothing(void **state) {
     qsbr_online(cache_qsbr(fixture->cache), &fixture->reader);
     cache_prefetch(fixture->cache, hash);
     facts = cache_get(fixture->cache, "d.test", 6, hash);
-    assert_true(route_is_fresh(facts, depth, 0));
+    assert_true(route_is_ready(facts, depth, false, 0));
     cache_mark(facts);
-    route_build(facts, depth, &policy, 0, 0, &random, &route);
+    route_build(facts, &(struct route_request){.depth = depth}, &policy, 0, 0, &random, &route);
     assert_int_equal(route.verdict, VERDICT_ROUTE);
     assert_true(reply_build_route(bytes, 1, SOURCE_MEMORY, &route) > 500);
     qsbr_offline(&fixture->reader);
@@ -1641,8 +1648,9 @@ static void read_one(struct reading *reading, struct route *route, uint8_t *byte
   reading->wrong += !facts_are_as_drawn(facts, name, &reading->resolved);
   if (name % 2)
     cache_mark(facts);
-  enum depth depth = route_is_fresh(facts, DEPTH_ADDRESSES, 0) ? DEPTH_ADDRESSES : DEPTH_EXCHANGES;
-  route_build(facts, depth, &policy, 0, facts->stored_at_ms, &reading->random, route);
+  enum depth depth = route_is_ready(facts, DEPTH_ADDRESSES, false, 0) ? DEPTH_ADDRESSES : DEPTH_EXCHANGES;
+  route_build(facts, &(struct route_request){.depth = depth}, &policy, 0, facts->stored_at_ms,
+              &reading->random, route);
   reading->wrong += reply_build_route(bytes, 1, SOURCE_MEMORY, route) > REPLY_BYTES_MAX;
   reading->wrong += !facts_are_as_drawn(facts, name, &reading->resolved);
 }
@@ -1712,6 +1720,67 @@ static void readers_see_only_what_was_put_while_everything_changes(void **state)
   free_fixture(fixture);
 }
 
+/* ---- pinned sets and copies of facts ---- */
+
+static void a_pinned_set_is_shared_and_stays_when_nobody_names_it(void **state) {
+  struct fixture *fixture = *state;
+  struct domain_value *value = new_value(DOMAIN_MX, FOR_EVER_MS);
+  add(value, 10, "a.test");
+  const struct exchange_set *set = cache_pin(fixture->cache, value);
+  assert_non_null(set);
+  free(value);
+  assert_ptr_equal(put_mx(fixture->cache, "d.test", "a.test")->set, set);
+  assert_true(remove_name(fixture->cache, "d.test"));
+  assert_int_equal(cache_set_count(fixture->cache), 1);
+  assert_ptr_equal(put_mx(fixture->cache, "e.test", "a.test")->set, set);
+  assert_true(remove_name(fixture->cache, "e.test"));
+  cache_unpin(fixture->cache, set);
+  assert_int_equal(cache_set_count(fixture->cache), 0);
+  assert_int_equal(cache_host_count(fixture->cache), 0);
+}
+
+static void what_is_pinned_takes_no_room_from_the_rest(void **state) {
+  enum { PINNED = 2000, DOMAINS = 200 };
+  struct fixture *fixture = *state;
+  static const struct exchange_set *sets[PINNED];
+  for (int i = 0; i < PINNED; i++) {
+    struct domain_value *value = new_value(DOMAIN_MX, FOR_EVER_MS);
+    add(value, 10, numbered(i));
+    sets[i] = cache_pin(fixture->cache, value);
+    assert_non_null(sets[i]);
+    free(value);
+  }
+  assert_true(cache_bytes(fixture->cache) > NARROW_BYTES);
+  for (int i = 0; i < DOMAINS; i++)
+    put_plain(fixture->cache, numbered(i), FOR_EVER_MS);
+  assert_int_equal(cache_count(fixture->cache), DOMAINS);
+  assert_int_equal(fixture->stats.counters[STATS_CACHE_EVICTIONS], 0);
+  for (int i = 0; i < PINNED; i++)
+    cache_unpin(fixture->cache, sets[i]);
+}
+
+static void a_copy_of_facts_stands_in_no_table_and_keeps_their_set(void **state) {
+  struct fixture *fixture = *state;
+  const struct domain_facts *facts = put_mx(fixture->cache, "d.test", "a.test");
+  const struct domain_facts *copy = cache_copy(fixture->cache, facts);
+  assert_non_null(copy);
+  assert_ptr_not_equal(copy, facts);
+  assert_true(remove_name(fixture->cache, "d.test"));
+  assert_null(get(fixture->cache, "d.test"));
+  assert_int_equal(cache_count(fixture->cache), 0);
+  size_t length;
+  assert_memory_equal(domain_canonical(copy, &length), "d.test", 6);
+  assert_int_equal(length, 6);
+  assert_int_equal(copy->kind, DOMAIN_MX);
+  assert_true(copy->expires_at_ms == FOR_EVER_MS);
+  assert_string_equal(copy->set->exchanges[0].host->name, "a.test");
+  cache_hold(copy);
+  cache_release(fixture->cache, copy);
+  assert_int_equal(cache_set_count(fixture->cache), 1);
+  cache_release(fixture->cache, copy);
+  assert_int_equal(cache_set_count(fixture->cache), 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(cache_get_of_an_empty_cache_returns_nothing, set_up, tear_down),
@@ -1739,8 +1808,8 @@ int main(void) {
       cmocka_unit_test_setup_teardown(what_a_reader_got_stays_readable_until_it_is_offline, set_up,
                                       tear_down),
       cmocka_unit_test_setup_teardown(domains_with_the_same_exchanges_share_one_set, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(an_implicit_exchange_shares_the_set_of_an_explicit_one, set_up,
-                                      tear_down),
+      cmocka_unit_test_setup_teardown(
+          an_implicit_exchange_shares_the_host_of_an_explicit_one_but_is_another_site, set_up, tear_down),
       cmocka_unit_test_setup_teardown(replacing_facts_by_the_same_keeps_their_set_and_hosts, set_up,
                                       tear_down),
       cmocka_unit_test_setup_teardown(sets_that_differ_in_anything_are_not_shared, set_up, tear_down),
@@ -1798,6 +1867,11 @@ int main(void) {
       cmocka_unit_test_setup_teardown(names_of_other_lengths_get_the_memory_of_those_that_go, set_up,
                                       tear_down),
       cmocka_unit_test_setup_teardown(facts_that_are_held_stay_in_place_while_others_are_moved, set_up,
+                                      tear_down),
+      cmocka_unit_test_setup_teardown(a_pinned_set_is_shared_and_stays_when_nobody_names_it, set_up,
+                                      tear_down),
+      cmocka_unit_test_setup_teardown(what_is_pinned_takes_no_room_from_the_rest, set_up_narrow, tear_down),
+      cmocka_unit_test_setup_teardown(a_copy_of_facts_stands_in_no_table_and_keeps_their_set, set_up,
                                       tear_down),
       cmocka_unit_test_setup_teardown(a_put_without_memory_leaves_what_was_there, set_up, tear_down),
       cmocka_unit_test(a_cache_that_cannot_be_made_leaves_nothing_behind),

@@ -1,5 +1,6 @@
 #include "cmocka_compat.h"
 
+#include <ares.h>
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -81,7 +82,8 @@ static bool send_query(struct fixture *fixture, bool with_edns, struct end *end,
   memcpy(bytes, query, QUERY_LENGTH);
   bytes[11] = with_edns;
   *end = (struct end){0};
-  channel_in_use = channel_get(fixture->channels, &fixture->server, with_edns);
+  channel_in_use =
+      channel_get(fixture->channels, &fixture->server, with_edns ? CHANNEL_UDP : CHANNEL_UDP_PLAIN);
   assert_non_null(channel_in_use);
   return channel_send(channel_in_use, bytes, with_edns ? QUERY_LENGTH : PLAIN_LENGTH, end, failure);
 }
@@ -98,12 +100,11 @@ static size_t take(struct fixture *fixture, uint8_t bytes[REPLY_MAX], struct soc
 static void answer(struct fixture *fixture, unsigned rcode, bool with_opt) {
   uint8_t bytes[REPLY_MAX];
   struct sockaddr_in from;
-  take(fixture, bytes, &from);
+  size_t length = take(fixture, bytes, &from); /* newer c-ares adds to the OPT */
   bytes[2] |= 0x80;
   bytes[3] = (uint8_t)rcode;
   bytes[11] = with_opt;
-  sendto(fixture->socket, bytes, with_opt ? QUERY_LENGTH : PLAIN_LENGTH, 0, (struct sockaddr *)&from,
-         sizeof(from));
+  sendto(fixture->socket, bytes, with_opt ? length : PLAIN_LENGTH, 0, (struct sockaddr *)&from, sizeof(from));
 }
 
 static void a_reply_is_handed_on_as_it_came(void **state) {
@@ -116,7 +117,7 @@ static void a_reply_is_handed_on_as_it_came(void **state) {
   LOOP_UNTIL(fixture->loop, end.calls > 0);
   assert_int_equal(end.calls, 1);
   assert_int_equal(end.result, CHANNEL_MESSAGE);
-  assert_int_equal(end.length, QUERY_LENGTH);
+  assert_true(end.length >= QUERY_LENGTH);
   assert_false(end.was_plain);
 }
 
@@ -152,6 +153,10 @@ static void a_formerr_without_opt_takes_edns_from_the_server_for_a_while(void **
   struct fixture *fixture = *state;
   struct end end;
   enum channel_result failure;
+  int version;
+  ares_version(&version);
+  if (version >= 0x011400)
+    skip(); /* newer ones ask again, too, but do not lose EDNS by that */
   assert_true(send_query(fixture, true, &end, &failure));
   answer(fixture, 1, false);
   loop_settle(fixture->loop); /* now it is asked again without OPT */
@@ -160,17 +165,19 @@ static void a_formerr_without_opt_takes_edns_from_the_server_for_a_while(void **
   assert_int_equal(end.result, CHANNEL_MESSAGE);
   assert_true(end.was_plain);
   assert_true(fixture->server.plain_until_ms > clock_now_ms());
-  assert_null(fixture->server.current[true]); /* the spoilt channel serves no new query */
+  assert_null(fixture->server.current[CHANNEL_UDP]); /* the spoilt channel serves no new query */
 }
 
-static void channels_with_and_without_edns_are_kept_apart(void **state) {
+static void each_kind_has_a_channel_of_its_own(void **state) {
   struct fixture *fixture = *state;
-  struct channel *with = channel_get(fixture->channels, &fixture->server, true);
-  struct channel *without = channel_get(fixture->channels, &fixture->server, false);
-  assert_ptr_not_equal(with, without);
-  assert_true(channel_has_edns(with));
-  assert_false(channel_has_edns(without));
-  assert_ptr_equal(channel_get(fixture->channels, &fixture->server, true), with);
+  struct channel *channels[CHANNEL_KINDS];
+  for (enum channel_kind kind = 0; kind < CHANNEL_KINDS; kind++)
+    channels[kind] = channel_get(fixture->channels, &fixture->server, kind);
+  assert_ptr_not_equal(channels[CHANNEL_UDP], channels[CHANNEL_UDP_PLAIN]);
+  assert_ptr_not_equal(channels[CHANNEL_UDP], channels[CHANNEL_TCP]);
+  assert_ptr_not_equal(channels[CHANNEL_UDP_PLAIN], channels[CHANNEL_TCP]);
+  for (enum channel_kind kind = 0; kind < CHANNEL_KINDS; kind++)
+    assert_ptr_equal(channel_get(fixture->channels, &fixture->server, kind), channels[kind]);
 }
 
 static void the_source_port_changes_under_load(void **state) {
@@ -188,6 +195,21 @@ static void the_source_port_changes_under_load(void **state) {
   assert_int_not_equal(first.sin_port, last.sin_port);
   assert_int_equal(atomic_load(&fixture->stats.counters[STATS_DNS_CHANNELS]), 2);
   assert_int_equal(atomic_load(&fixture->stats.counters[STATS_DNS_QUERIES]), CHANNEL_QUERIES_MAX + 1);
+}
+
+static void a_released_server_ends_what_is_under_way_and_keeps_no_socket(void **state) {
+  struct fixture *fixture = *state;
+  struct end end;
+  enum channel_result failure;
+  assert_true(send_query(fixture, true, &end, &failure));
+  channel_release(fixture->channels, &fixture->server);
+  for (size_t kind = 0; kind < CHANNEL_KINDS; kind++)
+    assert_null(fixture->server.current[kind]);
+  answer(fixture, 0, true);
+  LOOP_UNTIL(fixture->loop, end.calls > 0);
+  assert_int_equal(end.result, CHANNEL_MESSAGE);
+  loop_for(fixture->loop, 120); /* the next tick closes it */
+  assert_false(ev_run(fixture->loop, EVRUN_NOWAIT));
 }
 
 static void destroying_ends_what_is_under_way(void **state) {
@@ -209,8 +231,10 @@ int main(void) {
       cmocka_unit_test_setup_teardown(a_closed_port_is_unreachable, setup, teardown),
       cmocka_unit_test_setup_teardown(a_formerr_without_opt_takes_edns_from_the_server_for_a_while, setup,
                                       teardown),
-      cmocka_unit_test_setup_teardown(channels_with_and_without_edns_are_kept_apart, setup, teardown),
+      cmocka_unit_test_setup_teardown(each_kind_has_a_channel_of_its_own, setup, teardown),
       cmocka_unit_test_setup_teardown(the_source_port_changes_under_load, setup, teardown),
+      cmocka_unit_test_setup_teardown(a_released_server_ends_what_is_under_way_and_keeps_no_socket, setup,
+                                      teardown),
       cmocka_unit_test_setup_teardown(destroying_ends_what_is_under_way, setup, teardown),
   };
   return cmocka_run_group_tests_name("channel", tests, NULL, NULL);

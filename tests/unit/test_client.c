@@ -110,6 +110,7 @@ static void answer_with_every_field(struct client_daemon *daemon) {
   first.n_addresses = 2;
   first.addresses = both;
   first.ttl = 300;
+  first.port = 65535;
   second.preference = 65535;
   second.host = (char *)"mx2.test";
   second.status = MXWAY__V1__EXCHANGE_STATUS__EXCHANGE_STATUS_NXDOMAIN;
@@ -135,6 +136,15 @@ static void answer_with_every_field(struct client_daemon *daemon) {
   reply.site_id = (ProtobufCBinaryData){16, site};
   reply.site_name = (char *)"(a|b).test";
   reply.detail = (char *)"a sentence";
+  reply.authenticated = 1;
+  Mxway__V1__StoryLine early = MXWAY__V1__STORY_LINE__INIT, late = MXWAY__V1__STORY_LINE__INIT;
+  Mxway__V1__StoryLine *story[] = {&early, &late};
+  early.text = (char *)"it began";
+  late.at_us = UINT32_MAX;
+  late.rule = (char *)"V8 (RFC 7505 3)";
+  late.text = (char *)"it ended";
+  reply.n_story = 2;
+  reply.story = story;
   client_daemon_send(daemon, &reply);
 }
 
@@ -143,6 +153,7 @@ static void check_every_exchange(const struct mxway_reply *reply) {
   assert_int_equal(reply->exchange_count, 2);
   const struct mxway_exchange *first = &reply->exchanges[0], *second = &reply->exchanges[1];
   assert_int_equal(first->preference, 0);
+  assert_int_equal(first->port, 65535);
   assert_string_equal(first->host, "mx1.test");
   assert_string_equal(first->expanded, "host.test");
   assert_int_equal(first->status, MXWAY_STATUS_OK);
@@ -153,11 +164,22 @@ static void check_every_exchange(const struct mxway_reply *reply) {
   assert_int_equal(first->addresses[1].length, 4);
   assert_memory_equal(first->addresses[1].octets, v4, 4);
   assert_int_equal(second->preference, 65535);
+  assert_int_equal(second->port, 0);
   assert_string_equal(second->host, "mx2.test");
   assert_string_equal(second->expanded, "");
   assert_int_equal(second->status, MXWAY_STATUS_NXDOMAIN);
   assert_int_equal(second->address_count, 1);
   assert_memory_equal(second->addresses[0].octets, v4, 4);
+}
+
+static void check_the_story(const struct mxway_reply *reply) {
+  assert_int_equal(reply->story_count, 2);
+  assert_int_equal(reply->story[0].at_us, 0);
+  assert_string_equal(reply->story[0].rule, "");
+  assert_string_equal(reply->story[0].text, "it began");
+  assert_int_equal(reply->story[1].at_us, UINT32_MAX);
+  assert_string_equal(reply->story[1].rule, "V8 (RFC 7505 3)");
+  assert_string_equal(reply->story[1].text, "it ended");
 }
 
 static void lookup_gives_every_field_of_the_reply(void **state) {
@@ -172,7 +194,7 @@ static void lookup_gives_every_field_of_the_reply(void **state) {
   assert_int_equal(reply->mx_ttl_s, 2);
   assert_int_equal(reply->age_s, 3);
   assert_int_equal(reply->source, MXWAY_SOURCE_SHARED);
-  assert_true(reply->stale && reply->implicit && reply->truncated);
+  assert_true(reply->stale && reply->implicit && reply->truncated && reply->authenticated);
   assert_string_equal(reply->canonical, "canonical.test");
   assert_int_equal(reply->warning_count, 2);
   assert_string_equal(reply->warnings[0], "mx_is_cname");
@@ -185,6 +207,7 @@ static void lookup_gives_every_field_of_the_reply(void **state) {
   assert_int_equal(reply->site_id[15], 9);
   assert_string_equal(reply->detail, "a sentence");
   check_every_exchange(reply);
+  check_the_story(reply);
   mxway_reply_free(reply);
 }
 
@@ -333,28 +356,174 @@ static void full_backlog_is_waited_for_by_lookup_and_told_by_ask(void **state) {
 
 /* ---- from an event loop ---- */
 
+/* Asks, and reads what reached the daemon; to be freed with client_daemon_forget. */
+static Mxway__V1__LookupRequest *ask_this(struct scene *scene, const struct mxway_request *request,
+                                          struct seen *seen) {
+  assert_int_equal(mxway_ask(scene->mxway, request, on_seen, seen), 0);
+  assert_int_equal(mxway_wants(scene->mxway), MXWAY_WANT_READ | MXWAY_WANT_WRITE);
+  mxway_process(scene->mxway);
+  assert_int_equal(mxway_wants(scene->mxway), MXWAY_WANT_READ);
+  client_daemon_accept(scene->daemon);
+  return client_daemon_read(scene->daemon);
+}
+
 static void request_carries_what_was_set(void **state) {
   struct scene *scene = *state;
   struct mxway_request request = {.domain = "nul\0inside",
                                   .domain_length = 10,
                                   .depth = MXWAY_DEPTH_ADDRESSES,
                                   .timeout_ms = 1234,
+                                  .order = MXWAY_ORDER_KEYED,
+                                  .order_key = "key\0",
+                                  .order_key_length = 4,
+                                  .family = MXWAY_FAMILY_V6_FIRST,
+                                  .max_exchanges = 7,
+                                  .primary_only = true,
                                   .no_stale = true,
                                   .refresh = true,
-                                  .cache_only = true};
+                                  .cache_only = true,
+                                  .explain = true};
   struct seen seen = {0};
-  assert_int_equal(mxway_ask(scene->mxway, &request, on_seen, &seen), 0);
-  assert_int_equal(mxway_wants(scene->mxway), MXWAY_WANT_READ | MXWAY_WANT_WRITE);
-  mxway_process(scene->mxway);
-  assert_int_equal(mxway_wants(scene->mxway), MXWAY_WANT_READ);
-  client_daemon_accept(scene->daemon);
-  Mxway__V1__LookupRequest *message = client_daemon_read(scene->daemon);
+  Mxway__V1__LookupRequest *message = ask_this(scene, &request, &seen);
   assert_int_equal(message->domain.len, 10);
   assert_memory_equal(message->domain.data, "nul\0inside", 10);
   assert_int_equal(message->depth, MXWAY__V1__DEPTH__DEPTH_ADDRESSES);
   assert_int_equal(message->timeout_ms, 1234);
-  assert_true(message->no_stale && message->refresh && message->cache_only);
+  assert_int_equal(message->order, MXWAY__V1__ORDER__ORDER_KEYED);
+  assert_int_equal(message->order_key.len, 4);
+  assert_memory_equal(message->order_key.data, "key\0", 4);
+  assert_int_equal(message->family, MXWAY__V1__FAMILY__FAMILY_V6_FIRST);
+  assert_int_equal(message->max_exchanges, 7);
+  assert_true(message->primary_only && message->no_stale && message->refresh && message->cache_only &&
+              message->explain);
   client_daemon_forget(message);
+}
+
+static void request_carries_its_lists_in_their_order(void **state) {
+  struct scene *scene = *state;
+  static const char *const names[] = {"mx1.test", ""}, *const exclude[] = {"192.0.2.1", "b.test", "c.test"};
+  static const struct mxway_address addresses[] = {{4, {192, 0, 2, 1}}, {16, {0x20, 1, [15] = 9}}};
+  struct mxway_request request = {.domain = "d.test",
+                                  .order = MXWAY_ORDER_KEYED,
+                                  .order_key = "text",
+                                  .self_name_count = 2,
+                                  .self_names = names,
+                                  .self_address_count = 2,
+                                  .self_addresses = addresses,
+                                  .exclude_count = 3,
+                                  .exclude = exclude};
+  struct seen seen = {0};
+  Mxway__V1__LookupRequest *message = ask_this(scene, &request, &seen);
+  assert_int_equal(message->order_key.len, 4);
+  assert_int_equal(message->n_self_names, 2);
+  assert_memory_equal(message->self_names[0].data, "mx1.test", message->self_names[0].len);
+  assert_int_equal(message->self_names[1].len, 0);
+  assert_int_equal(message->n_self_addresses, 2);
+  assert_int_equal(message->self_addresses[0].len, 4);
+  assert_memory_equal(message->self_addresses[0].data, addresses[0].octets, 4);
+  assert_int_equal(message->self_addresses[1].len, 16);
+  assert_memory_equal(message->self_addresses[1].data, addresses[1].octets, 16);
+  assert_int_equal(message->n_exclude, 3);
+  assert_memory_equal(message->exclude[0].data, "192.0.2.1", message->exclude[0].len);
+  assert_memory_equal(message->exclude[2].data, "c.test", message->exclude[2].len);
+  client_daemon_forget(message);
+}
+
+static void request_of_nothing_but_a_domain_is_its_id_and_domain(void **state) {
+  struct scene *scene = *state;
+  struct seen seen = {0};
+  Mxway__V1__LookupRequest *message = ask_this(scene, &plain, &seen);
+  Mxway__V1__LookupRequest expected = MXWAY__V1__LOOKUP_REQUEST__INIT;
+  expected.id = message->id;
+  expected.domain = message->domain;
+  assert_int_equal(mxway__v1__lookup_request__get_packed_size(message),
+                   mxway__v1__lookup_request__get_packed_size(&expected));
+  client_daemon_forget(message);
+}
+
+static void expect_unaskable(struct scene *scene, const struct mxway_request *request) {
+  struct seen seen = {0};
+  assert_int_equal(mxway_ask(scene->mxway, request, on_seen, &seen), MXWAY_ERR_ARGUMENT);
+  assert_int_equal(mxway_outstanding(scene->mxway), 0);
+  assert_int_equal(mxway_wants(scene->mxway), MXWAY_WANT_READ);
+  assert_int_equal(seen.calls, 0);
+}
+
+static void request_that_no_frame_holds_is_refused(void **state) {
+  struct scene *scene = *state;
+  enum { MANY = 70000 };
+  static char octets[MANY + 1];
+  static const char *texts[MANY];
+  static struct mxway_address addresses[MANY];
+  memset(octets, 'x', MANY);
+  for (size_t i = 0; i < MANY; i++) {
+    texts[i] = "";
+    addresses[i].length = 4;
+  }
+  struct mxway_request request = plain;
+  request.order_key = octets;
+  expect_unaskable(scene, &request);
+  request.order_key_length = SIZE_MAX;
+  expect_unaskable(scene, &request);
+  request = plain;
+  request.self_names = request.exclude = texts;
+  request.self_addresses = addresses;
+  static const size_t counts[] = {20000, MANY, SIZE_MAX / 2, SIZE_MAX};
+  for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+    request.self_name_count = counts[i];
+    request.self_address_count = request.exclude_count = i == 0 ? counts[i] : 0;
+    expect_unaskable(scene, &request);
+    request.self_name_count = 0;
+    request.self_address_count = counts[i];
+    expect_unaskable(scene, &request);
+    request.self_address_count = 0;
+    request.exclude_count = i == 0 ? MANY : counts[i];
+    expect_unaskable(scene, &request);
+  }
+}
+
+static void request_up_to_the_size_of_a_frame_is_sent(void **state) {
+  struct scene *scene = *state;
+  char *key = malloc(FRAME_REQUEST_MAX + 1);
+  memset(key, 'k', FRAME_REQUEST_MAX);
+  /* id, domain, order and the head of the key */
+  Mxway__V1__LookupRequest rest = MXWAY__V1__LOOKUP_REQUEST__INIT;
+  rest.id = MXWAY_OUTSTANDING_MAX;
+  rest.domain = (ProtobufCBinaryData){strlen(plain.domain), (uint8_t *)plain.domain};
+  struct mxway_request request = plain;
+  request.order_key = key;
+  request.order_key_length = FRAME_REQUEST_MAX - mxway__v1__lookup_request__get_packed_size(&rest) - 4;
+  struct seen seen = {0};
+  assert_int_equal(mxway_ask(scene->mxway, &request, on_seen, &seen), 0);
+  struct mxway *other = mxway_create(scene->daemon->path);
+  request.order_key_length++;
+  assert_int_equal(mxway_ask(other, &request, on_seen, &seen), MXWAY_ERR_ARGUMENT);
+  mxway_destroy(other);
+  free(key);
+}
+
+static void request_with_a_hole_in_a_list_is_refused(void **state) {
+  struct scene *scene = *state;
+  static const char *const texts[] = {"mx1.test", NULL};
+  struct mxway_address address = {0};
+  struct mxway_request request = plain;
+  request.self_names = request.exclude = texts;
+  request.self_name_count = 2;
+  expect_unaskable(scene, &request);
+  request.self_name_count = 0;
+  request.exclude_count = 2;
+  expect_unaskable(scene, &request);
+  request.exclude_count = 0;
+  request.self_addresses = &address;
+  request.self_address_count = 1;
+  static const uint8_t lengths[] = {0, 3, 5, 15, 17, 255};
+  for (size_t i = 0; i < sizeof lengths; i++) {
+    address.length = lengths[i];
+    expect_unaskable(scene, &request);
+  }
+  request = plain;
+  request.order_key_length = 3;
+  expect_unaskable(scene, &request);
 }
 
 static void answers_in_any_order_reach_their_questions(void **state) {
@@ -471,6 +640,9 @@ static void reply_that_its_struct_cannot_hold_is_refused(void **state) {
   preference.n_exchanges = 1;
   preference.exchanges = exchanges;
   expect_refused(scene, &preference);
+  exchange.preference = 0;
+  exchange.port = 65536;
+  expect_refused(scene, &preference);
   Mxway__V1__LookupReply site = MXWAY__V1__LOOKUP_REPLY__INIT;
   site.site_id = (ProtobufCBinaryData){17, octets};
   expect_refused(scene, &site);
@@ -479,25 +651,94 @@ static void reply_that_its_struct_cannot_hold_is_refused(void **state) {
   expect_refused(scene, &code);
 }
 
-static void send_a_bomb(struct client_daemon *daemon) {
+/* Sends `filler` again and again, up to the size of a frame. */
+static void send_a_bomb(struct client_daemon *daemon, const void *filler, size_t filler_length) {
   client_daemon_accept(daemon);
   Mxway__V1__LookupReply reply = MXWAY__V1__LOOKUP_REPLY__INIT;
   reply.id = client_daemon_read_id(daemon);
   static uint8_t body[FRAME_REPLY_MAX];
   size_t length = mxway__v1__lookup_reply__pack(&reply, body);
-  for (; length + 2 <= sizeof body; length += 2) {
-    body[length] = 12 << 3 | 2; /* an empty exchange */
-    body[length + 1] = 0;
-  }
+  for (; length + filler_length <= sizeof body; length += filler_length)
+    memcpy(body + length, filler, filler_length);
   client_daemon_send_body(daemon, body, length);
 }
 
+static void send_empty_exchanges(struct client_daemon *daemon) { send_a_bomb(daemon, "\x62\x00", 2); }
+
+static void send_empty_lines(struct client_daemon *daemon) { send_a_bomb(daemon, "\x9a\x01\x00", 3); }
+
 static void reply_that_would_swell_in_memory_is_refused(void **state) {
   struct scene *scene = *state;
-  client_daemon_play(scene->daemon, send_a_bomb);
+  static void (*const scripts[])(struct client_daemon *) = {send_empty_exchanges, send_empty_lines};
+  for (size_t i = 0; i < sizeof scripts / sizeof *scripts; i++) {
+    client_daemon_play(scene->daemon, scripts[i]);
+    struct mxway_reply *reply;
+    assert_int_equal(mxway_lookup(scene->mxway, &plain, &reply), MXWAY_ERR_PROTOCOL);
+    client_daemon_join(scene->daemon);
+  }
+}
+
+enum { STORY_LINES = 9000 };
+
+/* Of about 100 octets each: more than any daemon tells, less than a frame. */
+static void tell_thousands_of_lines(struct client_daemon *daemon) {
+  client_daemon_accept(daemon);
+  Mxway__V1__LookupReply reply = MXWAY__V1__LOOKUP_REPLY__INIT;
+  reply.id = client_daemon_read_id(daemon);
+  static Mxway__V1__StoryLine line, *story[STORY_LINES];
+  static char text[91];
+  memset(text, 't', sizeof text - 1);
+  mxway__v1__story_line__init(&line);
+  line.at_us = 1;
+  line.rule = (char *)"V1\x1b\xff";
+  line.text = text;
+  for (size_t i = 0; i < STORY_LINES; i++)
+    story[i] = &line;
+  reply.n_story = STORY_LINES;
+  reply.story = story;
+  client_daemon_send(daemon, &reply);
+}
+
+static void story_of_thousands_of_lines_arrives_whole_and_as_it_was_sent(void **state) {
+  struct scene *scene = *state;
+  client_daemon_play(scene->daemon, tell_thousands_of_lines);
   struct mxway_reply *reply;
-  assert_int_equal(mxway_lookup(scene->mxway, &plain, &reply), MXWAY_ERR_PROTOCOL);
+  assert_int_equal(mxway_lookup(scene->mxway, &plain, &reply), 0);
   client_daemon_join(scene->daemon);
+  assert_int_equal(reply->story_count, STORY_LINES);
+  for (size_t i = 0; i < STORY_LINES; i++) {
+    assert_int_equal(strlen(reply->story[i].text), 90);
+    assert_string_equal(reply->story[i].rule, "V1\x1b\xff");
+  }
+  mxway_reply_free(reply);
+}
+
+static void story_that_is_cut_or_no_message_is_refused(void **state) {
+  struct scene *scene = *state;
+  static const struct {
+    const char *octets;
+    size_t length;
+  } stories[] = {
+      {"\x9a\x01\x05\x1a\x09"
+       "abc",
+       8}, /* a text over the end of its line */
+      {"\x9a\x01\x7f\x1a\x01"
+       "a",
+       6},                                                              /* a line over the end of the reply */
+      {"\x9a\x01\x02\x0a\x00", 5},                                      /* a time that is a text */
+      {"\x9a\x01\x0b\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 14}, /* a time without end */
+  };
+  for (size_t i = 0; i < sizeof stories / sizeof *stories; i++) {
+    struct seen seen = {0};
+    Mxway__V1__LookupReply reply = MXWAY__V1__LOOKUP_REPLY__INIT;
+    ask_and_read(scene, 1, &seen, &reply.id);
+    uint8_t body[64];
+    size_t length = mxway__v1__lookup_reply__pack(&reply, body);
+    memcpy(body + length, stories[i].octets, stories[i].length);
+    client_daemon_send_body(scene->daemon, body, length + stories[i].length);
+    assert_int_equal(mxway_process(scene->mxway), MXWAY_ERR_PROTOCOL);
+    assert_int_equal(seen.error, MXWAY_ERR_PROTOCOL);
+  }
 }
 
 static void loss_tells_everybody_but_answers_that_came_first_count(void **state) {
@@ -698,6 +939,8 @@ static void known_numbers_have_texts_and_others_are_unknown(void **state) {
     assert_string_equal(mxway_status_text((enum mxway_status)strange[i]), "UNKNOWN");
     assert_string_equal(mxway_class_text((enum mxway_class)strange[i]), "UNKNOWN");
   }
+  assert_int_equal(mxway__v1__order__descriptor.n_values, MXWAY_ORDER_KEYED + 1);
+  assert_int_equal(mxway__v1__family__descriptor.n_values, MXWAY_FAMILY_V6_FIRST + 1);
   assert_string_equal(mxway_error_text(-99), "UNKNOWN");
   for (int error = 0; error >= MXWAY_ERR_ARGUMENT; error--)
     assert_string_not_equal(mxway_error_text(error), "UNKNOWN");
@@ -743,12 +986,19 @@ int main(void) {
       IN_SCENE(lookup_waits_for_a_free_place_in_the_window),
       IN_SCENE(full_backlog_is_waited_for_by_lookup_and_told_by_ask),
       IN_SCENE(request_carries_what_was_set),
+      IN_SCENE(request_carries_its_lists_in_their_order),
+      IN_SCENE(request_of_nothing_but_a_domain_is_its_id_and_domain),
+      IN_SCENE(request_that_no_frame_holds_is_refused),
+      IN_SCENE(request_up_to_the_size_of_a_frame_is_sent),
+      IN_SCENE(request_with_a_hole_in_a_list_is_refused),
       IN_SCENE(answers_in_any_order_reach_their_questions),
       IN_SCENE(ids_are_never_the_same_twice),
       IN_SCENE(replies_octet_by_octet_are_put_together),
       IN_SCENE(what_is_no_reply_ends_the_connection),
       IN_SCENE(reply_that_its_struct_cannot_hold_is_refused),
       IN_SCENE(reply_that_would_swell_in_memory_is_refused),
+      IN_SCENE(story_of_thousands_of_lines_arrives_whole_and_as_it_was_sent),
+      IN_SCENE(story_that_is_cut_or_no_message_is_refused),
       IN_SCENE(loss_tells_everybody_but_answers_that_came_first_count),
       IN_SCENE(sending_to_nobody_raises_no_signal),
       IN_SCENE(daemon_that_reads_no_more_is_lost_after_its_last_answer),

@@ -31,11 +31,18 @@ static void the_clock_is_the_monotonic_one(void **state) {
   assert_in_range(clock_now_ms() - expected, 0, 5000);
 }
 
+static void the_wall_clock_is_unix_time(void **state) {
+  (void)state;
+  int64_t before_s = time(NULL);
+  assert_in_range(clock_wall_ms() / 1000 - before_s, 0, 5);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_clock_never_goes_back),
       cmocka_unit_test(the_clock_counts_milliseconds),
       cmocka_unit_test(the_clock_is_the_monotonic_one),
+      cmocka_unit_test(the_wall_clock_is_unix_time),
   };
   return cmocka_run_group_tests_name("clock", tests, NULL, NULL);
 }

@@ -12,13 +12,18 @@ enum { ERROR_SIZE = 512, VALUES_SIZE = 256 };
 
 static char path[] = "/tmp/mxway-test-conffile-XXXXXX";
 
-static const struct conffile_option options[] = {{"word", false}, {"other", false}, {"list", true}};
+static const struct conffile_option options[] = {{"word", false, false},
+                                                 {"other", false, false},
+                                                 {"list", true, false},
+                                                 {"pair", false, true},
+                                                 {"second", false, true}};
 
 /* What the last file set: the values of `list` joined by "|". */
 static struct values {
   char word[VALUES_SIZE];
   char other[VALUES_SIZE];
   char list[VALUES_SIZE];
+  char pairs[VALUES_SIZE]; /* "name key=value;" of all keyed options */
 } values;
 
 static char *value_of(const char *name) {
@@ -40,12 +45,24 @@ static int set(void *context, const char *name, size_t position, const char *val
   return 0;
 }
 
+static int set_keyed(void *context, const char *name, const char *key, const char *value,
+                     char reason[CONFFILE_REASON_SIZE]) {
+  assert_ptr_equal(context, &values);
+  if (strcmp(value, "bad") == 0) {
+    snprintf(reason, CONFFILE_REASON_SIZE, "the value of %.100s is bad", key);
+    return ERR_CONFIG;
+  }
+  size_t length = strlen(values.pairs);
+  snprintf(values.pairs + length, VALUES_SIZE - length, "%s %s=%s;", name, key, value);
+  return 0;
+}
+
 static void explain_unknown(const char *name, char reason[CONFFILE_REASON_SIZE]) {
   snprintf(reason, CONFFILE_REASON_SIZE, "what is %.100s?", name);
 }
 
 static int parse_path(const char *file, char error[ERROR_SIZE]) {
-  const struct conffile_handlers handlers = {set, explain_unknown, &values};
+  const struct conffile_handlers handlers = {set, set_keyed, explain_unknown, &values};
   memset(&values, 0, sizeof(values));
   return conffile_parse(file, options, sizeof(options) / sizeof(options[0]), &handlers, error, ERROR_SIZE);
 }
@@ -113,6 +130,75 @@ static void an_option_that_is_not_set_is_not_handed_over(void **state) {
   parse_good("# nothing\n");
   assert_string_equal(values.word, "");
   assert_string_equal(values.list, "");
+}
+
+static void a_keyed_option_is_handed_over_pair_by_pair(void **state) {
+  (void)state;
+  parse_good(
+      "pair \"a b\" = \"1, 2\"\nword = w\npair 'c' = d\nsecond c = e\npair a=b pair\"f\"=\"g\"\nlist = {1, "
+      "2}\n");
+  assert_string_equal(values.pairs, "pair a b=1, 2;pair c=d;second c=e;pair a=b;pair f=g;");
+  assert_string_equal(values.word, "w");
+  assert_string_equal(values.list, "1|2");
+}
+
+static void a_keyed_option_may_be_spread_over_lines_and_comments(void **state) {
+  (void)state;
+  parse_good("pair # one\n /* two */ a // three\n=\n# = \"x\"\n\"b\"\nword = w\n");
+  assert_string_equal(values.pairs, "pair a=b;");
+  assert_string_equal(values.word, "w");
+  expect_error("pair # one\n /* two\n */ a // three\n=\n# = \"x\"\n\"b\"\nword = bad\n",
+               ":7: word: value 0 is bad");
+  expect_error("pair a =\n\nbad word = w\n", ":3: pair: the value of a is bad");
+}
+
+static void the_key_and_the_value_of_a_pair_are_strings_like_any(void **state) {
+  (void)state;
+  setenv("MXWAY_TEST_DIR", "/srv", 1);
+  parse_good("pair \"${MXWAY_TEST_DIR} \\\"k\\\" #\" = '${x} {,} # \"'\n");
+  assert_string_equal(values.pairs, "pair /srv \"k\" #=${x} {,} # \";");
+}
+
+static void the_name_of_a_keyed_option_is_a_value_behind_an_equals_sign(void **state) {
+  (void)state;
+  parse_good("word = pair\nlist = {pair, pair}\nother = \"pair\"\npair pair = pair\n");
+  assert_string_equal(values.word, "pair");
+  assert_string_equal(values.list, "pair|pair");
+  assert_string_equal(values.pairs, "pair pair=pair;");
+}
+
+static void a_keyed_option_without_key_or_value_is_refused_with_its_line(void **state) {
+  (void)state;
+  static const char *const wrong[] = {
+      "word = a\npair = b\n",    "word = a\npair += {a, b}\n",
+      "word = a\npair a b\n",    "word = a\npair a\n",
+      "word = a\npair a = \n",   "word = a\npair a = {b}\n",
+      "word = a\npair a == b\n", "word = a\npair",
+      "word = a\npair a += b\n",
+  };
+  for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+    expect_error(wrong[i], ":2: expected NAME \"KEY\" = \"VALUE\"");
+  expect_error("\n\npair \"a = b\n", ":3: a string is not closed");
+  expect_error("\npair a = 'b\n", ":2: a string is not closed");
+  expect_error("\npair /* a = b\n", ":2: a comment is not closed");
+  expect_error("\npair a /* = b\n", ":2: a comment is not closed");
+  expect_error("word = a\npairs a = b\n", ":2: what is pairs?");
+}
+
+static void ten_thousand_pairs_are_read(void **state) {
+  (void)state;
+  enum { COUNT = 10000, EACH = 9 };
+  char error[ERROR_SIZE], *text = malloc(COUNT * EACH + 1);
+  assert_non_null(text);
+  for (int i = 0; i < COUNT; i++)
+    memcpy(text + i * EACH, "pair a=b\n", EACH + 1);
+  if (parse_octets(text, COUNT * EACH, error) != 0)
+    fail_msg("%s", error);
+  assert_int_equal(strlen(values.pairs), VALUES_SIZE - 1);
+  memcpy(text + (COUNT - 1) * EACH, "pair a=\n\n", EACH);
+  assert_int_equal(parse_octets(text, COUNT * EACH, error), ERR_CONFIG);
+  assert_non_null(strstr(error, ":10000: expected"));
+  free(text);
 }
 
 static void a_refused_value_is_reported_with_its_line(void **state) {
@@ -228,7 +314,7 @@ static void a_binary_file_is_refused(void **state) {
 
 static void garbage_of_any_kind_is_an_error_or_read_but_never_a_crash(void **state) {
   (void)state;
-  static const char letters[] = "{}()=+,\"'\\$#/* \n\tword=5list::1x";
+  static const char letters[] = "{}()=+,\"'\\$#/* \n\tword=5list::1xpair a=b pair";
   unsigned seed = 1;
   for (int round = 0; round < 3000; round++) {
     char text[64], error[ERROR_SIZE];
@@ -264,6 +350,12 @@ int main(void) {
       cmocka_unit_test(a_later_setting_begins_an_option_anew),
       cmocka_unit_test(a_list_can_be_extended_or_be_one_value_or_none),
       cmocka_unit_test(an_option_that_is_not_set_is_not_handed_over),
+      cmocka_unit_test(a_keyed_option_is_handed_over_pair_by_pair),
+      cmocka_unit_test(a_keyed_option_may_be_spread_over_lines_and_comments),
+      cmocka_unit_test(the_key_and_the_value_of_a_pair_are_strings_like_any),
+      cmocka_unit_test(the_name_of_a_keyed_option_is_a_value_behind_an_equals_sign),
+      cmocka_unit_test(a_keyed_option_without_key_or_value_is_refused_with_its_line),
+      cmocka_unit_test(ten_thousand_pairs_are_read),
       cmocka_unit_test(a_refused_value_is_reported_with_its_line),
       cmocka_unit_test(comments_do_not_move_the_line_of_an_error),
       cmocka_unit_test(a_comment_sign_inside_a_string_or_word_is_no_comment),

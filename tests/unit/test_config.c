@@ -71,6 +71,11 @@ static void expect_assignment_error(const char *assignment, const char *message)
   assert_true(seen == 0);
 }
 
+static void assert_prefix(const struct address_prefix *prefix, const char *expected) {
+  char text[ADDRESS_TEXT_SIZE];
+  assert_string_equal(address_prefix_text(prefix, text), expected);
+}
+
 static void assert_upstream(const struct config *config, size_t i, const char *expected) {
   char text[64];
   assert_true(i < config->upstream_count);
@@ -97,8 +102,11 @@ static void the_defaults_are_those_of_the_rules(void **state) {
   assert_int_equal(config.max_cname_hops, 8);
   assert_int_equal(config.max_queries, 1024);
   assert_int_equal(config.max_queue, 65536);
-  assert_false(config.accept_bare_ip || config.allow_single_label);
+  assert_false(config.accept_bare_ip || config.allow_single_label || config.resolve_special_use);
   assert_false(config.notimp_as_nodata || config.defer_no_address || config.reject_mx_cname);
+  assert_false(config.reject_mx_address || config.strict_null_mx_mixed || config.drop_private);
+  assert_int_equal(config.families, FAMILIES_ANY);
+  assert_int_equal(config.self_name_count + config.self_address_count + config.allow_count, 0);
   assert_int_equal(config.log_level, LOG_LEVEL_INFO);
 }
 
@@ -111,8 +119,11 @@ static void a_file_sets_every_option(void **state) {
       "max-negative-ttl = 0\nfailure-ttl = 300\nlookup-deadline = 60000\n"
       "query-timeout = 50\nquery-tries = 10\nmax-cname-hops = 16\n"
       "max-queries = 65536\nmax-queue = 0\naccept-bare-ip = yes\n"
-      "allow-single-label = yes\nnotimp-as-nodata = yes\n"
-      "defer-no-address = yes\nmx-cname = reject\nlog-level = debug\n");
+      "allow-single-label = yes\nspecial-use = resolve\nnotimp-as-nodata = yes\n"
+      "defer-no-address = yes\nmx-cname = reject\nmx-address = reject\nnull-mx-mixed = strict\n"
+      "family = v4-first\nself-name = {Mx.Example.test., localhost}\n"
+      "self-address = {192.0.2.1, 2001:db8::1}\ndrop-private = yes\n"
+      "allow-address = {127.0.0.1, 10.0.0.0/8, fd00::/64}\nlog-level = debug\n");
   assert_string_equal(config.listen, "/tmp/a.sock");
   assert_int_equal(config.listen_mode, 0600);
   assert_int_equal(config.frontends, 64);
@@ -131,8 +142,20 @@ static void a_file_sets_every_option(void **state) {
   assert_int_equal(config.max_cname_hops, 16);
   assert_int_equal(config.max_queries, 65536);
   assert_int_equal(config.max_queue, 0);
-  assert_true(config.accept_bare_ip && config.allow_single_label);
+  assert_true(config.accept_bare_ip && config.allow_single_label && config.resolve_special_use);
   assert_true(config.notimp_as_nodata && config.defer_no_address && config.reject_mx_cname);
+  assert_true(config.reject_mx_address && config.strict_null_mx_mixed && config.drop_private);
+  assert_int_equal(config.families, FAMILIES_V4_FIRST);
+  assert_int_equal(config.self_name_count, 2);
+  assert_string_equal(config.self_names[0], "mx.example.test"); /* canonical */
+  assert_string_equal(config.self_names[1], "localhost");
+  assert_int_equal(config.self_address_count, 2);
+  assert_prefix(&config.self_addresses[0], "192.0.2.1");
+  assert_prefix(&config.self_addresses[1], "2001:db8::1");
+  assert_int_equal(config.allow_count, 3);
+  assert_prefix(&config.allow[0], "127.0.0.1");
+  assert_prefix(&config.allow[1], "10.0.0.0/8");
+  assert_prefix(&config.allow[2], "fd00::/64");
   assert_int_equal(config.log_level, LOG_LEVEL_DEBUG);
 }
 
@@ -442,6 +465,118 @@ static void options_that_contradict_each_other_are_refused(void **state) {
   assert_string_equal(error, "query-timeout (5001) is more than lookup-deadline (5000)");
 }
 
+static void assert_route(const struct config *config, size_t at, const char *pattern, const char *host) {
+  char text[OVERRIDE_PATTERN_SIZE];
+  assert_true(at < config->routes.count);
+  assert_string_equal(override_pattern(config->routes.items[at], text), pattern);
+  assert_string_equal(config->routes.items[at]->exchanges[0].host, host);
+}
+
+static void routes_are_read_from_a_file(void **state) {
+  (void)state;
+  struct config config = parse_good(
+      "route \"b.test\" = \"x.test 10, y.test 20\"\nmin-ttl = 5\n"
+      "route \"*.b.test\" = \"z.test\" # below\nroute A.test = x.test\n");
+  assert_int_equal(config.routes.count, 3);
+  assert_route(&config, 0, "a.test", "x.test");
+  assert_route(&config, 1, "b.test", "x.test");
+  assert_int_equal(config.routes.items[1]->count, 2);
+  assert_route(&config, 2, "*.b.test", "z.test");
+  assert_int_equal(config.min_ttl_s, 5);
+  config_fini(&config);
+  assert_int_equal(config.routes.count, 0);
+}
+
+static void a_route_of_the_command_line_comes_over_that_of_the_file(void **state) {
+  (void)state;
+  struct config config = parse_good("route a.test = x.test\nroute b.test = x.test\n");
+  set_good(&config, "route b.test=y.test 5");
+  set_good(&config, "route *.c.test = z.test");
+  set_good(&config, "route *.c.test = w.test, [192.0.2.1]:26 20");
+  assert_int_equal(config.routes.count, 3);
+  assert_route(&config, 0, "a.test", "x.test");
+  assert_route(&config, 1, "b.test", "y.test");
+  assert_route(&config, 2, "*.c.test", "w.test");
+  config_fini(&config);
+}
+
+static void a_wrong_route_is_refused_with_its_line(void **state) {
+  (void)state;
+  expect_error("\nroute \"a b\" = x.test\n",
+               ":2: route: \"a b\": the name contains a space, a control character, '@' or a backslash");
+  expect_error("route a.test = x.test\nroute b.test = \"x.test, y.test ten\"\n",
+               ":2: route: \"ten\": expected a preference, 0 to 65535");
+  expect_error("route a.test = x.test\n\nroute \"A.TEST.\" = y.test\n",
+               ":3: route: \"A.TEST.\" has a route already");
+  expect_error("route = x.test\n", ":1: expected NAME \"KEY\" = \"VALUE\"");
+  expect_error("route a.test x.test\n", ":1: expected NAME \"KEY\" = \"VALUE\"");
+  expect_error("routes a.test = x.test\n", ":1: unknown option routes; mxwayd --help lists them");
+  expect_error("route a.test = x.test\nmin-ttl = soon\n",
+               ":2: min-ttl: \"soon\" is not a number: expected 0 to 3600 s");
+}
+
+static void a_wrong_route_of_the_command_line_is_refused(void **state) {
+  (void)state;
+  expect_assignment_error("route a.test=", "-o route a.test=: \"\": expected EXCHANGE[:PORT] [PREFERENCE]");
+  expect_assignment_error("route=x.test", "-o route=x.test: expected route PATTERN=VALUE");
+  expect_assignment_error("route =x.test", "-o route =x.test: \"\": the name is empty");
+  expect_assignment_error("route a.test", "-o route a.test: expected NAME=VALUE");
+  expect_assignment_error("routea.test=x",
+                          "-o routea.test=x: unknown option routea.test; mxwayd --help lists them");
+}
+
+static void one_route_too_many_is_refused(void **state) {
+  (void)state;
+  struct config config;
+  char error[CONFIG_ERROR_SIZE], message[128];
+  config_init(&config);
+  set_good(&config, "route x.test=y.test");
+  FILE *file = fopen(path, "w");
+  assert_non_null(file);
+  for (int i = 0; i < OVERRIDES_MAX; i++)
+    fprintf(file, "route d%d.test = a.test\n", i);
+  fclose(file);
+  assert_int_equal(config_parse_file(&config, path, error), ERR_CONFIG);
+  assert_string_equal(error + strlen(path), ": one route too many: expected at most 10000");
+  assert_int_equal(config.routes.count, 1);
+  config_fini(&config);
+  assert_int_equal(config_parse_file(&config, path, error), 0);
+  assert_int_equal(config.routes.count, OVERRIDES_MAX);
+  uint64_t seen = 0;
+  assert_int_equal(config_parse_assignment(&config, "route x.test=y.test", &seen, error), ERR_CONFIG);
+  assert_string_equal(error, "-o route x.test=y.test: one route too many: expected at most 10000");
+  set_good(&config, "route d5.test=y.test");
+  config_fini(&config);
+  file = fopen(path, "a");
+  assert_non_null(file);
+  fputs("\nroute x.test = y.test\n", file);
+  fclose(file);
+  assert_int_equal(config_parse_file(&config, path, error), ERR_CONFIG);
+  snprintf(message, sizeof(message), "%s:10002: route: one route too many: expected at most 10000", path);
+  assert_string_equal(error, message);
+}
+
+static char *printed_routes(const struct config *config) {
+  char *text = NULL;
+  size_t size;
+  FILE *out = open_memstream(&text, &size);
+  assert_non_null(out);
+  for (size_t i = 0; i < config->routes.count; i++)
+    override_print(config->routes.items[i], out);
+  assert_int_equal(fclose(out), 0);
+  return text;
+}
+
+/* Compares the routes of both and takes them out. */
+static void assert_same_routes(struct config *a, struct config *b) {
+  char *of_a = printed_routes(a), *of_b = printed_routes(b);
+  assert_string_equal(of_a, of_b);
+  free(of_a);
+  free(of_b);
+  config_fini(a);
+  config_fini(b);
+}
+
 static void print_to_file(const struct config *config) {
   FILE *file = fopen(path, "w");
   assert_non_null(file);
@@ -457,9 +592,12 @@ static void a_printed_config_is_read_back_the_same(void **state) {
       "max-ttl = 60\nmax-negative-ttl = 0\nfailure-ttl = 300\nlookup-deadline = 60000\n"
       "query-timeout = 50\nquery-tries = 10\nmax-cname-hops = 16\nmax-queries = 65536\nmax-queue = 0\n"
       "accept-bare-ip = yes\nallow-single-label = yes\nnotimp-as-nodata = yes\n"
-      "defer-no-address = yes\nmx-cname = reject\nlog-level = debug\n",
+      "defer-no-address = yes\nmx-cname = reject\nmx-address = reject\nnull-mx-mixed = strict\n"
+      "family = v6\nself-name = {a.test, 'b\"c${x}.test'}\nself-address = {192.0.2.1, ::1}\n"
+      "drop-private = yes\nallow-address = {127.0.0.0/8, ::1}\nlog-level = debug\n",
       "listen = '/a \"b\" ${HOME} \\\\ c#d//e'\ncache-size = 1048577\nlisten-mode = 0\n",
       "listen = \"/a'b\"\ncache-size = 1025KiB\n",
+      "route \"*.d.test\" = \"b.test:26,a.test 10, expires 2030-01-01\"\nroute d.test = 'reject a \"$b\"'\n",
       "",
   };
   for (size_t i = 0; i < sizeof(variants) / sizeof(variants[0]); i++) {
@@ -473,11 +611,53 @@ static void a_printed_config_is_read_back_the_same(void **state) {
     if (config_parse_file(&after, path, error) != 0)
       fail_msg("%s", error);
     assert_int_equal(after.upstream_count, before.upstream_count);
+    assert_same_routes(&after, &before);
     memset(after.upstreams + after.upstream_count, 0,
            sizeof(after.upstreams) - after.upstream_count * sizeof(after.upstreams[0]));
     memset(after.listen + strlen(after.listen), 0, sizeof(after.listen) - strlen(after.listen));
     memset(before.listen + strlen(before.listen), 0, sizeof(before.listen) - strlen(before.listen));
     assert_memory_equal(&after, &before, sizeof(after));
+  }
+}
+
+static void a_list_has_elements_of_its_own_kind(void **state) {
+  (void)state;
+  expect_error("self-name = {a.test, \"b c\"}\n",
+               ":1: self-name: \"b c\" is not a name: expected host names, at most 12");
+  expect_assignment_error(
+      "self-name=192.0.2.1",
+      "-o self-name=192.0.2.1: \"192.0.2.1\" is not a name: expected host names, at most 12");
+  expect_assignment_error("self-address=192.0.2.0/24",
+                          "-o self-address=192.0.2.0/24: \"192.0.2.0/24\" is not an address: expected IPv4 "
+                          "or IPv6 addresses, at most 32");
+  expect_assignment_error(
+      "allow-address=192.0.2.1/24",
+      "-o allow-address=192.0.2.1/24: \"192.0.2.1/24\" is not a network: expected ADDRESS or "
+      "ADDRESS/BITS with nothing behind the bits, at most 32");
+  expect_assignment_error(
+      "family=ipv4", "-o family=ipv4: \"ipv4\" is not a choice: expected any, v4, v6, v4-first or v6-first");
+}
+
+static void every_list_has_a_bound(void **state) {
+  (void)state;
+  static const struct {
+    const char *name, *element;
+    size_t most;
+  } lists[] = {{"self-name", "a.test", CONFIG_SELF_NAMES_MAX},
+               {"self-address", "192.0.2.1", CONFIG_SELF_ADDRESSES_MAX},
+               {"allow-address", "192.0.2.0/24", CONFIG_ALLOW_MAX}};
+  for (size_t i = 0; i < 3; i++) {
+    struct config config;
+    char assignment[80], error[CONFIG_ERROR_SIZE];
+    uint64_t seen = 0;
+    config_init(&config);
+    snprintf(assignment, sizeof(assignment), "%s=%s", lists[i].name, lists[i].element);
+    for (size_t j = 0; j < lists[i].most; j++)
+      assert_int_equal(config_parse_assignment(&config, assignment, &seen, error), 0);
+    assert_int_equal(config_parse_assignment(&config, assignment, &seen, error), ERR_CONFIG);
+    assert_non_null(strstr(error, "is one too many"));
+    snprintf(assignment, sizeof(assignment), "%s=a b", lists[i].name);
+    assert_int_equal(config_parse_assignment(&config, assignment, &seen, error), ERR_CONFIG);
   }
 }
 
@@ -504,14 +684,15 @@ static void the_help_lists_every_option_that_is_printed(void **state) {
   }
   fclose(file);
   free(help);
-  assert_int_equal(options, 23);
+  assert_int_equal(options, 37);
 }
 
 static struct config resolve(const char *text) {
   struct config config;
   config_init(&config);
   write_file(text);
-  config_resolve_upstreams(&config, path);
+  snprintf(config.resolv_conf, sizeof(config.resolv_conf), "%s", path);
+  config_resolve_upstreams(&config);
   return config;
 }
 
@@ -522,6 +703,7 @@ static void without_an_upstream_resolv_conf_decides(void **state) {
       "nameserver 192.0.2.1\n#nameserver 192.0.2.2\nnameserver\t2001:db8::1\n"
       "nameserver   192.0.2.3   # with a comment\n nameserver 192.0.2.4\n"
       "nameserver192.0.2.5\nnameserver 192.0.2.6\r\nnameserver 192.0.2.7");
+  assert_true(config.follows_resolv_conf);
   assert_int_equal(config.upstream_count, 5);
   assert_upstream(&config, 0, "192.0.2.1:53");
   assert_upstream(&config, 1, "[2001:db8::1]:53");
@@ -577,7 +759,8 @@ static void without_nameservers_the_machine_itself_is_asked(void **state) {
   assert_upstream(&config, 0, "127.0.0.1:53");
   assert_upstream(&config, 1, "[::1]:53");
   config_init(&config);
-  config_resolve_upstreams(&config, "/nonexistent/resolv.conf");
+  set_good(&config, "resolv-conf=/nonexistent/resolv.conf");
+  config_resolve_upstreams(&config);
   assert_int_equal(config.upstream_count, 2);
 }
 
@@ -587,7 +770,9 @@ static void a_configured_upstream_is_not_overruled_by_resolv_conf(void **state) 
   config_init(&config);
   set_good(&config, "upstream=192.0.2.9");
   write_file("nameserver 192.0.2.1\n");
-  config_resolve_upstreams(&config, path);
+  snprintf(config.resolv_conf, sizeof(config.resolv_conf), "%s", path);
+  config_resolve_upstreams(&config);
+  assert_false(config.follows_resolv_conf);
   assert_int_equal(config.upstream_count, 1);
   assert_upstream(&config, 0, "192.0.2.9:53");
 }
@@ -618,7 +803,14 @@ int main(void) {
       cmocka_unit_test(an_assignment_needs_a_name_and_an_equals_sign),
       cmocka_unit_test(an_assignment_of_any_length_is_survived),
       cmocka_unit_test(options_that_contradict_each_other_are_refused),
+      cmocka_unit_test(routes_are_read_from_a_file),
+      cmocka_unit_test(a_route_of_the_command_line_comes_over_that_of_the_file),
+      cmocka_unit_test(a_wrong_route_is_refused_with_its_line),
+      cmocka_unit_test(a_wrong_route_of_the_command_line_is_refused),
+      cmocka_unit_test(one_route_too_many_is_refused),
       cmocka_unit_test(a_printed_config_is_read_back_the_same),
+      cmocka_unit_test(a_list_has_elements_of_its_own_kind),
+      cmocka_unit_test(every_list_has_a_bound),
       cmocka_unit_test(the_help_lists_every_option_that_is_printed),
       cmocka_unit_test(without_an_upstream_resolv_conf_decides),
       cmocka_unit_test(garbage_in_resolv_conf_is_passed_over),

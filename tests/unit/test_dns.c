@@ -8,13 +8,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "address.h"
 #include "clock.h"
 #include "dns.h"
 #include "dns_builder.h"
 #include "error.h"
+#include "health.h"
 #include "loop_until.h"
 
 /* ---- an upstream server that does what a test says, on the test's own loop ---- */
@@ -389,6 +392,7 @@ struct asked {
   enum dns_result result;
   enum dnsmsg_outcome outcome;
   unsigned mx_count;
+  bool authentic;
   char host[DNSMSG_NAME_SIZE]; /* of the first MX */
   unsigned again;              /* ask so often again from inside the callback */
 };
@@ -460,6 +464,7 @@ static void on_done(void *context, enum dns_result result, const struct dnsmsg *
   asked->result = result;
   if (message) {
     asked->outcome = message->outcome;
+    asked->authentic = message->authentic;
     asked->mx_count = message->outcome == DNSMSG_ANSWER ? message->mx_count : 0;
     if (asked->mx_count > 0)
       memcpy(asked->host, message->mx[0].host, sizeof(asked->host));
@@ -539,7 +544,7 @@ static void a_query_is_recursive_with_one_question_and_edns(void **state) {
   assert_true(query->is_whole);
   assert_string_equal(query->name, "d.test");
   assert_int_equal(query->qtype, DNSMSG_MX);
-  assert_int_equal(query->flags, 0x0100);
+  assert_int_equal(query->flags, 0x0120); /* RD, AD */
   assert_int_equal(query->opt_size, 1232);
   static const uint16_t counts[4] = {1, 0, 0, 1};
   assert_memory_equal(query->counts, counts, sizeof(counts));
@@ -606,6 +611,38 @@ static void tcp_refused_after_truncation_is_unreachable(void **state) {
   struct asked asked = ask(fixture);
   assert_int_equal(asked.result, DNS_UNREACHABLE);
   assert_true(upstream->seen_count >= 1 && upstream->seen_count <= 3);
+}
+
+static void be_truncated_and_silent_over_tcp(struct upstream *upstream, const struct query_seen *query) {
+  if (!query->over_tcp)
+    answer_truncated_over_udp(upstream, query);
+}
+
+/* Over UDP it answers: it is not the server that is missing (ROUTING V17). */
+static void a_stall_over_tcp_after_truncation_is_unreachable_and_demotes_nobody(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *upstream = add_upstream(fixture, true, be_truncated_and_silent_over_tcp);
+  fixture->options.timeout_ms = 60;
+  fixture->options.tries = 2;
+  create(fixture);
+  for (int i = 0; i < 2; i++) {
+    struct asked asked = ask(fixture);
+    assert_int_equal(asked.result, DNS_UNREACHABLE);
+  }
+  assert_int_equal(upstream->seen_count, 8);
+  assert_int_equal(counter(fixture, STATS_DNS_TCP), 4);
+  assert_int_equal(counter(fixture, STATS_DNS_DEMOTIONS), 0);
+  assert_int_equal(counter(fixture, STATS_DNS_MALFORMED), 0);
+}
+
+static void a_query_over_tcp_needs_no_edns(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *upstream = add_upstream(fixture, true, answer_truncated_over_udp);
+  create(fixture);
+  ask(fixture);
+  assert_int_equal(upstream->seen[0].opt_size, 1232);
+  assert_int_equal(upstream->seen[1].opt_size, 0);
+  assert_all_whole(upstream);
 }
 
 static void a_soft_failure_of_the_only_server_is_delivered_after_one_query(void **state) {
@@ -752,14 +789,15 @@ static void one_that_refuses_edns_does_not_change_how_another_is_asked(void **st
 
 /* ---- several servers ---- */
 
-static void expect_failover(struct fixture *fixture, script_fn *script) {
+/* `queries`: to the first server, before the next is asked. */
+static void expect_failover(struct fixture *fixture, script_fn *script, size_t queries) {
   struct upstream *first = &fixture->upstreams[0], *second = &fixture->upstreams[1];
   size_t first_before = first->seen_count, second_before = second->seen_count;
   uint64_t failovers = counter(fixture, STATS_DNS_FAILOVERS);
   first->script = script;
   struct asked asked = ask(fixture);
   assert_answered(&asked, "mx.test");
-  assert_int_equal(first->seen_count, first_before + 1);
+  assert_int_equal(first->seen_count, first_before + queries);
   assert_int_equal(second->seen_count, second_before + 1);
   assert_int_equal(counter(fixture, STATS_DNS_FAILOVERS), failovers + 1);
 }
@@ -769,11 +807,12 @@ static void a_reply_that_helps_nobody_moves_the_query_to_the_next_server(void **
   add_upstream(fixture, true, answer);
   add_upstream(fixture, true, answer);
   create(fixture);
-  expect_failover(fixture, answer_servfail);
-  expect_failover(fixture, answer_refused);
-  expect_failover(fixture, answer_garbage);
-  expect_failover(fixture, answer_with_the_query);
-  assert_int_equal(counter(fixture, STATS_DNS_MALFORMED), 2);
+  expect_failover(fixture, answer_servfail, 1);
+  expect_failover(fixture, answer_refused, 1);
+  expect_failover(fixture, answer_garbage, 2); /* the second over TCP (ROUTING V11) */
+  expect_failover(fixture, answer_with_the_query, 2);
+  assert_int_equal(counter(fixture, STATS_DNS_MALFORMED), 4);
+  assert_int_equal(counter(fixture, STATS_DNS_TCP), 2);
 }
 
 static void a_soft_failure_of_all_servers_asks_each_once(void **state) {
@@ -800,31 +839,236 @@ static void garbage_from_the_only_server_is_malformed(void **state) {
   assert_int_equal(counter(fixture, STATS_DNS_ANSWERS), 0);
 }
 
-static void a_silent_server_is_asked_last_afterwards(void **state) {
+static void a_server_that_was_silent_three_times_is_asked_last(void **state) {
   struct fixture *fixture = *state;
   struct upstream *first = add_upstream(fixture, true, be_silent);
   struct upstream *second = add_upstream(fixture, true, answer);
-  fixture->options.timeout_ms = TIMEOUT_MS;
+  fixture->options.timeout_ms = 15; /* sooner than a hedge */
   create(fixture);
-  struct asked asked = ask(fixture);
-  assert_answered(&asked, "mx.test");
-  assert_int_equal(first->seen_count, 1);
-  assert_int_equal(second->seen_count, 1);
+  struct asked asked;
+  for (int i = 0; i < 3; i++) {
+    asked = ask(fixture);
+    assert_answered(&asked, "mx.test");
+  }
+  assert_int_equal(first->seen_count, 3);
+  assert_int_equal(counter(fixture, STATS_DNS_DEMOTIONS), 1);
   for (int i = 0; i < 10; i++) {
     asked = ask(fixture);
     assert_answered(&asked, "mx.test");
   }
-  assert_int_equal(first->seen_count, 1);
-  assert_int_equal(second->seen_count, 11);
+  assert_int_equal(first->seen_count, 3);
+  assert_int_equal(second->seen_count, 13);
   /* Still it is asked where the other one does not help, and is back once it has answered. */
   second->script = answer_servfail;
   first->script = answer;
   asked = ask(fixture);
   assert_answered(&asked, "mx.test");
-  assert_int_equal(first->seen_count, 2);
+  assert_int_equal(first->seen_count, 4);
   asked = ask(fixture);
-  assert_int_equal(first->seen_count, 3);
-  assert_int_equal(second->seen_count, 12);
+  assert_answered(&asked, "mx.test");
+  assert_int_equal(first->seen_count, 5);
+  assert_int_equal(second->seen_count, 14);
+}
+
+/* A copy of a query asks it again later; nobody waits for that. */
+static void a_demoted_server_is_probed_and_comes_back(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *first = add_upstream(fixture, true, be_silent);
+  struct upstream *second = add_upstream(fixture, true, answer);
+  fixture->options.timeout_ms = 15;
+  create(fixture);
+  for (int i = 0; i < 3; i++)
+    ask(fixture);
+  first->script = answer;
+  int64_t start_ms = clock_now_ms();
+  LOOP_UNTIL(fixture->loop, (ask(fixture), counter(fixture, STATS_DNS_PROBES)) == 1);
+  assert_true(clock_now_ms() - start_ms >= HEALTH_DEMOTED_LEAST_MS - 100);
+  LOOP_UNTIL(fixture->loop, first->seen_count == 4);
+  loop_settle(fixture->loop);
+  size_t second_before = second->seen_count;
+  struct asked asked = ask(fixture);
+  assert_answered(&asked, "mx.test");
+  assert_int_equal(first->seen_count, 5);
+  assert_int_equal(second->seen_count, second_before);
+}
+
+static void a_server_that_is_late_gets_company_and_the_first_reply_wins(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *first = add_upstream(fixture, true, be_silent);
+  struct upstream *second = add_upstream(fixture, true, answer);
+  struct asked asked = {0};
+  create(fixture); /* a try takes 5 s */
+  int64_t start_ms = clock_now_ms();
+  ask_name(fixture, &asked, "d.test");
+  LOOP_UNTIL(fixture->loop, asked.calls == 1);
+  int64_t took_ms = clock_now_ms() - start_ms;
+  assert_answered(&asked, "mx.test");
+  assert_true(took_ms >= HEALTH_HEDGE_UNKNOWN_MS - 5 && took_ms < 2000);
+  assert_int_equal(first->seen_count, 1);
+  assert_int_equal(second->seen_count, 1);
+  assert_int_equal(counter(fixture, STATS_DNS_HEDGES), 1);
+  answer(first, &first->seen[0]); /* too late: nobody is told */
+  loop_for(fixture->loop, 30);
+  assert_int_equal(asked.calls, 1);
+}
+
+static void a_server_that_is_late_five_times_is_asked_last(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *first = add_upstream(fixture, true, be_silent);
+  add_upstream(fixture, true, answer);
+  create(fixture);
+  for (int i = 0; i < HEALTH_LATES_MAX; i++)
+    ask(fixture);
+  assert_int_equal(counter(fixture, STATS_DNS_DEMOTIONS), 1);
+  assert_int_equal(first->seen_count, HEALTH_LATES_MAX);
+  ask(fixture);
+  assert_int_equal(first->seen_count, HEALTH_LATES_MAX);
+}
+
+static void a_stall_over_tcp_gets_company_of_another_server(void **state) {
+  struct fixture *fixture = *state;
+  add_upstream(fixture, true, be_truncated_and_silent_over_tcp);
+  add_upstream(fixture, true, answer);
+  fixture->options.timeout_ms = 30000;
+  create(fixture);
+  struct asked asked = ask(fixture);
+  assert_answered(&asked, "mx.test");
+  assert_int_equal(counter(fixture, STATS_DNS_HEDGES), 1);
+}
+
+/* More are late at once than may be hedged: as soon as one hedge has won, the others follow. */
+static void a_server_that_dies_under_load_delays_all_but_a_little(void **state) {
+  enum { COUNT = 200 };
+  struct fixture *fixture = *state;
+  struct upstream *first = add_upstream(fixture, true, answer);
+  struct asked asked[COUNT];
+  memset(asked, 0, sizeof(asked));
+  add_upstream(fixture, true, answer);
+  fixture->options.timeout_ms = 30000;
+  create(fixture);
+  ask(fixture);
+  first->script = be_silent;
+  int64_t start_ms = clock_now_ms();
+  for (int i = 0; i < COUNT; i++)
+    ask_name(fixture, &asked[i], "d.test");
+  LOOP_UNTIL(fixture->loop, fixture->done_count == 1 + COUNT);
+  assert_true(clock_now_ms() - start_ms < 15000);
+  for (int i = 0; i < COUNT; i++)
+    assert_answered(&asked[i], "mx.test");
+}
+
+/* Where all are out of favour none is worth waiting for. */
+static void a_late_server_gets_company_of_a_demoted_one_where_all_are(void **state) {
+  struct fixture *fixture = *state;
+  add_upstream(fixture, true, be_silent);
+  struct upstream *second = add_upstream(fixture, true, be_silent);
+  fixture->options.timeout_ms = HEALTH_HEDGE_UNKNOWN_MS + 60;
+  create(fixture);
+  for (int i = 0; i < HEALTH_FAILURES_MAX; i++)
+    ask(fixture);
+  assert_true(counter(fixture, STATS_DNS_DEMOTIONS) >= 2);
+  uint64_t hedges = counter(fixture, STATS_DNS_HEDGES);
+  second->script = answer;
+  struct asked asked = ask(fixture);
+  assert_answered(&asked, "mx.test");
+  assert_int_equal(counter(fixture, STATS_DNS_HEDGES), hedges + 1);
+}
+
+static void a_late_reply_of_the_first_still_counts_where_the_second_does_not_help(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *first = add_upstream(fixture, true, be_silent);
+  struct upstream *second = add_upstream(fixture, true, answer_servfail);
+  struct asked asked = {0};
+  create(fixture);
+  ask_name(fixture, &asked, "d.test");
+  LOOP_UNTIL(fixture->loop, second->seen_count == 1);
+  loop_for(fixture->loop, 30);
+  assert_int_equal(asked.calls, 0);
+  answer(first, &first->seen[0]);
+  LOOP_UNTIL(fixture->loop, asked.calls == 1);
+  assert_answered(&asked, "mx.test");
+}
+
+static void a_lame_server_is_asked_last_and_back_when_it_helps(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *first = add_upstream(fixture, true, answer_refused);
+  struct upstream *second = add_upstream(fixture, true, answer);
+  create(fixture);
+  for (int i = 0; i < HEALTH_LAME_MAX + 5; i++) {
+    struct asked asked = ask(fixture);
+    assert_answered(&asked, "mx.test");
+  }
+  assert_int_equal(first->seen_count, HEALTH_LAME_MAX);
+  second->script = answer_servfail;
+  first->script = answer;
+  struct asked asked = ask(fixture);
+  assert_answered(&asked, "mx.test");
+  ask(fixture);
+  assert_int_equal(first->seen_count, HEALTH_LAME_MAX + 2);
+}
+
+/* One domain that is broken everywhere is no fault of the servers. */
+static void a_failure_that_all_servers_share_demotes_none(void **state) {
+  struct fixture *fixture = *state;
+  add_upstream(fixture, true, answer_servfail);
+  add_upstream(fixture, true, answer_servfail);
+  create(fixture);
+  for (int i = 0; i < 3 * HEALTH_LAME_MAX; i++)
+    ask(fixture);
+  assert_int_equal(counter(fixture, STATS_DNS_DEMOTIONS), 0);
+}
+
+static void of_all_failures_the_one_that_says_most_is_told(void **state) {
+  static script_fn *const scripts[][2] = {{answer_servfail, be_silent},
+                                          {be_silent, answer_servfail},
+                                          {answer_refused, answer_servfail},
+                                          {answer_servfail, answer_refused}};
+  struct fixture *fixture = *state;
+  struct upstream *first = add_upstream(fixture, true, be_silent);
+  struct upstream *second = add_upstream(fixture, true, be_silent);
+  fixture->options.timeout_ms = 15;
+  fixture->options.tries = 2;
+  create(fixture);
+  for (size_t i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++) {
+    first->script = scripts[i][0];
+    second->script = scripts[i][1];
+    struct asked asked = ask(fixture);
+    assert_outcome(&asked, DNSMSG_SERVFAIL);
+  }
+}
+
+/* ---- other servers while it runs ---- */
+
+static void new_servers_are_asked_at_once_and_old_queries_end_where_they_are(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *first = add_upstream(fixture, true, be_silent);
+  struct upstream *second = add_upstream(fixture, true, answer);
+  struct asked old = {0};
+  fixture->options.server_count = 1;
+  create(fixture);
+  ask_name(fixture, &old, "old.test");
+  LOOP_UNTIL(fixture->loop, first->seen_count == 1);
+  const struct sockaddr_storage *servers[] = {&second->address};
+  assert_int_equal(dns_set_servers(fixture->dns, servers, 1), 0);
+  struct asked asked = ask(fixture);
+  assert_answered(&asked, "mx.test");
+  assert_int_equal(first->seen_count, 1);
+  answer(first, &first->seen[0]);
+  LOOP_UNTIL(fixture->loop, old.calls == 1);
+  assert_answered(&old, "mx.test");
+}
+
+static void what_is_known_of_a_server_that_stays_is_kept(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *first = add_upstream(fixture, true, answer_refused);
+  struct upstream *second = add_upstream(fixture, true, answer);
+  create(fixture);
+  for (int i = 0; i < HEALTH_LAME_MAX; i++)
+    ask(fixture);
+  const struct sockaddr_storage *servers[] = {&first->address, &second->address};
+  assert_int_equal(dns_set_servers(fixture->dns, servers, 2), 0);
+  ask(fixture);
+  assert_int_equal(first->seen_count, HEALTH_LAME_MAX); /* demoted as before */
 }
 
 static void silence_moves_through_the_servers_in_turn(void **state) {
@@ -882,12 +1126,12 @@ static void a_server_that_cannot_be_reached_gives_way_to_the_next(void **state) 
   add_impossible(fixture);
   struct upstream *second = add_upstream(fixture, true, answer);
   create(fixture);
-  struct asked asked = ask(fixture);
-  assert_answered(&asked, "mx.test");
-  asked = ask(fixture);
-  assert_answered(&asked, "mx.test");
-  assert_int_equal(second->seen_count, 2);
-  assert_int_equal(counter(fixture, STATS_DNS_QUERIES), 3);
+  for (int i = 0; i < 5; i++) {
+    struct asked asked = ask(fixture);
+    assert_answered(&asked, "mx.test");
+  }
+  assert_int_equal(second->seen_count, 5);
+  assert_int_equal(counter(fixture, STATS_DNS_QUERIES), 5 + HEALTH_FAILURES_MAX);
 }
 
 /* More than one channel's worth of queries turn to a server that fails them at once, all in one
@@ -907,12 +1151,144 @@ static void many_queries_that_fail_at_once_outlive_their_channel(void **state) {
   LOOP_UNTIL(fixture->loop, fixture->done_count == COUNT);
   for (int i = 0; i < COUNT; i++) {
     assert_int_equal(asked[i].calls, 1);
-    assert_int_equal(asked[i].result, DNS_UNREACHABLE);
+    assert_int_equal(asked[i].result, DNS_TIMED_OUT); /* silence says more than no way there */
   }
   free(asked);
 }
 
 /* ---- what strangers send ---- */
+
+static void answer_in_lower_case(struct upstream *upstream, const struct query_seen *query) {
+  struct query_seen lower = *query;
+  for (char *at = lower.name; *at; at++)
+    *at = (char)(*at >= 'A' && *at <= 'Z' ? *at | 0x20 : *at);
+  answer(upstream, &lower);
+}
+
+/* A forger who has guessed the id and the name, but has not seen its letters, is faster over UDP. */
+static void answer_forged_over_udp(struct upstream *upstream, const struct query_seen *query) {
+  if (query->over_tcp) {
+    answer(upstream, query);
+    return;
+  }
+  struct query_seen lower = *query;
+  for (char *at = lower.name; *at; at++)
+    *at = (char)(*at >= 'A' && *at <= 'Z' ? *at | 0x20 : *at);
+  start_reply(&lower, 0);
+  dns_add_mx(&builder, NULL, 300, 10, "forged.test");
+  end_reply(upstream, &lower);
+}
+
+static const char long_name[] = "a-name-of-many-letters-so-that-chance-spells-it-so-very-seldom.test";
+
+static struct asked ask_long(struct fixture *fixture) {
+  struct asked asked = {0};
+  ask_name(fixture, &asked, long_name);
+  LOOP_UNTIL(fixture->loop, asked.calls == 1);
+  loop_settle(fixture->loop);
+  return asked;
+}
+
+static void letters_are_of_random_case_and_mean_the_same(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *upstream = add_upstream(fixture, true, answer);
+  fixture->options.random_case = true;
+  create(fixture);
+  for (int i = 0; i < 2; i++) {
+    struct asked asked = ask_long(fixture);
+    assert_answered(&asked, "mx.test");
+    assert_int_equal(strcasecmp(upstream->seen[i].name, long_name), 0);
+    assert_string_not_equal(upstream->seen[i].name, long_name);
+  }
+  assert_string_not_equal(upstream->seen[0].name, upstream->seen[1].name);
+}
+
+static void a_reply_in_other_letters_is_asked_for_over_tcp(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *upstream = add_upstream(fixture, true, answer_forged_over_udp);
+  fixture->options.random_case = true;
+  create(fixture);
+  for (int i = 1; i <= 3; i++) { /* the server itself keeps case: it is never trusted less than that */
+    struct asked asked = ask_long(fixture);
+    assert_answered(&asked, "mx.test");
+    assert_int_equal(counter(fixture, STATS_DNS_FORGED), i);
+    assert_int_equal(upstream->seen_count, 2 * (size_t)i);
+    assert_true(upstream->seen[2 * i - 1].over_tcp);
+  }
+}
+
+static void a_server_that_keeps_no_case_is_found_out_and_asked_in_lower_case(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *upstream = add_upstream(fixture, true, answer_in_lower_case);
+  fixture->options.random_case = true;
+  create(fixture);
+  struct asked asked = ask_long(fixture);
+  assert_answered(&asked, "mx.test");
+  assert_int_equal(upstream->seen_count, 2);
+  for (int i = 0; i < 3; i++) {
+    asked = ask_long(fixture);
+    assert_answered(&asked, "mx.test");
+    assert_string_equal(upstream->seen[2 + i].name, long_name);
+    assert_false(upstream->seen[2 + i].over_tcp);
+  }
+  assert_int_equal(counter(fixture, STATS_DNS_FORGED), 1);
+}
+
+static void other_letters_without_tcp_are_no_answer(void **state) {
+  struct fixture *fixture = *state;
+  add_upstream(fixture, false, answer_in_lower_case);
+  fixture->options.random_case = true;
+  fixture->options.tries = 1;
+  fixture->options.timeout_ms = 100;
+  create(fixture);
+  struct asked asked = ask_long(fixture);
+  assert_int_equal(asked.result, DNS_UNREACHABLE);
+}
+
+static void answer_garbage_over_udp(struct upstream *upstream, const struct query_seen *query) {
+  if (query->over_tcp)
+    answer(upstream, query);
+  else
+    answer_garbage(upstream, query);
+}
+
+static void what_cannot_be_read_over_udp_is_asked_for_over_tcp(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *upstream = add_upstream(fixture, true, answer_garbage_over_udp);
+  fixture->options.tries = 1;
+  create(fixture);
+  struct asked asked = ask(fixture);
+  assert_answered(&asked, "mx.test");
+  assert_int_equal(upstream->seen_count, 2);
+  assert_true(upstream->seen[1].over_tcp);
+}
+
+static void what_cannot_be_read_is_malformed_even_where_tcp_is_refused(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *upstream = add_upstream(fixture, false, answer_garbage);
+  create(fixture);
+  struct asked asked = ask(fixture);
+  assert_outcome(&asked, DNSMSG_MALFORMED);
+  assert_int_equal(upstream->seen_count, 1); /* once over TCP, and no more (ROUTING V11) */
+}
+
+static void answer_authentic(struct upstream *upstream, const struct query_seen *query) {
+  start_reply(query, 0);
+  builder.bytes[3] |= 0x20;
+  dns_add_mx(&builder, NULL, 300, 10, "mx.test");
+  end_reply(upstream, query);
+}
+
+static void the_ad_bit_of_a_server_on_loopback_is_believed(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *upstream = add_upstream(fixture, true, answer_authentic);
+  create(fixture);
+  struct asked asked = ask(fixture);
+  assert_true(asked.authentic);
+  upstream->script = answer;
+  asked = ask(fixture);
+  assert_false(asked.authentic);
+}
 
 static void replies_that_do_not_fit_are_passed_over(void **state) {
   struct fixture *fixture = *state;
@@ -1118,6 +1494,124 @@ static void without_a_queue_only_the_bound_is_taken(void **state) {
   LOOP_UNTIL(fixture->loop, asked.calls == 1);
   ask_name(fixture, &asked, "d.test");
   LOOP_UNTIL(fixture->loop, asked.calls == 2);
+}
+
+/* ---- who goes first ---- */
+
+static void ask_for(struct fixture *fixture, struct asked *asked, const char *name,
+                    enum dns_priority priority) {
+  const struct dns_question question = {name, DNSMSG_MX, priority, NULL};
+  asked->fixture = fixture;
+  assert_int_equal(dns_ask(fixture->dns, &question, on_done, asked, &asked->query), 0);
+}
+
+static void clients_go_before_refreshes(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *upstream = add_upstream(fixture, true, answer);
+  struct asked asked[4];
+  memset(asked, 0, sizeof(asked));
+  fixture->options.max_queries = 1;
+  create(fixture);
+  ask_for(fixture, &asked[0], "first.test", DNS_FOR_CLIENT);
+  ask_for(fixture, &asked[1], "refresh.test", DNS_FOR_REFRESH);
+  ask_for(fixture, &asked[2], "promoted.test", DNS_FOR_REFRESH);
+  ask_for(fixture, &asked[3], "client.test", DNS_FOR_CLIENT);
+  assert_false(dns_is_sent(asked[1].query));
+  assert_true(dns_is_sent(asked[0].query));
+  dns_promote(asked[2].query, DNS_FOR_CLIENT);
+  dns_promote(asked[3].query, DNS_FOR_REFRESH); /* never down */
+  LOOP_UNTIL(fixture->loop, fixture->done_count == 4);
+  static const char *const order[] = {"first.test", "client.test", "promoted.test", "refresh.test"};
+  for (size_t i = 0; i < 4; i++)
+    assert_string_equal(upstream->seen[i].name, order[i]);
+}
+
+static void in_a_full_queue_the_newest_of_the_least_important_gives_way(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *upstream = add_upstream(fixture, true, be_silent);
+  struct asked asked[5];
+  struct dns_query *query;
+  memset(asked, 0, sizeof(asked));
+  fixture->options.max_queries = 1;
+  fixture->options.max_queue = 2;
+  create(fixture);
+  ask_for(fixture, &asked[0], "first.test", DNS_FOR_CLIENT);
+  ask_for(fixture, &asked[1], "older.test", DNS_FOR_REFRESH);
+  ask_for(fixture, &asked[2], "newer.test", DNS_FOR_REFRESH);
+  ask_for(fixture, &asked[3], "client.test", DNS_FOR_CLIENT);
+  assert_int_equal(asked[2].calls, 0); /* not from inside dns_ask */
+  LOOP_UNTIL(fixture->loop, asked[2].calls == 1);
+  assert_int_equal(asked[2].result, DNS_SHED);
+  assert_int_equal(counter(fixture, STATS_DNS_SHED), 1);
+  ask_for(fixture, &asked[4], "client2.test", DNS_FOR_CLIENT);
+  LOOP_UNTIL(fixture->loop, asked[1].calls == 1);
+  assert_int_equal(asked[1].result, DNS_SHED);
+  const struct dns_question third = {"third.test", DNSMSG_MX, DNS_FOR_CLIENT, NULL};
+  assert_int_equal(dns_ask(fixture->dns, &third, on_done, &asked[0], &query), ERR_OVERLOAD);
+  upstream->script = answer;
+  answer(upstream, &upstream->seen[0]);
+  LOOP_UNTIL(fixture->loop, asked[4].calls == 1);
+}
+
+static void a_prefetch_waits_for_nobody(void **state) {
+  struct fixture *fixture = *state;
+  struct asked asked = {0};
+  struct dns_query *query;
+  add_upstream(fixture, true, answer);
+  fixture->options.max_queries = 1;
+  create(fixture);
+  ask_for(fixture, &asked, "first.test", DNS_FOR_CLIENT);
+  const struct dns_question prefetch = {"prefetch.test", DNSMSG_MX, DNS_FOR_PREFETCH, NULL};
+  assert_int_equal(dns_ask(fixture->dns, &prefetch, on_done, &asked, &query), ERR_OVERLOAD);
+  LOOP_UNTIL(fixture->loop, asked.calls == 1);
+  ask_for(fixture, &asked, "prefetch.test", DNS_FOR_PREFETCH);
+  LOOP_UNTIL(fixture->loop, asked.calls == 2);
+}
+
+/* ---- the story ---- */
+
+static void expect_line(const struct story *story, const char *piece) {
+  for (size_t i = 0; i < story_count(story); i++)
+    if (strstr(story_line(story, i).text, piece))
+      return;
+  print_error("no line with \"%s\"\n", piece);
+  for (size_t i = 0; i < story_count(story); i++)
+    print_error("  %s\n", story_line(story, i).text);
+  fail();
+}
+
+static void every_try_is_told(void **state) {
+  struct fixture *fixture = *state;
+  struct upstream *first = add_upstream(fixture, true, answer_servfail);
+  add_upstream(fixture, true, answer_formerr_to_edns);
+  struct story *story = story_create();
+  struct asked asked = {.fixture = fixture};
+  create(fixture);
+  const struct dns_question question = {"d.test", DNSMSG_MX, DNS_FOR_CLIENT, story};
+  assert_int_equal(dns_ask(fixture->dns, &question, on_done, &asked, &asked.query), 0);
+  LOOP_UNTIL(fixture->loop, asked.calls == 1);
+  char address[ADDRESS_TEXT_SIZE], line[128];
+  snprintf(line, sizeof(line), "%s asked for d.test MX over UDP: SERVFAIL in ",
+           address_text(&first->address, address));
+  expect_line(story, line);
+  expect_line(story, "records, TTL 300 s");
+  story_unref(story);
+}
+
+static void silence_and_hedges_are_told(void **state) {
+  struct fixture *fixture = *state;
+  add_upstream(fixture, true, be_silent);
+  add_upstream(fixture, true, answer_nxdomain);
+  struct story *story = story_create();
+  struct asked asked = {.fixture = fixture};
+  create(fixture);
+  const struct dns_question question = {"d.test", DNSMSG_MX, DNS_FOR_CLIENT, story};
+  assert_int_equal(dns_ask(fixture->dns, &question, on_done, &asked, &asked.query), 0);
+  LOOP_UNTIL(fixture->loop, asked.calls == 1);
+  expect_line(story, " is late: asks ");
+  expect_line(story, "NXDOMAIN in ");
+  expect_line(story, "no such name, negative TTL 100 s");
+  story_unref(story);
 }
 
 /* ---- cancelling and ending ---- */
@@ -1335,6 +1829,8 @@ int main(void) {
       TEST(an_answer_of_more_than_512_octets_comes_over_udp),
       TEST(a_truncated_answer_is_asked_for_over_tcp),
       TEST(tcp_refused_after_truncation_is_unreachable),
+      TEST(a_stall_over_tcp_after_truncation_is_unreachable_and_demotes_nobody),
+      TEST(a_query_over_tcp_needs_no_edns),
       TEST(a_soft_failure_of_the_only_server_is_delivered_after_one_query),
       TEST(silence_is_a_timeout_after_all_tries),
       TEST(each_try_has_an_id_of_its_own),
@@ -1347,7 +1843,31 @@ int main(void) {
       TEST(a_reply_that_helps_nobody_moves_the_query_to_the_next_server),
       TEST(a_soft_failure_of_all_servers_asks_each_once),
       TEST(garbage_from_the_only_server_is_malformed),
-      TEST(a_silent_server_is_asked_last_afterwards),
+      TEST(a_server_that_was_silent_three_times_is_asked_last),
+      TEST(a_demoted_server_is_probed_and_comes_back),
+      TEST(a_server_that_is_late_gets_company_and_the_first_reply_wins),
+      TEST(a_server_that_is_late_five_times_is_asked_last),
+      TEST(a_stall_over_tcp_gets_company_of_another_server),
+      TEST(a_server_that_dies_under_load_delays_all_but_a_little),
+      TEST(a_late_server_gets_company_of_a_demoted_one_where_all_are),
+      TEST(a_late_reply_of_the_first_still_counts_where_the_second_does_not_help),
+      TEST(a_lame_server_is_asked_last_and_back_when_it_helps),
+      TEST(a_failure_that_all_servers_share_demotes_none),
+      TEST(of_all_failures_the_one_that_says_most_is_told),
+      TEST(new_servers_are_asked_at_once_and_old_queries_end_where_they_are),
+      TEST(what_is_known_of_a_server_that_stays_is_kept),
+      TEST(letters_are_of_random_case_and_mean_the_same),
+      TEST(a_reply_in_other_letters_is_asked_for_over_tcp),
+      TEST(a_server_that_keeps_no_case_is_found_out_and_asked_in_lower_case),
+      TEST(other_letters_without_tcp_are_no_answer),
+      TEST(what_cannot_be_read_over_udp_is_asked_for_over_tcp),
+      TEST(what_cannot_be_read_is_malformed_even_where_tcp_is_refused),
+      TEST(the_ad_bit_of_a_server_on_loopback_is_believed),
+      TEST(clients_go_before_refreshes),
+      TEST(in_a_full_queue_the_newest_of_the_least_important_gives_way),
+      TEST(a_prefetch_waits_for_nobody),
+      TEST(every_try_is_told),
+      TEST(silence_and_hedges_are_told),
       TEST(silence_moves_through_the_servers_in_turn),
       TEST(a_closed_port_is_unreachable),
       TEST(every_query_to_a_closed_port_is_told_once),

@@ -8,25 +8,20 @@
 #include "dns_builder.h"
 #include "dnsmsg.h"
 #include "dnsmsg_invariants.h"
+#include "dnsmsg_samples.h"
 #include "random.h"
 
-enum { NS = 2, DNAME = 39, RRSIG = 46, SEED = 20240607 };
+enum { NS = DNSMSG_NS, DNAME = 39, RRSIG = 46, SEED = 20240607 };
 
 static struct dns_builder b;
 static struct dnsmsg out;
 
-/* Parses a copy that ends where its block ends, so that AddressSanitizer sees a read beyond. */
+/* Parses and checks what holds of every message. */
 static enum dnsmsg_outcome parse_bytes(const uint8_t *bytes, size_t length, const char *qname,
                                        uint16_t qtype) {
-  uint8_t *copy = malloc(length);
-  assert_non_null(copy);
-  memcpy(copy, bytes, length);
-  memset(&out, 0xa5, sizeof(out));
-  dnsmsg_parse(copy, length, qname, qtype, &out);
-  free(copy);
-  const char *broken = dnsmsg_broken_invariant(&out, qname, qtype);
+  const char *broken = dnsmsg_check(bytes, length, qname, qtype, &out);
   if (broken)
-    fail_msg("invariant broken: %s", broken);
+    fail_msg("broken: %s", broken);
   return out.outcome;
 }
 
@@ -216,8 +211,10 @@ static void ad_bit_and_opt_are_reported(void **state) {
 static void opt_outside_the_additional_section_is_not_edns(void **state) {
   (void)state;
   begin(0, DNSMSG_MX);
+  dns_add_mx(&b, NULL, 300, 10, "a.test");
   dns_add_raw(&b, DNS_ANSWER, "", DNSMSG_OPT, 0x01000000, "", 0);
-  assert_int_equal(parse(DNSMSG_MX), DNSMSG_NODATA);
+  dns_add_raw(&b, DNS_AUTHORITY, "", DNSMSG_OPT, 0x01000000, "", 0);
+  assert_int_equal(parse(DNSMSG_MX), DNSMSG_ANSWER);
   assert_false(out.has_opt);
 }
 
@@ -486,22 +483,10 @@ static void nxdomain_at_the_end_of_a_chain_is_of_the_end(void **state) {
   assert_int_equal(out.negative_ttl_s, 60);
 }
 
-/* d.test -> n1.test -> ... of `hops` aliases, with an MX at the end. */
-static void build_chain(unsigned hops) {
-  char owner[16] = "d.test", target[16];
-  begin(0, DNSMSG_MX);
-  for (unsigned i = 1; i <= hops; i++) {
-    snprintf(target, sizeof(target), "n%u.test", i);
-    dns_add_cname(&b, owner, 300, target);
-    memcpy(owner, target, sizeof(owner));
-  }
-  dns_add_mx(&b, owner, 300, 10, "a.test");
-}
-
 static void sixteen_hops_are_followed_and_more_are_a_loop(void **state) {
   (void)state;
   for (unsigned hops = 0; hops <= 100; hops++) {
-    build_chain(hops);
+    sample_chain_of(&b, hops);
     assert_int_equal(parse(DNSMSG_MX), hops <= DNSMSG_CNAME_HOPS_MAX ? DNSMSG_ANSWER : DNSMSG_LOOP);
     if (hops <= DNSMSG_CNAME_HOPS_MAX)
       assert_int_equal(out.hops, hops);
@@ -594,7 +579,7 @@ static void label_with_a_dot_is_not_the_name_it_looks_like(void **state) {
 /* As long as a message can be, every foreign owner as dear as a name can be, and as many aliases
  * to read again at each hop as are allowed. */
 static void build_worst(void) {
-  build_chain(DNSMSG_CNAME_HOPS_MAX);
+  sample_chain_of(&b, DNSMSG_CNAME_HOPS_MAX);
   size_t dear_at = put_pointer_chain(126, DNS_HEADER_LENGTH + 2);
   for (unsigned i = DNSMSG_CNAME_HOPS_MAX; sizeof(b.bytes) - b.length > 12; i++) {
     dns_count(&b, DNS_ANSWER, 1);
@@ -623,12 +608,87 @@ static void nodata_without_soa_has_no_negative_ttl(void **state) {
   assert_true(out.ttl_s == UINT32_MAX);
 }
 
-static void referral_is_nodata_without_soa(void **state) {
+/* RFC 2308 section 2.2: without an SOA it is the NS records that tell a referral from NODATA. */
+static void referral_is_refused_recursion_and_no_denial(void **state) {
+  (void)state;
+  static const char *const zones[] = {"", "test", "d.test"};
+  for (size_t i = 0; i < sizeof(zones) / sizeof(zones[0]); i++)
+    for (unsigned authoritative = 0; authoritative <= 0x400; authoritative += 0x400) {
+      begin(authoritative, DNSMSG_MX);
+      dns_add_name(&b, DNS_AUTHORITY, zones[i], NS, 3600, "ns1.test");
+      assert_int_equal(parse(DNSMSG_MX), DNSMSG_REFUSED);
+    }
+}
+
+static void name_servers_beside_an_answer_or_a_denial_do_not_count(void **state) {
+  (void)state;
+  begin(0, DNSMSG_MX);
+  dns_add_mx(&b, "d.test", 300, 10, "a.test");
+  dns_add_name(&b, DNS_AUTHORITY, "test", NS, 3600, "ns1.test");
+  assert_int_equal(parse(DNSMSG_MX), DNSMSG_ANSWER);
+  begin(0, DNSMSG_MX);
+  dns_add_name(&b, DNS_AUTHORITY, "test", NS, 3600, "ns1.test");
+  dns_add_soa(&b, "test", 300, 300);
+  assert_int_equal(parse(DNSMSG_MX), DNSMSG_NODATA);
+  begin(3, DNSMSG_MX); /* RFC 2308 section 2.1, type 4 */
+  dns_add_name(&b, DNS_AUTHORITY, "test", NS, 3600, "ns1.test");
+  assert_int_equal(parse(DNSMSG_MX), DNSMSG_NXDOMAIN);
+  begin(0, DNSMSG_MX);
+  size_t at = b.length;
+  dns_add_name(&b, DNS_AUTHORITY, "d.test", NS, 3600, "ns1.test");
+  set_class_chaos(at);
+  assert_int_equal(parse(DNSMSG_MX), DNSMSG_NODATA);
+}
+
+/* As an authoritative server answers whose zone ends at the alias. */
+static void chain_with_a_referral_is_to_be_followed(void **state) {
+  (void)state;
+  begin(0, DNSMSG_MX);
+  dns_add_cname(&b, "d.test", 300, "e.example");
+  dns_add_name(&b, DNS_AUTHORITY, "example", NS, 3600, "ns1.test");
+  assert_int_equal(parse(DNSMSG_MX), DNSMSG_FOLLOW);
+  assert_string_equal(out.canonical, "e.example");
+}
+
+static void soa_counts_only_of_a_zone_that_holds_the_name(void **state) {
+  (void)state;
+  static const struct {
+    const char *zone;
+    bool holds;
+  } cases[] = {{"", true},          {"test", true},     {"d.test", true},    {"D.Test", true},
+               {"x.d.test", false}, {"example", false}, {"e.test", false},   {"est", false},
+               {"xd.test", false},  {"te\\.st", false}, {"d\\.test", false}, {"bad name", false}};
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+    for (unsigned rcode = 0; rcode <= 3; rcode += 3) {
+      begin(rcode, DNSMSG_MX);
+      dns_add_soa(&b, cases[i].zone, 300, 200);
+      assert_int_equal(parse(DNSMSG_MX), rcode ? DNSMSG_NXDOMAIN : DNSMSG_NODATA);
+      assert_int_equal(out.has_soa, cases[i].holds);
+      assert_int_equal(out.negative_ttl_s, cases[i].holds ? 200 : 0);
+    }
+}
+
+static void soa_of_the_alias_denies_nothing_about_its_target(void **state) {
+  (void)state;
+  begin(0, DNSMSG_MX);
+  dns_add_cname(&b, "d.test", 300, "e.example");
+  dns_add_soa(&b, "test", 300, 300);
+  assert_int_equal(parse(DNSMSG_MX), DNSMSG_FOLLOW);
+  assert_string_equal(out.canonical, "e.example");
+  begin(3, DNSMSG_MX);
+  dns_add_cname(&b, "d.test", 300, "e.example");
+  dns_add_soa(&b, "test", 300, 300);
+  dns_add_soa(&b, "example", 60, 60);
+  assert_int_equal(parse(DNSMSG_MX), DNSMSG_NXDOMAIN);
+  assert_int_equal(out.negative_ttl_s, 60);
+}
+
+static void foreign_soa_makes_no_denial_of_a_referral(void **state) {
   (void)state;
   begin(0, DNSMSG_MX);
   dns_add_name(&b, DNS_AUTHORITY, "test", NS, 3600, "ns1.test");
-  assert_int_equal(parse(DNSMSG_MX), DNSMSG_NODATA);
-  assert_false(out.has_soa);
+  dns_add_soa(&b, "example", 300, 300);
+  assert_int_equal(parse(DNSMSG_MX), DNSMSG_REFUSED);
 }
 
 static void negative_ttl_is_the_lesser_of_soa_ttl_and_minimum(void **state) {
@@ -715,6 +775,36 @@ static void answer_of_another_type_only_is_nodata(void **state) {
   dns_add_a(&b, "d.test", 300, 0xc0000201);
   dns_add_raw(&b, DNS_ANSWER, "d.test", RRSIG, 300, "", 0);
   assert_int_equal(parse(DNSMSG_MX), DNSMSG_NODATA);
+}
+
+/* An alias of the type DNAME redirects what is below its owner (RFC 6672 section 3). */
+static void answer_of_other_types_with_foreign_owners_is_malformed(void **state) {
+  (void)state;
+  for (unsigned rcode = 0; rcode <= 3; rcode += 3) {
+    begin(rcode, DNSMSG_MX);
+    dns_add_name(&b, DNS_ANSWER, "test", DNAME, 300, "example");
+    assert_int_equal(parse(DNSMSG_MX), DNSMSG_MALFORMED);
+    begin(rcode, DNSMSG_MX);
+    dns_add_a(&b, "other.test", 300, 0xc0000201);
+    dns_add_soa(&b, "test", 60, 60);
+    assert_int_equal(parse(DNSMSG_MX), DNSMSG_MALFORMED);
+  }
+}
+
+static void alias_made_of_a_dname_is_followed(void **state) {
+  (void)state;
+  begin(0, DNSMSG_MX);
+  dns_add_name(&b, DNS_ANSWER, "test", DNAME, 300, "example");
+  dns_add_cname(&b, "d.test", 300, "d.example");
+  dns_add_mx(&b, "d.example", 60, 10, "a.test");
+  assert_int_equal(parse(DNSMSG_MX), DNSMSG_ANSWER);
+  assert_string_equal(out.canonical, "d.example");
+  assert_int_equal(out.ttl_s, 60);
+  begin(3, DNSMSG_MX);
+  dns_add_name(&b, DNS_ANSWER, "test", DNAME, 300, "example");
+  dns_add_cname(&b, "d.test", 300, "d.example");
+  assert_int_equal(parse(DNSMSG_MX), DNSMSG_NXDOMAIN);
+  assert_string_equal(out.canonical, "d.example");
 }
 
 static const enum dnsmsg_outcome rcodes[16] = {
@@ -825,73 +915,27 @@ static void count_larger_than_the_message_is_malformed(void **state) {
     }
 }
 
-static void sample_mx(void) {
-  begin(0, DNSMSG_MX);
-  dns_add_mx(&b, NULL, 300, 10, "a.test");
-  dns_add_mx(&b, NULL, 300, 20, "b\\.c.test");
-  dns_add_mx(&b, "d.test", 300, 30, NULL);
-  dns_add_name(&b, DNS_AUTHORITY, "test", NS, 300, "ns1.test");
-  dns_add_raw(&b, DNS_ADDITIONAL, "a.test", DNSMSG_A, 300, "\xc0\x00\x02\x01", 4);
-  dns_add_opt(&b, 0);
+static void every_sample_says_what_it_is_made_for(void **state) {
+  (void)state;
+  for (size_t i = 0; i < DNSMSG_SAMPLE_COUNT; i++) {
+    dnsmsg_samples[i].build(&b);
+    if (parse(dnsmsg_samples[i].qtype) != dnsmsg_samples[i].outcome)
+      fail_msg("%s: outcome %d", dnsmsg_samples[i].name, out.outcome);
+  }
 }
-
-static void sample_a(void) {
-  begin(0, DNSMSG_A);
-  dns_add_cname(&b, "e.test", 300, "f.test");
-  dns_add_cname(&b, NULL, 300, "e.test");
-  dns_add_a(&b, "f.test", 60, 0xc0000201);
-  dns_add_a(&b, "f.test", 60, 0xc0000202);
-}
-
-static void sample_aaaa(void) {
-  begin(0, DNSMSG_AAAA);
-  dns_add_aaaa(&b, NULL, 60, 1);
-  dns_add_aaaa(&b, NULL, 60, 2);
-  dns_add_opt(&b, 0);
-}
-
-static void sample_nodata(void) {
-  begin(0, DNSMSG_MX);
-  dns_add_cname(&b, NULL, 300, "e.test");
-  dns_add_soa(&b, "test", 3600, 900);
-}
-
-static void sample_nxdomain(void) {
-  begin(3, DNSMSG_MX);
-  dns_add_soa(&b, "test", 3600, 900);
-  dns_add_opt(&b, 0);
-}
-
-static void sample_servfail(void) { dns_start(&b, DNS_FLAGS_REPLY | 2); }
-
-static void sample_chain(void) { build_chain(DNSMSG_CNAME_HOPS_MAX); }
-
-static const struct {
-  void (*build)(void);
-  uint16_t qtype;
-  enum dnsmsg_outcome outcome;
-} samples[] = {
-    {sample_mx, DNSMSG_MX, DNSMSG_ANSWER},         {sample_a, DNSMSG_A, DNSMSG_ANSWER},
-    {sample_aaaa, DNSMSG_AAAA, DNSMSG_ANSWER},     {sample_nodata, DNSMSG_MX, DNSMSG_NODATA},
-    {sample_nxdomain, DNSMSG_MX, DNSMSG_NXDOMAIN}, {sample_servfail, DNSMSG_MX, DNSMSG_SERVFAIL},
-    {sample_chain, DNSMSG_MX, DNSMSG_ANSWER},
-};
-
-enum { SAMPLE_COUNT = sizeof(samples) / sizeof(samples[0]) };
 
 static void message_cut_anywhere_is_malformed(void **state) {
   (void)state;
-  for (size_t i = 0; i < SAMPLE_COUNT; i++) {
-    samples[i].build();
-    assert_int_equal(parse(samples[i].qtype), samples[i].outcome);
+  for (size_t i = 0; i < DNSMSG_SAMPLE_COUNT; i++) {
+    dnsmsg_samples[i].build(&b);
     for (size_t length = 0; length < b.length; length++)
-      assert_int_equal(parse_bytes(b.bytes, length, "d.test", samples[i].qtype), DNSMSG_MALFORMED);
+      assert_int_equal(parse_bytes(b.bytes, length, "d.test", dnsmsg_samples[i].qtype), DNSMSG_MALFORMED);
   }
 }
 
 static void malformed_reply_leaves_nothing_to_believe(void **state) {
   (void)state;
-  sample_mx();
+  sample_mx(&b);
   b.bytes[3] |= 0x20;
   assert_int_equal(parse_bytes(b.bytes, b.length - 1, "d.test", DNSMSG_MX), DNSMSG_MALFORMED);
   assert_false(out.authentic || out.has_opt || out.has_soa || out.cut || out.hops);
@@ -902,12 +946,12 @@ static void malformed_reply_leaves_nothing_to_believe(void **state) {
 
 static void every_flipped_bit_is_survived(void **state) {
   (void)state;
-  for (size_t i = 0; i < SAMPLE_COUNT; i++) {
-    samples[i].build();
+  for (size_t i = 0; i < DNSMSG_SAMPLE_COUNT; i++) {
+    dnsmsg_samples[i].build(&b);
     for (size_t at = 0; at < b.length; at++)
       for (unsigned change = 1; change < 256; change *= 2) {
         b.bytes[at] ^= (uint8_t)change;
-        parse(samples[i].qtype);
+        parse(dnsmsg_samples[i].qtype);
         b.bytes[at] ^= (uint8_t)change;
       }
   }
@@ -917,30 +961,13 @@ static void random_mutations_are_survived(void **state) {
   (void)state;
   struct random random = {SEED};
   for (int i = 0; i < 50000; i++) {
-    size_t sample = random_below(&random, SAMPLE_COUNT);
-    samples[sample].build();
+    size_t sample = random_below(&random, DNSMSG_SAMPLE_COUNT);
+    dnsmsg_samples[sample].build(&b);
     for (uint32_t changes = 1 + random_below(&random, 6); changes > 0; changes--) {
       uint32_t at = random_below(&random, (uint32_t)b.length);
       b.bytes[at] = random_below(&random, 4) ? (uint8_t)random_next(&random) : 0xc0;
     }
-    parse(samples[sample].qtype);
-  }
-}
-
-/* As it is, and as a reply to each question of ours. */
-static void parse_foreign(uint8_t *bytes, size_t length) {
-  static const uint16_t types[] = {DNSMSG_MX, DNSMSG_A, DNSMSG_AAAA};
-  char name[DNSMSG_NAME_SIZE];
-  size_t type_at = dnsmsg_question_name(bytes, length, name);
-  for (size_t i = 0; i < 3; i++)
-    parse_bytes(bytes, length, name, types[i]);
-  if (type_at + 4 > length)
-    return;
-  bytes[2] = 0x81;
-  memcpy(bytes + 4, "\0\1", 2);
-  for (size_t i = 0; i < 3; i++) {
-    memcpy(bytes + type_at, (uint8_t[]){0, (uint8_t)types[i], 0, 1}, 4);
-    parse_bytes(bytes, length, name, types[i]);
+    parse(dnsmsg_samples[sample].qtype);
   }
 }
 
@@ -959,7 +986,9 @@ static void messages_of_other_projects_are_survived(void **state) {
     assert_non_null(file);
     b.length = fread(b.bytes, 1, sizeof(b.bytes), file);
     fclose(file);
-    parse_foreign(b.bytes, b.length);
+    const char *broken = dnsmsg_check_foreign(b.bytes, b.length);
+    if (broken)
+      fail_msg("%s breaks: %s", found.gl_pathv[i], broken);
   }
   print_message("%zu messages of other projects read\n", found.gl_pathc);
   globfree(&found);
@@ -1011,7 +1040,12 @@ int main(void) {
       cmocka_unit_test(label_with_a_dot_is_not_the_name_it_looks_like),
       cmocka_unit_test(worst_message_takes_milliseconds),
       cmocka_unit_test(nodata_without_soa_has_no_negative_ttl),
-      cmocka_unit_test(referral_is_nodata_without_soa),
+      cmocka_unit_test(referral_is_refused_recursion_and_no_denial),
+      cmocka_unit_test(name_servers_beside_an_answer_or_a_denial_do_not_count),
+      cmocka_unit_test(chain_with_a_referral_is_to_be_followed),
+      cmocka_unit_test(soa_counts_only_of_a_zone_that_holds_the_name),
+      cmocka_unit_test(soa_of_the_alias_denies_nothing_about_its_target),
+      cmocka_unit_test(foreign_soa_makes_no_denial_of_a_referral),
       cmocka_unit_test(negative_ttl_is_the_lesser_of_soa_ttl_and_minimum),
       cmocka_unit_test(first_soa_counts),
       cmocka_unit_test(soa_in_the_answer_section_is_no_denial),
@@ -1020,6 +1054,8 @@ int main(void) {
       cmocka_unit_test(answer_with_only_foreign_owners_is_malformed),
       cmocka_unit_test(nxdomain_with_the_records_it_denies_is_malformed),
       cmocka_unit_test(answer_of_another_type_only_is_nodata),
+      cmocka_unit_test(answer_of_other_types_with_foreign_owners_is_malformed),
+      cmocka_unit_test(alias_made_of_a_dname_is_followed),
       cmocka_unit_test(every_rcode_has_its_outcome),
       cmocka_unit_test(extended_rcode_is_not_mistaken_for_its_lower_half),
       cmocka_unit_test(failure_with_records_is_still_a_failure),
@@ -1029,6 +1065,7 @@ int main(void) {
       cmocka_unit_test(question_in_another_case_is_ours),
       cmocka_unit_test(query_other_opcode_or_truncated_reply_is_malformed),
       cmocka_unit_test(count_larger_than_the_message_is_malformed),
+      cmocka_unit_test(every_sample_says_what_it_is_made_for),
       cmocka_unit_test(message_cut_anywhere_is_malformed),
       cmocka_unit_test(malformed_reply_leaves_nothing_to_believe),
       cmocka_unit_test(every_flipped_bit_is_survived),

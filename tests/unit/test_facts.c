@@ -291,7 +291,7 @@ static struct exchange_set *build(const struct domain_value *value) {
   struct host *hosts[FACTS_EXCHANGES_MAX];
   for (uint16_t i = 0; i < value->count; i++)
     hosts[i] = (struct host *)&value->exchanges[i]; /* not looked into */
-  struct exchange_set *set = exchange_set_build(value->exchanges, value->count, hosts);
+  struct exchange_set *set = exchange_set_build(value->exchanges, value->count, false, hosts);
   assert_non_null(set);
   assert_int_equal(set->refs, 0);
   assert_int_equal(set->count, value->count);
@@ -308,6 +308,7 @@ static void check_exchange(const Mxway__V1__Exchange *decoded, const struct exch
   assert_int_equal(decoded->status, MXWAY__V1__EXCHANGE_STATUS__EXCHANGE_STATUS_NOT_RESOLVED);
   assert_int_equal(decoded->n_addresses, 0);
   assert_int_equal(decoded->ttl, 0);
+  assert_int_equal(decoded->port, value->port);
 }
 
 /* Each exchange alone, as a field of LookupReply and as an Exchange. */
@@ -317,6 +318,7 @@ static void check_pieces(const struct exchange_set *set, const struct domain_val
     const struct exchange *exchange = &set->exchanges[i];
     const uint8_t *field = exchange_set_bytes(set) + exchange->offset;
     assert_int_equal(exchange->preference, value->exchanges[i].preference);
+    assert_int_equal(exchange->port, value->exchanges[i].port);
     assert_int_equal(exchange->offset, offset);
     offset += exchange->length;
     Mxway__V1__LookupReply *reply = mxway__v1__lookup_reply__unpack(NULL, exchange->length, field);
@@ -399,6 +401,19 @@ static void a_set_of_the_most_and_longest_exchanges_is_packed(void **state) {
   check_set(value);
 }
 
+static void a_port_is_packed_and_one_host_may_have_several(void **state) {
+  (void)state;
+  static const uint16_t ports[] = {0, 1, 127, 128, 16384, 65535};
+  struct domain_value *value = new_value();
+  char longest[FACTS_NAME_SIZE];
+  fill_name(longest, 'x');
+  for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++) {
+    add(value, 65535, i % 2 ? longest : "a.test");
+    value->exchanges[i].port = ports[i];
+  }
+  check_set(value);
+}
+
 static void an_address_as_exchange_is_packed_as_its_text(void **state) {
   (void)state;
   struct domain_value *value = new_value();
@@ -428,6 +443,7 @@ static void check_family(const struct host_facts *facts, enum family family, con
   assert_int_equal(unpacked.state, value->state);
   assert_true(unpacked.expires_at_ms == value->expires_at_ms);
   assert_int_equal(unpacked.count, value->count);
+  assert_int_equal(unpacked.authentic, value->authentic);
   for (uint8_t i = 0; i < value->count; i++)
     assert_memory_equal(unpacked.addresses[i], value->addresses[i], octets_of[family]);
   assert_string_equal(unpacked.expanded, expanded);
@@ -467,6 +483,50 @@ static void check_host(const struct family_value values[FAMILY_COUNT], const cha
   free(facts);
 }
 
+/* Bit n for address n, so that an answer need not look at the others. */
+static void odd_addresses_are_known_from_the_start(void **state) {
+  (void)state;
+  static struct family_value values[FAMILY_COUNT];
+  static const uint8_t v6_loopback[16] = {[15] = 1}, v4_loopback[4] = {127, 0, 0, 1},
+                       v4_private[4] = {10, 0, 0, 1};
+  fill_family(&values[FAMILY_V6], FAMILY_V6, FACTS_ADDRESSES_MAX, 1000);
+  fill_family(&values[FAMILY_V4], FAMILY_V4, FACTS_ADDRESSES_MAX, 1000);
+  memset(values[FAMILY_V6].addresses, 0x20, sizeof(values[FAMILY_V6].addresses));
+  memset(values[FAMILY_V4].addresses, 0x20, sizeof(values[FAMILY_V4].addresses));
+  struct host_facts *facts = host_facts_build(values);
+  assert_int_equal(facts->odd[FAMILY_V6] | facts->odd[FAMILY_V4], 0);
+  assert_true(facts->is_plain);
+  free(facts);
+  memcpy(values[FAMILY_V6].addresses[31], v6_loopback, 16);
+  memcpy(values[FAMILY_V4].addresses[0], v4_loopback, 4);
+  memcpy(values[FAMILY_V4].addresses[2], v4_private, 4);
+  facts = host_facts_build(values);
+  assert_true(facts->odd[FAMILY_V6] == UINT32_C(1) << 31);
+  assert_true(facts->odd[FAMILY_V4] == (1 << 0 | 1 << 2));
+  assert_false(facts->is_plain);
+  free(facts);
+}
+
+static void a_set_says_whether_it_is_implicit_in_its_site(void **state) {
+  (void)state;
+  struct exchange_value exchange = {.preference = 0, .host = "d.test"};
+  struct host *hosts[1] = {NULL};
+  Mxway__V1__LookupReply *replies[2];
+  for (int implicit = 0; implicit < 2; implicit++) {
+    struct exchange_set *set = exchange_set_build(&exchange, 1, implicit, hosts);
+    assert_int_equal(set->implicit, implicit);
+    replies[implicit] = mxway__v1__lookup_reply__unpack(NULL, set->site_length, exchange_set_site(set));
+    assert_non_null(replies[implicit]);
+    assert_int_equal(replies[implicit]->base.n_unknown_fields, 0);
+    assert_string_equal(replies[implicit]->site_name, "d.test");
+    assert_int_equal(replies[implicit]->site_id.len, 16);
+    free(set);
+  }
+  assert_memory_not_equal(replies[0]->site_id.data, replies[1]->site_id.data, 16);
+  mxway__v1__lookup_reply__free_unpacked(replies[0], NULL);
+  mxway__v1__lookup_reply__free_unpacked(replies[1], NULL);
+}
+
 static void any_number_of_addresses_goes_round(void **state) {
   (void)state;
   static const uint8_t counts[] = {0, 1, 2, 8, FACTS_ADDRESSES_MAX - 1, FACTS_ADDRESSES_MAX};
@@ -475,6 +535,8 @@ static void any_number_of_addresses_goes_round(void **state) {
       static struct family_value values[FAMILY_COUNT];
       fill_family(&values[FAMILY_V6], FAMILY_V6, counts[six], 1000);
       fill_family(&values[FAMILY_V4], FAMILY_V4, counts[four], INT64_MAX);
+      values[FAMILY_V6].authentic = six % 2;
+      values[FAMILY_V4].authentic = four % 2;
       check_host(values, "");
     }
 }
@@ -521,7 +583,7 @@ static void facts_of_nothing_are_unknown_and_expired(void **state) {
   struct host_facts *facts = host_facts_build(values);
   assert_int_equal(facts->state[FAMILY_V6], FAMILY_UNKNOWN);
   assert_int_equal(facts->expanded_length, 0);
-  assert_false(host_facts_are_fresh(facts, 0));
+  assert_false(host_facts_are_ready(facts, false, 0));
   free(facts);
 }
 
@@ -563,12 +625,12 @@ static void facts_are_fresh_until_the_first_family_expires(void **state) {
     values[first].expires_at_ms = 200;
     struct host_facts *facts = host_facts_build(values);
     assert_non_null(facts);
-    assert_true(host_facts_are_fresh(facts, 199));
-    assert_false(host_facts_are_fresh(facts, 200));
-    assert_false(host_facts_are_fresh(facts, 300));
+    assert_true(host_facts_are_ready(facts, false, 199));
+    assert_false(host_facts_are_ready(facts, false, 200));
+    assert_false(host_facts_are_ready(facts, false, 300));
     free(facts);
   }
-  assert_false(host_facts_are_fresh(NULL, INT64_MIN));
+  assert_false(host_facts_are_ready(NULL, false, INT64_MIN));
 }
 
 static void a_host_that_is_an_address_has_it_for_ever(void **state) {
@@ -578,6 +640,7 @@ static void a_host_that_is_an_address_has_it_for_ever(void **state) {
     static struct family_value expected[FAMILY_COUNT];
     for (enum family each = 0; each < FAMILY_COUNT; each++)
       expected[each] = (struct family_value){.state = each == family ? FAMILY_OK : FAMILY_NODATA,
+                                             .authentic = true, /* nobody was asked */
                                              .expires_at_ms = INT64_MAX,
                                              .count = each == family};
     memcpy(expected[family].addresses[0], octets, octets_of[family]);
@@ -586,7 +649,7 @@ static void a_host_that_is_an_address_has_it_for_ever(void **state) {
     for (enum family each = 0; each < FAMILY_COUNT; each++)
       check_family(facts, each, &expected[each], "");
     check_bytes(facts, expected, "");
-    assert_true(host_facts_are_fresh(facts, INT64_MAX - 1));
+    assert_true(host_facts_are_ready(facts, false, INT64_MAX - 1));
     free(facts);
   }
 }
@@ -665,7 +728,10 @@ int main(void) {
       cmocka_unit_test(preferences_of_every_length_are_packed),
       cmocka_unit_test(names_of_every_length_are_packed),
       cmocka_unit_test(a_set_of_the_most_and_longest_exchanges_is_packed),
+      cmocka_unit_test(a_port_is_packed_and_one_host_may_have_several),
       cmocka_unit_test(an_address_as_exchange_is_packed_as_its_text),
+      cmocka_unit_test(odd_addresses_are_known_from_the_start),
+      cmocka_unit_test(a_set_says_whether_it_is_implicit_in_its_site),
       cmocka_unit_test(any_number_of_addresses_goes_round),
       cmocka_unit_test(expanded_names_of_every_length_go_round),
       cmocka_unit_test(the_most_addresses_with_the_longest_expanded_name_go_round),

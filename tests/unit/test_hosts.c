@@ -68,9 +68,9 @@ static const struct domain_facts *put_domain(struct cache *cache, const char *na
 
 static void open_with(struct trial *trial, bool notimp_as_nodata) {
   trial->dns = fake_dns_create();
-  trial->cache = cache_create(1 << 20, &stats);
+  trial->cache = cache_create(1 << 20, 0, &stats);
   assert_non_null(trial->cache);
-  trial->policy = (struct learn_policy){lives, notimp_as_nodata};
+  trial->policy = (struct learn_policy){.ttl = lives, .notimp_as_nodata = notimp_as_nodata};
   trial->hosts = hosts_create(trial->cache, trial->dns, &trial->policy, HOPS);
   assert_non_null(trial->hosts);
   trial->facts = put_domain(trial->cache, "d.test", "a.test", "b.test");

@@ -62,7 +62,8 @@ static struct route route_of(const struct zone *zone, enum depth depth) {
   struct random random = {.state = 1};
   struct route route;
   memset(&route, 0x5a, sizeof(route));
-  route_build(zone->facts, depth, &plain_policy, NOW_MS, NOW_MS, &random, &route);
+  route_build(zone->facts, &(struct route_request){.depth = depth}, &plain_policy, NOW_MS, NOW_MS, &random,
+              &route);
   return route;
 }
 
@@ -105,6 +106,24 @@ static void check_exchange(const exchange *got, const struct route_exchange *wan
   }
 }
 
+/* A site belongs to the facts, whatever the verdict. */
+static void check_site(const reply *got, const struct exchange_set *set) {
+  struct site_host hosts[FACTS_EXCHANGES_MAX];
+  struct site site;
+  if (!set) {
+    assert_int_equal(got->site_id.len, 0);
+    assert_string_equal(got->site_name, "");
+    return;
+  }
+  for (uint16_t i = 0; i < set->count; i++)
+    hosts[i] = (struct site_host){set->exchanges[i].preference, set->exchanges[i].host->name};
+  site_build(hosts, set->count, set->implicit, &site);
+  assert_int_equal(got->site_id.len, sizeof(site.id));
+  assert_memory_equal(got->site_id.data, site.id, sizeof(site.id));
+  assert_int_equal(strlen(got->site_name), site.name_length);
+  assert_memory_equal(got->site_name, site.name, site.name_length);
+}
+
 static void check_reply(const reply *got, uint64_t id, enum source source, const struct route *wanted) {
   size_t canonical_length;
   const char *canonical = domain_canonical(wanted->facts, &canonical_length);
@@ -122,8 +141,9 @@ static void check_reply(const reply *got, uint64_t id, enum source source, const
   assert_int_equal(got->truncated, wanted->truncated);
   assert_int_equal(got->smtp_code, smtp.code);
   assert_string_equal(got->enhanced_status, smtp.enhanced);
-  assert_string_equal(got->detail, "");
-  assert_string_equal(got->site_name, "");
+  assert_string_equal(got->detail, wanted->detail);
+  assert_int_equal(got->authenticated, wanted->authenticated);
+  check_site(got, wanted->facts->set);
   uint32_t warnings = 0;
   for (size_t i = 0; i < got->n_warnings; i++) {
     assert_false(warnings & 1u << got->warnings[i]);
@@ -413,6 +433,27 @@ static void a_verdict_without_facts_is_a_reply_of_its_own(void **state) {
   }
 }
 
+static void a_decision_says_whose_it_is_and_how_long_it_holds(void **state) {
+  (void)state;
+  const struct decision decision = {VERDICT_REJECTED, SOURCE_OVERRIDE, 60, "not there"};
+  struct name name = {.kind = NAME_DOMAIN, .length = 6, .text = "d.test"};
+  struct sheet sheet;
+  sheet_init(&sheet);
+  sheet.length = reply_build_decision(sheet.bytes, 7, &decision, &name);
+  reply *decoded = sheet_decode(&sheet);
+  assert_int_equal(decoded->id, 7);
+  assert_int_equal(decoded->verdict, VERDICT_REJECTED);
+  assert_int_equal(decoded->source, SOURCE_OVERRIDE);
+  assert_int_equal(decoded->ttl, 60);
+  assert_int_equal(decoded->mx_ttl, 60);
+  assert_int_equal(decoded->age, 0);
+  assert_string_equal(decoded->canonical, "d.test");
+  assert_string_equal(decoded->detail, "not there");
+  assert_int_equal(decoded->smtp_code, 550);
+  assert_string_equal(decoded->enhanced_status, "5.7.1");
+  forget(decoded);
+}
+
 static void a_verdict_may_have_the_longest_name_and_detail(void **state) {
   (void)state;
   static struct sheet sheet;
@@ -447,7 +488,7 @@ static void a_literal_is_its_own_exchange(void **state) {
     assert_int_equal(name_parse((const uint8_t *)rows[i].text, strlen(rows[i].text), &policy, &name),
                      NAME_OK);
     sheet_init(&sheet);
-    sheet.length = reply_build_literal(sheet.bytes, 77, &name);
+    sheet.length = reply_build_literal(sheet.bytes, 77, &name, &(struct route){.verdict = VERDICT_ROUTE});
     reply *got = sheet_decode(&sheet);
     assert_int_equal(got->id, 77);
     assert_int_equal(got->verdict, MXWAY__V1__VERDICT__VERDICT_ROUTE);
@@ -464,6 +505,33 @@ static void a_literal_is_its_own_exchange(void **state) {
     assert_int_equal(only->n_addresses, 1);
     assert_int_equal(only->addresses[0].len, name.address_length);
     assert_memory_equal(only->addresses[0].data, name.address, name.address_length);
+    forget(got);
+  }
+}
+
+static void a_literal_may_be_refused(void **state) {
+  (void)state;
+  static struct sheet sheet;
+  static const struct name_policy policy;
+  static const struct route refusals[] = {
+      {.verdict = VERDICT_LOOP_SELF_BEST, .detail = ""},
+      {.verdict = VERDICT_NO_ROUTABLE_ADDRESS, .detail = ""},
+      {.verdict = VERDICT_NO_ROUTABLE_ADDRESS, .transient = true, .detail = "family_filtered: x"},
+  };
+  struct name name;
+  assert_int_equal(name_parse((const uint8_t *)"[192.0.2.1]", 11, &policy, &name), NAME_OK);
+  for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+    struct smtp_status smtp = verdict_smtp(refusals[i].verdict, refusals[i].transient);
+    sheet_init(&sheet);
+    sheet.length = reply_build_literal(sheet.bytes, 77, &name, &refusals[i]);
+    reply *got = sheet_decode(&sheet);
+    assert_int_equal(got->verdict, refusals[i].verdict);
+    assert_int_equal(got->source, MXWAY__V1__SOURCE__SOURCE_LITERAL);
+    assert_string_equal(got->canonical, "192.0.2.1");
+    assert_int_equal(got->smtp_code, smtp.code);
+    assert_string_equal(got->enhanced_status, smtp.enhanced);
+    assert_string_equal(got->detail, refusals[i].detail);
+    assert_int_equal(got->n_exchanges, 0);
     forget(got);
   }
 }
@@ -502,16 +570,23 @@ static void the_largest_reply_stays_within_its_bound(void **state) {
         struct route route = route_of(&zone, depth);
         route.verdict = verdict;
         route.implicit = true;
+        route.authenticated = true;
+        route.detail =
+            verdict == VERDICT_ROUTE
+                ? ""
+                : "primary_only: no exchange of the best preference is usable, and the others are not wanted";
         route.warnings = 0xfe;
         route.age_s = UINT32_MAX;
         assert_int_equal(route.count, ROUTE_EXCHANGES_MAX);
         assert_true(route.truncated);
         reply *got = route_reply(&sheet, UINT64_MAX, SOURCE_DNS, &route);
         check_reply(got, UINT64_MAX, SOURCE_DNS, &route);
-        if (depth == DEPTH_ADDRESSES) {
-          assert_int_equal(got->exchanges[31]->n_addresses, ROUTE_ADDRESSES_MAX);
+        size_t total = 0;
+        for (size_t j = 0; j < got->n_exchanges; j++)
+          total += got->exchanges[j]->n_addresses;
+        assert_int_equal(total, depth == DEPTH_ADDRESSES ? ROUTE_ADDRESSES_TOTAL_MAX : 0);
+        if (depth == DEPTH_ADDRESSES)
           assert_true(got->exchanges[31]->ttl == UINT32_MAX);
-        }
         forget(got);
         zone_fini(&zone);
       }
@@ -665,6 +740,7 @@ static void stored_bytes_are_packed_with_the_numbers_of_the_protocol(void **stat
   assert_int_equal(field_number(of, "status"), FIELD_EXCHANGE_STATUS);
   assert_int_equal(field_number(of, "addresses"), FIELD_EXCHANGE_ADDRESSES);
   assert_int_equal(field_number(of, "ttl"), FIELD_EXCHANGE_TTL);
+  assert_int_equal(field_number(of, "port"), FIELD_EXCHANGE_PORT);
 }
 
 int main(void) {
@@ -680,8 +756,10 @@ int main(void) {
       cmocka_unit_test(facts_without_exchanges_give_a_reply_without_exchanges),
       cmocka_unit_test(every_verdict_says_what_to_say_in_smtp),
       cmocka_unit_test(a_verdict_without_facts_is_a_reply_of_its_own),
+      cmocka_unit_test(a_decision_says_whose_it_is_and_how_long_it_holds),
       cmocka_unit_test(a_verdict_may_have_the_longest_name_and_detail),
       cmocka_unit_test(a_literal_is_its_own_exchange),
+      cmocka_unit_test(a_literal_may_be_refused),
       cmocka_unit_test(the_largest_reply_stays_within_its_bound),
       cmocka_unit_test(names_of_every_length_are_packed_right),
       cmocka_unit_test(the_frame_of_a_small_body_has_the_least_header),

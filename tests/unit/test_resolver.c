@@ -43,7 +43,7 @@ struct client {
   bool has_facts, from_memory;
   int64_t since_ms;
   enum verdict verdict;
-  bool transient, implicit;
+  bool transient, implicit, stale;
   uint32_t ttl_s, mx_ttl_s, warnings;
   char canonical[FACTS_NAME_SIZE];
   unsigned count;
@@ -60,7 +60,9 @@ static void record_route(struct client *client, const struct answer *answer, int
   static uint8_t bytes[REPLY_BYTES_MAX];
   struct route route;
   size_t length;
-  route_build(answer->facts, client->question.depth, &policy, answer->since_ms, now_ms, &random, &route);
+  const struct route_request wanted = {.depth = client->question.depth,
+                                       .no_stale = client->question.no_stale};
+  route_build(answer->facts, &wanted, &policy, answer->since_ms, now_ms, &random, &route);
   assert_in_range(reply_build_route(bytes, 1, SOURCE_DNS, &route), 1, REPLY_BYTES_MAX);
   const char *canonical = domain_canonical(answer->facts, &length);
   memcpy(client->canonical, canonical, length);
@@ -68,6 +70,7 @@ static void record_route(struct client *client, const struct answer *answer, int
   client->verdict = route.verdict;
   client->transient = route.transient;
   client->implicit = route.implicit;
+  client->stale = route.stale;
   client->ttl_s = route.ttl_s;
   client->mx_ttl_s = route.mx_ttl_s;
   client->warnings = route.warnings;
@@ -112,7 +115,7 @@ static void open_with(struct trial *trial, const struct resolver_options *option
   memset(trial, 0, sizeof(*trial));
   trial->now_ms = START_MS;
   trial->dns = fake_dns_create();
-  trial->cache = cache_create(cache_bytes, &stats);
+  trial->cache = cache_create(cache_bytes, options->learn.max_stale_ms, &stats);
   assert_non_null(trial->cache);
   trial->resolver = resolver_create(trial->cache, trial->dns, options, &stats, on_answer, trial);
   assert_non_null(trial->resolver);
@@ -870,6 +873,169 @@ static void a_denial_replaces_good_facts(void **state) {
   assert_int_equal(client.verdict, VERDICT_NO_SUCH_DOMAIN);
 }
 
+/* ---- configured routes ---- */
+
+/* Exchanges a.test and b.test, kept by the cache as those of a configured route. */
+static const struct exchange_set *pin_two(struct trial *trial) {
+  static struct domain_value value;
+  value.count = 2;
+  value.exchanges[0] = (struct exchange_value){.preference = 10, .host = "a.test", .port = 26};
+  value.exchanges[1] = (struct exchange_value){.preference = 20, .host = "b.test"};
+  const struct exchange_set *set = cache_pin(trial->cache, &value);
+  assert_non_null(set);
+  return set;
+}
+
+/* Facts of a configured route for d.test, for free(). */
+static struct domain_facts *pinned_facts(const struct trial *trial, const struct exchange_set *set) {
+  struct domain_facts *facts = calloc(1, sizeof(*facts) + 6);
+  assert_non_null(facts);
+  *facts = (struct domain_facts){.set = set,
+                                 .stored_at_ms = trial->now_ms,
+                                 .expires_at_ms = trial->now_ms + 60000,
+                                 .kind = DOMAIN_ROUTE,
+                                 .name_length = 6};
+  memcpy(facts->text, "d.test", 6);
+  return facts;
+}
+
+static bool ask_pinned(struct trial *trial, struct client *client, const struct domain_facts *facts,
+                       bool refresh) {
+  prepare(trial, client, "d.test", DEPTH_ADDRESSES);
+  client->question.pinned = facts;
+  client->question.refresh = refresh;
+  return submit(client);
+}
+
+static void check_pinned(const struct client *client) {
+  assert_int_equal(client->answers, 1);
+  assert_int_equal(client->verdict, VERDICT_ROUTE);
+  assert_string_equal(client->canonical, "d.test");
+  assert_int_equal(client->count, 2);
+  assert_string_equal(client->exchanges[0].host, "a.test");
+  assert_int_equal(client->exchanges[0].status, STATUS_OK);
+  assert_int_equal(client->exchanges[1].status, STATUS_OK);
+}
+
+static void a_configured_route_asks_for_addresses_and_for_no_mx(void **state) {
+  struct trial *trial = *state;
+  static struct client first, second;
+  const struct exchange_set *set = pin_two(trial);
+  struct domain_facts *facts = pinned_facts(trial, set), *others = pinned_facts(trial, set);
+  assert_false(ask_pinned(trial, &first, facts, false));
+  assert_false(ask_pinned(trial, &second, others, false));
+  assert_int_equal(trial->dns->asked_count, 4);
+  assert_int_equal(trial->dns->of_type[DNSMSG_MX], 0);
+  deliver_host(trial, "a.test", 300);
+  deliver_host(trial, "b.test", 300);
+  check_pinned(&first);
+  check_pinned(&second);
+  assert_true(ask_pinned(trial, &first, facts, false));
+  check_pinned(&first);
+  assert_int_equal(cache_count(trial->cache), 0); /* nothing about the domain is remembered */
+  free(facts);
+  free(others);
+  cache_unpin(trial->cache, set);
+  assert_int_equal(cache_set_count(trial->cache), 0);
+}
+
+static void a_configured_route_and_the_domain_itself_do_not_meet(void **state) {
+  struct trial *trial = *state;
+  static struct client pinned, ordinary;
+  const struct exchange_set *set = pin_two(trial);
+  struct domain_facts *facts = pinned_facts(trial, set);
+  assert_false(ask_pinned(trial, &pinned, facts, false));
+  ask(trial, &ordinary, "d.test", DEPTH_ADDRESSES);
+  assert_int_equal(trial->dns->of_type[DNSMSG_MX], 1);
+  deliver_host(trial, "a.test", 300);
+  deliver_host(trial, "b.test", 300);
+  check_pinned(&pinned);
+  assert_int_equal(ordinary.answers, 0);
+  deliver(trial, "d.test", DNSMSG_MX, fake_denial(DNSMSG_NXDOMAIN, 60));
+  assert_int_equal(ordinary.verdict, VERDICT_NO_SUCH_DOMAIN);
+  assert_true(ask_pinned(trial, &pinned, facts, false)); /* though the cache says NXDOMAIN */
+  check_pinned(&pinned);
+  free(facts);
+  cache_unpin(trial->cache, set);
+}
+
+static void a_refresh_of_a_configured_route_asks_for_its_addresses_anew(void **state) {
+  struct trial *trial = *state;
+  static struct client client, ordinary;
+  const struct exchange_set *set = pin_two(trial);
+  struct domain_facts *facts = pinned_facts(trial, set);
+  assert_false(ask_pinned(trial, &client, facts, false));
+  deliver_host(trial, "b.test", 300);
+  assert_false(ask_pinned(trial, &ordinary, facts, true));
+  assert_int_equal(trial->dns->asked_count, 6); /* b.test again; a.test is being asked for */
+  assert_int_equal(trial->dns->of_type[DNSMSG_MX], 0);
+  deliver_host(trial, "a.test", 300);
+  check_pinned(&client);
+  assert_int_equal(ordinary.answers, 0);
+  deliver_host(trial, "b.test", 300);
+  check_pinned(&ordinary);
+  free(facts);
+  cache_unpin(trial->cache, set);
+}
+
+static void a_configured_route_outlives_who_asked_with_it(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  const struct exchange_set *set = pin_two(trial);
+  struct domain_facts *facts = pinned_facts(trial, set);
+  prepare(trial, &client, "d.test", DEPTH_ADDRESSES);
+  client.question.pinned = facts;
+  client.question.timeout_ms = 100;
+  assert_false(submit(&client));
+  run_at(trial, START_MS + 100);
+  assert_int_equal(client.verdict, VERDICT_DEADLINE);
+  free(facts);
+  deliver_host(trial, "a.test", 300);
+  deliver_host(trial, "b.test", 300);
+  facts = pinned_facts(trial, set);
+  assert_true(ask_pinned(trial, &client, facts, false));
+  check_pinned(&client);
+  free(facts);
+  cache_unpin(trial->cache, set);
+}
+
+static void a_configured_route_that_cannot_ask_says_so(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  const struct exchange_set *set = pin_two(trial);
+  struct domain_facts *facts = pinned_facts(trial, set);
+  prepare(trial, &client, "d.test", DEPTH_ADDRESSES);
+  client.question.pinned = facts;
+  client.question.cache_only = true;
+  assert_true(submit(&client));
+  assert_int_equal(client.verdict, VERDICT_NOT_CACHED);
+  fake_dns_refuse_after(trial->dns, 0, ERR_OVERLOAD);
+  assert_true(ask_pinned(trial, &client, facts, false));
+  assert_int_equal(client.verdict, VERDICT_OVERLOAD);
+  resolver_stop(trial->resolver, trial->now_ms);
+  assert_true(ask_pinned(trial, &client, facts, false));
+  assert_int_equal(client.verdict, VERDICT_SHUTDOWN);
+  free(facts);
+  cache_unpin(trial->cache, set);
+}
+
+static void a_configured_route_ends_at_the_lookup_deadline_with_what_is_known(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  const struct exchange_set *set = pin_two(trial);
+  struct domain_facts *facts = pinned_facts(trial, set);
+  assert_false(ask_pinned(trial, &client, facts, false));
+  deliver_host(trial, "b.test", 300);
+  run_at(trial, START_MS + DEADLINE_MS);
+  assert_int_equal(client.verdict, VERDICT_ROUTE);
+  assert_int_equal(client.exchanges[0].status, STATUS_TEMPFAIL);
+  assert_int_equal(client.exchanges[1].status, STATUS_OK);
+  free(facts);
+  cache_unpin(trial->cache, set);
+}
+
+/* ---- cache only ---- */
+
 static void cache_only_asks_nobody(void **state) {
   struct trial *trial = *state;
   static struct client client;
@@ -1217,6 +1383,269 @@ static void a_chain_that_is_refused_midway_is_overload_and_not_remembered(void *
   ask(trial, &client, "d.test", DEPTH_EXCHANGES);
 }
 
+/* ---- stale answers ---- */
+
+enum { MAX_STALE_S = 3600, STALE_AFTER_MS = 1800 };
+
+static int open_stale_trial(void **state) {
+  struct trial *trial = malloc(sizeof(*trial));
+  assert_non_null(trial);
+  struct resolver_options options = usual;
+  options.learn.max_stale_ms = MAX_STALE_S * 1000;
+  options.learn.prefetch_percent = 10;
+  options.stale_after_ms = STALE_AFTER_MS;
+  open_with(trial, &options, CACHE_BYTES);
+  *state = trial;
+  return 0;
+}
+
+/* d.test and its addresses are known, and have expired a second ago. */
+static void let_expire(struct trial *trial) {
+  static struct client client;
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  deliver_host(trial, "a.test", 300);
+  assert_int_equal(client.verdict, VERDICT_ROUTE);
+  trial->now_ms += 301000;
+}
+
+static void assert_stale(const struct client *client) {
+  assert_int_equal(client->answers, 1);
+  assert_int_equal(client->verdict, VERDICT_ROUTE);
+  assert_true(client->stale);
+  assert_int_equal(client->ttl_s, ROUTE_STALE_TTL_S);
+}
+
+static void where_the_dns_fails_expired_records_are_answered_stale(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  let_expire(trial);
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  deliver(trial, "d.test", DNSMSG_MX, fake_reply(DNSMSG_SERVFAIL));
+  assert_int_equal(client.answers, 0); /* the addresses have expired too */
+  fake_dns_fail(trial->dns, "a.test", DNSMSG_AAAA, DNS_TIMED_OUT, trial->now_ms);
+  fake_dns_fail(trial->dns, "a.test", DNSMSG_A, DNS_TIMED_OUT, trial->now_ms);
+  assert_stale(&client);
+  assert_int_equal(client.exchanges[0].address_count, 2);
+  for (int i = 0; i < 3; i++) { /* and for a minute nobody waits for the DNS */
+    ask_known(trial, &client, "d.test", DEPTH_ADDRESSES);
+    assert_stale(&client);
+    trial->now_ms += 19000;
+  }
+}
+
+static void a_fresh_address_beside_stale_records_is_answered(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  let_expire(trial);
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  deliver(trial, "d.test", DNSMSG_MX, fake_reply(DNSMSG_REFUSED));
+  deliver_host(trial, "a.test", 300);
+  assert_stale(&client);
+  assert_int_equal(client.mx_ttl_s, ROUTE_STALE_TTL_S);
+}
+
+static void who_wants_no_stale_answer_is_told_of_the_failure_once_asked_for(void **state) {
+  struct trial *trial = *state;
+  static struct client client, strict;
+  let_expire(trial);
+  prepare(trial, &strict, "d.test", DEPTH_EXCHANGES);
+  strict.question.no_stale = true;
+  assert_false(submit(&strict));
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+  deliver(trial, "d.test", DNSMSG_MX, fake_reply(DNSMSG_REFUSED));
+  assert_int_equal(strict.verdict, VERDICT_DNS_REFUSED);
+  assert_stale(&client);
+  /* The failure is remembered for him, too (RFC 9520). */
+  prepare(trial, &strict, "d.test", DEPTH_EXCHANGES);
+  strict.question.no_stale = true;
+  trial->now_ms += LEARN_RECHECK_MS - 1;
+  assert_true(submit(&strict));
+  assert_int_equal(strict.verdict, VERDICT_DNS_REFUSED);
+  trial->now_ms += 1;
+  prepare(trial, &strict, "d.test", DEPTH_EXCHANGES);
+  strict.question.no_stale = true;
+  assert_false(submit(&strict));
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "b.test"));
+  assert_false(strict.stale);
+  assert_int_equal(strict.verdict, VERDICT_ROUTE);
+}
+
+static void where_the_dns_is_late_expired_records_are_answered_and_the_lookup_goes_on(void **state) {
+  struct trial *trial = *state;
+  static struct client client, later;
+  let_expire(trial);
+  int64_t asked_ms = trial->now_ms;
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  assert_int_equal(resolver_next_ms(trial->resolver), asked_ms + STALE_AFTER_MS);
+  run_at(trial, asked_ms + STALE_AFTER_MS - 1);
+  assert_int_equal(client.answers, 0);
+  run_at(trial, asked_ms + STALE_AFTER_MS);
+  assert_stale(&client);
+  ask_known(trial, &later, "d.test", DEPTH_ADDRESSES); /* nobody else waits for that */
+  assert_stale(&later);
+  assert_int_equal(trial->dns->open_count, 1);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "b.test"));
+  ask_known(trial, &later, "d.test", DEPTH_EXCHANGES);
+  assert_false(later.stale);
+  assert_string_equal(later.exchanges[0].host, "b.test");
+  deliver_host(trial, "b.test", 300);
+}
+
+static void a_question_of_little_patience_is_answered_stale_at_its_deadline(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  let_expire(trial);
+  prepare(trial, &client, "d.test", DEPTH_EXCHANGES);
+  client.question.timeout_ms = 200;
+  assert_false(submit(&client));
+  run_at(trial, trial->now_ms + 200);
+  assert_stale(&client);
+}
+
+static void addresses_alone_may_be_stale(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(3000, 10, "a.test"));
+  deliver_host(trial, "a.test", 300);
+  trial->now_ms += 301000;
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  deliver(trial, "a.test", DNSMSG_AAAA, fake_reply(DNSMSG_SERVFAIL));
+  deliver(trial, "a.test", DNSMSG_A, fake_reply(DNSMSG_SERVFAIL));
+  assert_stale(&client);
+  assert_int_equal(client.mx_ttl_s, 3000 - 301);
+  /* Late is the same as failing. */
+  trial->now_ms += LEARN_STALE_MS;
+  int64_t asked_ms = trial->now_ms;
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  run_at(trial, asked_ms + STALE_AFTER_MS);
+  assert_stale(&client);
+}
+
+static void too_much_to_do_is_answered_stale_rather_than_refused(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  let_expire(trial);
+  fake_dns_refuse_after(trial->dns, 0, ERR_OVERLOAD);
+  prepare(trial, &client, "d.test", DEPTH_ADDRESSES);
+  assert_true(submit(&client));
+  assert_stale(&client);
+}
+
+static void a_denial_replaces_stale_facts_at_once(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  let_expire(trial);
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+  deliver(trial, "d.test", DNSMSG_MX, fake_denial(DNSMSG_NXDOMAIN, 60));
+  assert_int_equal(client.verdict, VERDICT_NO_SUCH_DOMAIN);
+  ask_known(trial, &client, "d.test", DEPTH_EXCHANGES);
+  assert_int_equal(client.verdict, VERDICT_NO_SUCH_DOMAIN);
+}
+
+static void what_expired_too_long_ago_is_not_answered(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  let_expire(trial);
+  trial->now_ms += MAX_STALE_S * 1000 - 1000; /* it expired a second before */
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+  deliver(trial, "d.test", DNSMSG_MX, fake_reply(DNSMSG_SERVFAIL));
+  assert_int_equal(client.verdict, VERDICT_DNS_SERVFAIL);
+}
+
+static void denials_and_a_ttl_of_0_are_never_stale(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  static const enum dnsmsg_outcome denials[] = {DNSMSG_NXDOMAIN, DNSMSG_NODATA, DNSMSG_ANSWER};
+  static const char *const names[] = {"x.test", "y.test", "z.test"};
+  for (int i = 0; i < 3; i++) {
+    ask(trial, &client, names[i], DEPTH_EXCHANGES);
+    deliver(trial, names[i], DNSMSG_MX,
+            denials[i] == DNSMSG_ANSWER ? fake_mx(0, 10, "a.test") : fake_denial(denials[i], 60));
+    trial->now_ms += 61000;
+    ask(trial, &client, names[i], DEPTH_EXCHANGES);
+    deliver(trial, names[i], DNSMSG_MX, fake_reply(DNSMSG_SERVFAIL));
+    assert_int_equal(client.verdict, VERDICT_DNS_SERVFAIL);
+  }
+}
+
+/* ---- refreshing ahead ---- */
+
+static void refresh(struct trial *trial, const char *domain, enum depth depth) {
+  static struct client client;
+  prepare(trial, &client, domain, depth);
+  resolver_refresh(trial->resolver, &client.question.name, client.question.hash, depth, trial->now_ms);
+}
+
+static void a_refresh_asks_for_what_is_due_and_only_once_at_a_time(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  deliver_host(trial, "a.test", 3000);
+  refresh(trial, "d.test", DEPTH_ADDRESSES);
+  assert_int_equal(trial->dns->open_count, 0); /* nothing is due */
+  trial->now_ms += 286000;                     /* beyond 95 % of its life */
+  refresh(trial, "d.test", DEPTH_ADDRESSES);
+  refresh(trial, "d.test", DEPTH_ADDRESSES);
+  assert_int_equal(trial->dns->open_count, 1);
+  assert_int_equal(fake_dns_find(trial->dns, "d.test", DNSMSG_MX)->priority, DNS_FOR_PREFETCH);
+  ask_known(trial, &client, "d.test", DEPTH_ADDRESSES); /* nobody is delayed */
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  assert_int_equal(trial->dns->open_count, 0); /* the addresses were not due */
+  ask_known(trial, &client, "d.test", DEPTH_ADDRESSES);
+  assert_int_equal(client.mx_ttl_s, 300);
+}
+
+static void a_refresh_of_addresses_leaves_the_mx_alone(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(3000, 10, "a.test"));
+  deliver_host(trial, "a.test", 300);
+  trial->now_ms += 286000;
+  refresh(trial, "d.test", DEPTH_ADDRESSES);
+  assert_int_equal(trial->dns->of_type[DNSMSG_MX], 1);
+  assert_int_equal(trial->dns->open_count, 2);
+  deliver_host(trial, "a.test", 300);
+  ask_known(trial, &client, "d.test", DEPTH_ADDRESSES);
+  assert_int_equal(client.ttl_s, 300);
+}
+
+static void who_joins_a_refresh_makes_it_urgent(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  trial->now_ms += 299000;
+  refresh(trial, "d.test", DEPTH_EXCHANGES);
+  trial->now_ms += 2000; /* now it has expired */
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+  assert_int_equal(trial->dns->open_count, 1);
+  assert_int_equal(fake_dns_find(trial->dns, "d.test", DNSMSG_MX)->priority, DNS_FOR_CLIENT);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  assert_int_equal(client.answers, 1);
+}
+
+static void a_refresh_that_cannot_be_asked_or_fails_leaves_everything_as_it_was(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  trial->now_ms += 299000;
+  fake_dns_refuse_after(trial->dns, 0, ERR_OVERLOAD);
+  refresh(trial, "d.test", DEPTH_EXCHANGES);
+  fake_dns_accept(trial->dns);
+  refresh(trial, "d.test", DEPTH_EXCHANGES);
+  deliver(trial, "d.test", DNSMSG_MX, fake_reply(DNSMSG_SERVFAIL));
+  ask_known(trial, &client, "d.test", DEPTH_EXCHANGES);
+  assert_int_equal(client.verdict, VERDICT_ROUTE);
+  assert_int_equal(client.ttl_s, 1);
+  refresh(trial, "nobody.test", DEPTH_EXCHANGES);
+  assert_int_equal(trial->dns->open_count, 0);
+}
+
 static void stopping_answers_all_and_refuses_what_comes(void **state) {
   struct trial *trial = *state;
   static struct client known, first, second, later;
@@ -1503,6 +1932,12 @@ int main(void) {
       TRIAL(a_failure_replaces_facts_that_expire_while_they_are_refreshed),
       TRIAL(a_failure_may_replace_a_failure),
       TRIAL(a_denial_replaces_good_facts),
+      TRIAL(a_configured_route_asks_for_addresses_and_for_no_mx),
+      TRIAL(a_configured_route_and_the_domain_itself_do_not_meet),
+      TRIAL(a_refresh_of_a_configured_route_asks_for_its_addresses_anew),
+      TRIAL(a_configured_route_outlives_who_asked_with_it),
+      TRIAL(a_configured_route_that_cannot_ask_says_so),
+      TRIAL(a_configured_route_ends_at_the_lookup_deadline_with_what_is_known),
       TRIAL(cache_only_asks_nobody),
       TRIAL(cache_only_joins_no_flight),
       TRIAL(a_question_ends_at_its_deadline_and_the_flight_fills_the_cache),
@@ -1523,6 +1958,21 @@ int main(void) {
       TRIAL(addresses_that_are_refused_behind_the_mx_are_a_soft_failure),
       TRIAL(addresses_of_which_some_are_refused_are_a_route),
       TRIAL(a_chain_that_is_refused_midway_is_overload_and_not_remembered),
+#define STALE(test) cmocka_unit_test_setup_teardown(test, open_stale_trial, close_trial)
+      STALE(where_the_dns_fails_expired_records_are_answered_stale),
+      STALE(a_fresh_address_beside_stale_records_is_answered),
+      STALE(who_wants_no_stale_answer_is_told_of_the_failure_once_asked_for),
+      STALE(where_the_dns_is_late_expired_records_are_answered_and_the_lookup_goes_on),
+      STALE(a_question_of_little_patience_is_answered_stale_at_its_deadline),
+      STALE(addresses_alone_may_be_stale),
+      STALE(too_much_to_do_is_answered_stale_rather_than_refused),
+      STALE(a_denial_replaces_stale_facts_at_once),
+      STALE(what_expired_too_long_ago_is_not_answered),
+      STALE(denials_and_a_ttl_of_0_are_never_stale),
+      STALE(a_refresh_asks_for_what_is_due_and_only_once_at_a_time),
+      STALE(a_refresh_of_addresses_leaves_the_mx_alone),
+      STALE(who_joins_a_refresh_makes_it_urgent),
+      STALE(a_refresh_that_cannot_be_asked_or_fails_leaves_everything_as_it_was),
       TRIAL(stopping_answers_all_and_refuses_what_comes),
       cmocka_unit_test(destroying_takes_back_flights_of_both_stages_and_answers_nobody),
       TRIAL(a_domain_that_is_purged_while_it_is_looked_up_is_still_answered),

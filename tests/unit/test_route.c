@@ -15,7 +15,8 @@ static void open_zone(struct zone *zone) { zone_init(zone, DOMAIN_MX, NOW_MS - 1
 
 static void build(const struct zone *zone, enum depth depth, struct random *random, struct route *route) {
   memset(route, 0x5a, sizeof(*route)); /* everything a caller reads must be written */
-  route_build(zone->facts, depth, &plain_policy, NOW_MS, NOW_MS, random, route);
+  route_build(zone->facts, &(struct route_request){.depth = depth}, &plain_policy, NOW_MS, NOW_MS, random,
+              route);
 }
 
 static struct route build_once(const struct zone *zone, enum depth depth) {
@@ -29,7 +30,8 @@ static struct route build_with(const struct zone *zone, const struct route_polic
                                int64_t now_ms) {
   struct random random = {.state = 1};
   struct route route;
-  route_build(zone->facts, DEPTH_ADDRESSES, policy, since_ms, now_ms, &random, &route);
+  route_build(zone->facts, &(struct route_request){.depth = DEPTH_ADDRESSES}, policy, since_ms, now_ms,
+              &random, &route);
   return route;
 }
 
@@ -535,7 +537,7 @@ static void a_loop_of_aliases_is_warned_of_without_an_expanded_name(void **state
 
 static void reject_mx_cname_makes_an_alias_unusable(void **state) {
   (void)state;
-  static const struct route_policy reject = {.reject_mx_cname = true};
+  static const struct route_policy reject = {.judge.reject_mx_cname = true};
   for (int with_other = 0; with_other < 2; with_other++) {
     struct zone zone;
     open_zone(&zone);
@@ -556,7 +558,7 @@ static void reject_mx_cname_makes_an_alias_unusable(void **state) {
 
 static void reject_mx_cname_rejects_a_loop_of_aliases_too(void **state) {
   (void)state;
-  static const struct route_policy reject = {.reject_mx_cname = true};
+  static const struct route_policy reject = {.judge.reject_mx_cname = true};
   struct zone zone;
   open_zone(&zone);
   zone_add_level(&zone, 10, 1);
@@ -570,7 +572,7 @@ static void reject_mx_cname_rejects_a_loop_of_aliases_too(void **state) {
 
 static void an_implicit_exchange_may_be_an_alias(void **state) {
   (void)state;
-  static const struct route_policy reject = {.reject_mx_cname = true};
+  static const struct route_policy reject = {.judge.reject_mx_cname = true};
   struct zone zone;
   zone_init(&zone, DOMAIN_NODATA, NOW_MS, LATER_MS);
   snprintf(zone.value.canonical, sizeof(zone.value.canonical), "real.test");
@@ -585,9 +587,25 @@ static void an_implicit_exchange_may_be_an_alias(void **state) {
   zone_fini(&zone);
 }
 
+static void an_exchange_of_a_configured_route_may_be_an_alias(void **state) {
+  (void)state;
+  static const struct route_policy reject = {.judge.reject_mx_cname = true};
+  struct zone zone;
+  zone_init(&zone, DOMAIN_ROUTE, NOW_MS, LATER_MS);
+  zone_add(&zone, 10, "relay.test");
+  zone_build(&zone, "example.test");
+  zone_give_state(&zone, 0, FAMILY_OK, LATER_MS, "real.test");
+  struct route route = build_with(&zone, &reject, NOW_MS, NOW_MS);
+  assert_int_equal(route.verdict, VERDICT_ROUTE);
+  assert_false(route.implicit);
+  assert_int_equal(route.warnings, 0);
+  assert_int_equal(route.exchanges[0].status, STATUS_OK);
+  zone_fini(&zone);
+}
+
 static void an_alias_that_has_expired_is_forgotten_with_its_addresses(void **state) {
   (void)state;
-  static const struct route_policy reject = {.reject_mx_cname = true};
+  static const struct route_policy reject = {.judge.reject_mx_cname = true};
   struct zone zone;
   open_zone(&zone);
   zone_add_level(&zone, 10, 1);
@@ -836,6 +854,607 @@ static void warnings_of_the_facts_are_passed_on(void **state) {
   zone_fini(&zone);
 }
 
+/* ---- what the caller wishes ---- */
+
+/* One caller with room for wishes. */
+struct caller {
+  union wishes_block block;
+  struct route_policy policy;
+  struct random random;
+  char detail[WISHES_DETAIL_SIZE];
+};
+
+static void caller_init(struct caller *caller) {
+  memset(caller, 0, sizeof(*caller));
+  wishes_init(&caller->block.wishes);
+  caller->random.state = 1;
+}
+
+static void wish(struct caller *caller, enum wish what, const char *text) {
+  assert_true(wishes_add_text(&caller->block.wishes, what, "field", (const uint8_t *)text, strlen(text),
+                              caller->detail));
+}
+
+static struct route build_for(const struct zone *zone, struct caller *caller, enum depth depth) {
+  const struct route_request request = {.depth = depth, .wishes = &caller->block.wishes};
+  struct route route;
+  memset(&route, 0x5a, sizeof(route));
+  route_build(zone->facts, &request, &caller->policy, NOW_MS, NOW_MS, &caller->random, &route);
+  return route;
+}
+
+/* "10 a.test" for each, as MX facts that hold. */
+struct mx {
+  unsigned preference;
+  const char *host;
+};
+
+static void open_mx(struct zone *zone, const struct mx list[], size_t count) {
+  open_zone(zone);
+  for (size_t i = 0; i < count; i++)
+    zone_add(zone, list[i].preference, list[i].host);
+  zone_build(zone, "d.test");
+}
+
+/* "a.test b.test": the hosts of a route in their order. */
+static void assert_hosts(const struct route *route, const char *expected) {
+  char hosts[1024] = "";
+  size_t length = 0;
+  for (unsigned i = 0; i < route->count; i++)
+    length += (size_t)snprintf(hosts + length, sizeof(hosts) - length, "%s%s", i ? " " : "",
+                               route->exchanges[i].exchange->host->name);
+  assert_string_equal(hosts, expected);
+}
+
+static const struct mx backup[] = {{10, "a.test"}, {20, "b.test"}, {20, "self.test"}, {30, "c.test"}};
+
+static void the_callers_level_and_all_worse_are_left_out(void **state) {
+  (void)state;
+  static const struct {
+    const char *self, *hosts;
+  } rows[] = {{"self.test", "a.test"},
+              {"b.test", "a.test"},
+              {"c.test", "a.test b.test self.test"},
+              {"x.test", "a.test b.test self.test c.test"}};
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    struct zone zone;
+    struct caller caller;
+    open_mx(&zone, backup, 4);
+    caller_init(&caller);
+    caller.block.wishes.order = ORDER_STABLE;
+    wish(&caller, WISH_SELF, rows[i].self);
+    struct route route = build_for(&zone, &caller, DEPTH_EXCHANGES);
+    assert_int_equal(route.verdict, VERDICT_ROUTE);
+    assert_false(route.truncated);
+    assert_hosts(&route, rows[i].hosts);
+    zone_fini(&zone);
+  }
+}
+
+static void a_caller_who_is_the_best_exchange_would_loop(void **state) {
+  (void)state;
+  static const char *const selves[] = {"a.test", "192.0.2.1"};
+  for (size_t i = 0; i < 2; i++) {
+    struct zone zone;
+    struct caller caller;
+    open_mx(&zone, backup, 4);
+    for (unsigned j = 0; j < 4; j++)
+      zone_give_addresses(&zone, j, 0, j == 0, LATER_MS);
+    caller_init(&caller);
+    wish(&caller, WISH_SELF, selves[i]);
+    struct route route = build_for(&zone, &caller, DEPTH_ADDRESSES);
+    assert_int_equal(route.verdict, VERDICT_LOOP_SELF_BEST);
+    assert_int_equal(route.count, 0);
+    zone_fini(&zone);
+  }
+}
+
+static void self_is_seen_behind_every_limit(void **state) {
+  (void)state;
+  struct zone zone;
+  struct caller caller;
+  open_zone(&zone);
+  zone_add_level(&zone, 10, 1);
+  zone_add_level(&zone, 20, 80);
+  zone_add(&zone, 20, "zz.test"); /* the last of a level that is cut */
+  zone_build(&zone, "d.test");
+  caller_init(&caller);
+  caller.block.wishes.max_exchanges = 1;
+  wish(&caller, WISH_SELF, "zz.test");
+  struct route route = build_for(&zone, &caller, DEPTH_EXCHANGES);
+  assert_hosts(&route, "h00.test");
+  zone_fini(&zone);
+}
+
+/* Of what is better than the caller. */
+static void better_exchanges_that_do_not_resolve_are_a_transient_failure(void **state) {
+  (void)state;
+  static const struct {
+    enum family_state first, second;
+    enum verdict verdict;
+  } rows[] = {
+      {FAMILY_NXDOMAIN, FAMILY_NXDOMAIN, VERDICT_PRIMARY_UNRESOLVED},
+      {FAMILY_NODATA, FAMILY_NXDOMAIN, VERDICT_PRIMARY_UNRESOLVED},
+      {FAMILY_TEMPFAIL, FAMILY_NXDOMAIN, VERDICT_PRIMARY_UNRESOLVED},
+      {FAMILY_LOOP, FAMILY_LOOP, VERDICT_PRIMARY_UNRESOLVED},
+      {FAMILY_UNKNOWN, FAMILY_UNKNOWN, VERDICT_PRIMARY_UNRESOLVED},
+      {FAMILY_NXDOMAIN, FAMILY_OK, VERDICT_ROUTE},
+  };
+  static const struct mx list[] = {{10, "a.test"}, {10, "b.test"}, {20, "self.test"}, {30, "c.test"}};
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    struct zone zone;
+    struct caller caller;
+    open_mx(&zone, list, 4);
+    zone_give_state(&zone, 0, rows[i].first, LATER_MS, "");
+    zone_give_state(&zone, 1, rows[i].second, LATER_MS, "");
+    zone_give_state(&zone, 3, FAMILY_OK, LATER_MS, "");
+    caller_init(&caller);
+    caller.policy.defer_no_address = true;
+    wish(&caller, WISH_SELF, "self.test");
+    struct route route = build_for(&zone, &caller, DEPTH_ADDRESSES);
+    assert_int_equal(route.verdict, rows[i].verdict);
+    assert_int_equal(route.count, 2);
+    zone_fini(&zone);
+  }
+}
+
+static void an_implicit_exchange_that_is_the_caller_would_loop(void **state) {
+  (void)state;
+  struct zone zone;
+  struct caller caller;
+  zone_init(&zone, DOMAIN_NODATA, NOW_MS, LATER_MS);
+  zone_add(&zone, 0, "d.test");
+  zone_build(&zone, "d.test");
+  caller_init(&caller);
+  wish(&caller, WISH_SELF, "d.test");
+  assert_int_equal(build_for(&zone, &caller, DEPTH_EXCHANGES).verdict, VERDICT_LOOP_SELF_BEST);
+  zone_fini(&zone);
+}
+
+static void excluded_exchanges_give_their_place_to_others(void **state) {
+  (void)state;
+  struct zone zone;
+  struct caller caller;
+  open_mx(&zone, backup, 4);
+  caller_init(&caller);
+  wish(&caller, WISH_EXCLUDE, "a.test");
+  wish(&caller, WISH_EXCLUDE, "b.test");
+  struct route route = build_for(&zone, &caller, DEPTH_EXCHANGES);
+  assert_hosts(&route, "self.test c.test");
+  caller.block.wishes.primary_only = true; /* the best of what is left */
+  route = build_for(&zone, &caller, DEPTH_EXCHANGES);
+  assert_hosts(&route, "self.test");
+  zone_fini(&zone);
+}
+
+static void where_everything_is_excluded_there_may_be_a_route_later(void **state) {
+  (void)state;
+  static const struct mx list[] = {{10, "a.test"}, {20, "gone.test"}};
+  static const char *const excluded[] = {"a.test", "192.0.2.1"};
+  for (size_t i = 0; i < 2; i++) {
+    struct zone zone;
+    struct caller caller;
+    open_mx(&zone, list, 2);
+    zone_give_addresses(&zone, 0, 0, 1, LATER_MS);
+    zone_give_state(&zone, 1, FAMILY_NXDOMAIN, LATER_MS, "");
+    caller_init(&caller);
+    wish(&caller, WISH_EXCLUDE, excluded[i]);
+    struct route route = build_for(&zone, &caller, DEPTH_ADDRESSES);
+    assert_int_equal(route.verdict, VERDICT_NO_ROUTABLE_ADDRESS);
+    assert_true(route.transient);
+    assert_memory_equal(route.detail, "excluded: ", 10);
+    if (i == 0) {
+      wish(&caller, WISH_EXCLUDE, "gone.test");
+      route = build_for(&zone, &caller, DEPTH_EXCHANGES);
+      assert_int_equal(route.verdict, VERDICT_NO_ROUTABLE_ADDRESS);
+      assert_true(route.transient);
+      assert_int_equal(route.count, 0);
+    }
+    zone_fini(&zone);
+  }
+}
+
+static void primary_only_stops_at_the_best_level(void **state) {
+  (void)state;
+  static const struct mx list[] = {{10, "a.test"}, {10, "b.test"}, {20, "c.test"}};
+  struct zone zone;
+  struct caller caller;
+  open_mx(&zone, list, 3);
+  zone_give_state(&zone, 0, FAMILY_NXDOMAIN, LATER_MS, "");
+  zone_give_state(&zone, 1, FAMILY_OK, LATER_MS, "");
+  zone_give_state(&zone, 2, FAMILY_OK, LATER_MS, "");
+  caller_init(&caller);
+  caller.block.wishes.primary_only = true;
+  caller.block.wishes.order = ORDER_STABLE;
+  struct route route = build_for(&zone, &caller, DEPTH_ADDRESSES);
+  assert_int_equal(route.verdict, VERDICT_ROUTE);
+  assert_false(route.truncated);
+  assert_hosts(&route, "a.test b.test");
+  zone_give_state(&zone, 1, FAMILY_NXDOMAIN, LATER_MS, "");
+  route = build_for(&zone, &caller, DEPTH_ADDRESSES);
+  assert_int_equal(route.verdict, VERDICT_NO_ROUTABLE_ADDRESS);
+  assert_true(route.transient); /* the backup takes mail */
+  assert_memory_equal(route.detail, "primary_only: ", 14);
+  zone_fini(&zone);
+}
+
+static void max_exchanges_is_no_truncation(void **state) {
+  (void)state;
+  static const struct {
+    uint8_t max;
+    unsigned count;
+    bool truncated;
+  } rows[] = {{0, 32, true},   {1, 1, false},  {31, 31, false},
+              {32, 32, false}, {33, 32, true}, {255, 32, true}};
+  struct zone zone;
+  open_zone(&zone);
+  zone_add_level(&zone, 10, 40);
+  zone_build(&zone, "d.test");
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    struct caller caller;
+    caller_init(&caller);
+    caller.block.wishes.max_exchanges = rows[i].max;
+    struct route route = build_for(&zone, &caller, DEPTH_EXCHANGES);
+    assert_int_equal(route.count, rows[i].count);
+    assert_int_equal(route.truncated, rows[i].truncated);
+  }
+  zone_fini(&zone);
+}
+
+static void unusable_exchanges_give_way_to_usable_ones(void **state) {
+  (void)state;
+  struct zone zone;
+  struct caller caller;
+  open_zone(&zone);
+  for (unsigned i = 0; i < 40; i++)
+    zone_add_level(&zone, i, 1);
+  zone_build(&zone, "d.test");
+  for (unsigned i = 0; i < 40; i++)
+    zone_give_state(&zone, i, i == 5 || i >= 35 ? FAMILY_OK : FAMILY_NXDOMAIN, LATER_MS, "");
+  caller_init(&caller);
+  struct route route = build_for(&zone, &caller, DEPTH_ADDRESSES);
+  assert_int_equal(route.verdict, VERDICT_ROUTE);
+  assert_true(route.truncated);
+  assert_int_equal(route.count, 32);
+  for (unsigned i = 0; i < 32; i++) /* the 26 best of those that are gone, and 6 good ones */
+    assert_int_equal(route.exchanges[i].exchange->preference, i < 27 ? i : i + 8);
+  caller.block.wishes.max_exchanges = 2;
+  route = build_for(&zone, &caller, DEPTH_ADDRESSES);
+  assert_hosts(&route, "h05.test h35.test");
+  zone_fini(&zone);
+}
+
+static void the_verdict_does_not_depend_on_what_is_listed(void **state) {
+  (void)state;
+  struct zone zone;
+  open_zone(&zone);
+  for (unsigned i = 0; i < 40; i++)
+    zone_add_level(&zone, i, 1);
+  zone_build(&zone, "d.test");
+  for (unsigned i = 0; i < 40; i++)
+    zone_give_state(&zone, i, i == 39 ? FAMILY_TEMPFAIL : FAMILY_NXDOMAIN, LATER_MS, "");
+  assert_int_equal(build_once(&zone, DEPTH_ADDRESSES).verdict, VERDICT_MX_HOSTS_TEMPFAIL);
+  zone_fini(&zone);
+}
+
+static void a_family_that_nobody_has_is_transient(void **state) {
+  (void)state;
+  struct zone zone;
+  struct caller caller;
+  static const struct mx list[] = {{10, "a.test"}, {20, "gone.test"}};
+  open_mx(&zone, list, 2);
+  zone_give_addresses(&zone, 0, 1, 0, LATER_MS);
+  zone_give_state(&zone, 1, FAMILY_NXDOMAIN, LATER_MS, "");
+  caller_init(&caller);
+  caller.block.wishes.families = FAMILIES_V4;
+  struct route route = build_for(&zone, &caller, DEPTH_ADDRESSES);
+  assert_int_equal(route.verdict, VERDICT_NO_ROUTABLE_ADDRESS);
+  assert_true(route.transient);
+  assert_memory_equal(route.detail, "family_filtered: ", 17);
+  assert_int_equal(route.exchanges[0].status, STATUS_FILTERED);
+  assert_int_equal(route.exchanges[1].status, STATUS_NXDOMAIN);
+  zone_fini(&zone);
+}
+
+/* ---- what the operator decides ---- */
+
+static void give_loopback(struct zone *zone, unsigned at) {
+  struct family_value v4 = made_family(FAMILY_V4, FAMILY_OK, 1, LATER_MS, "");
+  memcpy(v4.addresses[0], (uint8_t[4]){127, 0, 0, 1}, 4);
+  zone_give(zone, at, made_family(FAMILY_V6, FAMILY_NODATA, 0, LATER_MS, ""), v4);
+}
+
+static void addresses_mail_cannot_go_to_are_a_permanent_failure(void **state) {
+  (void)state;
+  static const struct {
+    enum family_state other;
+    enum verdict verdict;
+  } rows[] = {
+      {FAMILY_NXDOMAIN, VERDICT_NO_ROUTABLE_ADDRESS},
+      {FAMILY_NODATA, VERDICT_NO_ROUTABLE_ADDRESS},
+      {FAMILY_TEMPFAIL, VERDICT_MX_HOSTS_TEMPFAIL},
+      {FAMILY_OK, VERDICT_ROUTE},
+  };
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    struct zone zone;
+    open_zone(&zone);
+    zone_add_level(&zone, 10, 2);
+    zone_build(&zone, "d.test");
+    give_loopback(&zone, 0);
+    zone_give_state(&zone, 1, rows[i].other, LATER_MS, "");
+    struct route route = build_once(&zone, DEPTH_ADDRESSES);
+    assert_int_equal(route.verdict, rows[i].verdict);
+    assert_false(route.transient);
+    assert_int_equal(shown(&zone, &route, 0)->status, STATUS_FILTERED);
+    assert_int_equal(shown(&zone, &route, 0)->address_count, 0);
+    zone_fini(&zone);
+  }
+}
+
+static void an_implicit_exchange_is_filtered_like_any(void **state) {
+  (void)state;
+  struct zone zone;
+  zone_init(&zone, DOMAIN_NODATA, NOW_MS, LATER_MS);
+  zone_add(&zone, 0, "d.test");
+  zone_build(&zone, "d.test");
+  give_loopback(&zone, 0);
+  struct route route = build_once(&zone, DEPTH_ADDRESSES);
+  assert_int_equal(route.verdict, VERDICT_NO_ROUTABLE_ADDRESS);
+  assert_false(route.transient);
+  zone_fini(&zone);
+}
+
+static void a_backup_whose_primary_is_unroutable_is_told_what_is_wrong(void **state) {
+  (void)state;
+  for (int other_is_gone = 0; other_is_gone < 2; other_is_gone++) {
+    struct zone zone;
+    struct caller caller;
+    static const struct mx list[] = {{10, "a.test"}, {10, "b.test"}, {20, "self.test"}};
+    open_mx(&zone, list, 3);
+    give_loopback(&zone, 0);
+    give_loopback(&zone, 1);
+    if (other_is_gone)
+      zone_give_state(&zone, 1, FAMILY_NXDOMAIN, LATER_MS, "");
+    caller_init(&caller);
+    wish(&caller, WISH_SELF, "self.test");
+    assert_int_equal(build_for(&zone, &caller, DEPTH_ADDRESSES).verdict,
+                     other_is_gone ? VERDICT_PRIMARY_UNRESOLVED : VERDICT_NO_ROUTABLE_ADDRESS);
+    zone_fini(&zone);
+  }
+}
+
+static void a_strict_operator_takes_a_mixed_null_mx_at_its_word(void **state) {
+  (void)state;
+  for (enum depth depth = DEPTH_EXCHANGES; depth <= DEPTH_ADDRESSES; depth++) {
+    struct zone zone;
+    struct caller caller;
+    open_zone(&zone);
+    zone_add(&zone, 0, "");
+    zone_add(&zone, 10, "a.test");
+    zone_build(&zone, "d.test");
+    zone_give_addresses(&zone, 0, 1, 1, LATER_MS);
+    caller_init(&caller);
+    assert_int_equal(build_for(&zone, &caller, depth).verdict, VERDICT_ROUTE);
+    caller.policy.strict_null_mx_mixed = true;
+    struct route route = build_for(&zone, &caller, depth);
+    assert_int_equal(route.verdict, VERDICT_NULL_MX);
+    assert_int_equal(route.warnings, WARNING_NULL_MX_MIXED);
+    assert_int_equal(route.count, 0);
+    assert_int_equal(route.ttl_s, 600);
+    zone_fini(&zone);
+  }
+}
+
+static void mx_address_reject_leaves_the_other_exchanges(void **state) {
+  (void)state;
+  static const struct mx list[] = {{10, "192.0.2.7"}, {20, "b.test"}};
+  for (size_t count = 1; count <= 2; count++)
+    for (enum depth depth = DEPTH_EXCHANGES; depth <= DEPTH_ADDRESSES; depth++) {
+      struct zone zone;
+      struct caller caller;
+      open_mx(&zone, list, count);
+      zone.hosts[0]->is_address = true;
+      atomic_store(&zone.hosts[0]->facts, host_facts_build_address((uint8_t[4]){192, 0, 2, 7}, 4));
+      if (count == 2)
+        zone_give_addresses(&zone, 1, 1, 1, LATER_MS);
+      caller_init(&caller);
+      assert_int_equal(build_for(&zone, &caller, depth).verdict, VERDICT_ROUTE);
+      caller.policy.judge.reject_mx_address = true;
+      struct route route = build_for(&zone, &caller, depth);
+      assert_int_equal(route.verdict, count == 1 ? VERDICT_MX_ALL_INVALID : VERDICT_ROUTE);
+      assert_int_equal(route.exchanges[0].status, STATUS_INVALID);
+      assert_int_equal(route.exchanges[0].ttl_s, 600);
+      assert_int_equal(route.ttl_s, 600);
+      assert_int_equal(route.exchanges[0].address_count, 0);
+      if (count == 2) {
+        zone_give_state(&zone, 1, FAMILY_NXDOMAIN, LATER_MS, "");
+        route = build_for(&zone, &caller, DEPTH_ADDRESSES);
+        assert_int_equal(route.verdict, VERDICT_MX_HOSTS_NO_ADDRESS);
+      }
+      zone_fini(&zone);
+    }
+}
+
+/* ---- 64 addresses ---- */
+
+static unsigned count_family(const struct route_exchange *exchange, unsigned length) {
+  unsigned count = 0;
+  for (unsigned i = 0; i < exchange->address_count; i++)
+    count += exchange->addresses[i][1] == length;
+  return count;
+}
+
+static void at_most_64_addresses_are_answered_and_everybody_keeps_some(void **state) {
+  (void)state;
+  static const struct {
+    unsigned exchanges, v6, v4;
+  } rows[] = {{8, 32, 32}, {9, 8, 8},  {10, 0, 8}, {20, 4, 4}, {32, 8, 8},
+              {32, 1, 1},  {32, 2, 0}, {32, 0, 3}, {33, 9, 1}};
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    struct zone zone;
+    open_zone(&zone);
+    zone_add_level(&zone, 10, rows[i].exchanges);
+    zone_build(&zone, "d.test");
+    for (unsigned j = 0; j < rows[i].exchanges; j++)
+      zone_give_addresses(&zone, j, rows[i].v6, rows[i].v4, LATER_MS);
+    struct route route = build_once(&zone, DEPTH_ADDRESSES);
+    unsigned each = rows[i].v6 + rows[i].v4 < 8 ? rows[i].v6 + rows[i].v4 : 8, total = 0, before = 8;
+    for (unsigned j = 0; j < route.count; j++) {
+      const struct route_exchange *exchange = &route.exchanges[j];
+      assert_int_equal(count_family(exchange, 16) > 0, rows[i].v6 > 0);
+      assert_int_equal(count_family(exchange, 4) > 0, rows[i].v4 > 0);
+      assert_true(exchange->address_count <= before); /* the best first served */
+      before = exchange->address_count;
+      total += exchange->address_count;
+    }
+    assert_int_equal(total, each * route.count < 64 ? each * route.count : 64);
+    zone_fini(&zone);
+  }
+}
+
+static void what_is_not_used_up_goes_to_the_next(void **state) {
+  (void)state;
+  struct zone zone;
+  open_zone(&zone);
+  for (unsigned i = 0; i < 12; i++)
+    zone_add_level(&zone, i, 1);
+  zone_build(&zone, "d.test");
+  for (unsigned i = 0; i < 12; i++)
+    zone_give_addresses(&zone, i, 0, i == 0 ? 1 : 8, LATER_MS);
+  zone_give_state(&zone, 1, FAMILY_TEMPFAIL, LATER_MS, "");
+  struct route route = build_once(&zone, DEPTH_ADDRESSES);
+  static const unsigned counts[12] = {1, 0, 8, 8, 8, 8, 8, 8, 8, 5, 1, 1};
+  for (unsigned i = 0; i < 12; i++)
+    assert_int_equal(route.exchanges[i].address_count, counts[i]);
+  zone_fini(&zone);
+}
+
+/* ---- authentic, literal, story ---- */
+
+static void an_answer_is_authentic_where_all_in_it_is(void **state) {
+  (void)state;
+  for (unsigned i = 0; i < 8; i++) {
+    bool domain = i & 1, first = i & 2, second = i & 4;
+    struct zone zone;
+    open_zone(&zone);
+    zone.value.authentic = domain;
+    zone_add_level(&zone, 10, 2);
+    zone_build(&zone, "d.test");
+    for (unsigned at = 0; at < 2; at++) {
+      struct family_value v6 = made_family(FAMILY_V6, FAMILY_NODATA, 0, LATER_MS, "");
+      struct family_value v4 = made_family(FAMILY_V4, FAMILY_OK, 1, LATER_MS, "");
+      v6.authentic = true;
+      v4.authentic = at ? second : first;
+      zone_give(&zone, at, v6, v4);
+    }
+    assert_int_equal(build_once(&zone, DEPTH_EXCHANGES).authenticated, domain);
+    assert_int_equal(build_once(&zone, DEPTH_ADDRESSES).authenticated, domain && first && second);
+    zone_fini(&zone);
+  }
+}
+
+static struct route build_literal(const char *text, const struct caller *caller) {
+  static const struct name_policy policy;
+  const struct route_request request = {.wishes = &caller->block.wishes};
+  struct name name;
+  struct route route;
+  assert_int_equal(name_parse((const uint8_t *)text, strlen(text), &policy, &name), NAME_OK);
+  memset(&route, 0x5a, sizeof(route));
+  route_build_literal(&name, &request, &caller->policy, &route);
+  assert_int_equal(route.count, 0);
+  return route;
+}
+
+static void the_filters_hold_for_literals_too(void **state) {
+  (void)state;
+  static const struct {
+    const char *literal, *self, *exclude;
+    enum families families;
+    enum verdict verdict;
+    bool transient;
+  } rows[] = {
+      {"[192.0.2.1]", NULL, NULL, FAMILIES_ANY, VERDICT_ROUTE, false},
+      {"[127.0.0.1]", NULL, NULL, FAMILIES_ANY, VERDICT_NO_ROUTABLE_ADDRESS, false},
+      {"[IPv6:::ffff:127.0.0.1]", NULL, NULL, FAMILIES_ANY, VERDICT_NO_ROUTABLE_ADDRESS, false},
+      {"[192.0.2.1]", "192.0.2.1", NULL, FAMILIES_ANY, VERDICT_LOOP_SELF_BEST, false},
+      {"[127.0.0.1]", "127.0.0.1", NULL, FAMILIES_ANY, VERDICT_LOOP_SELF_BEST, false},
+      {"[192.0.2.1]", "192.0.2.2", "192.0.2.1", FAMILIES_ANY, VERDICT_NO_ROUTABLE_ADDRESS, true},
+      {"[192.0.2.1]", NULL, NULL, FAMILIES_V6, VERDICT_NO_ROUTABLE_ADDRESS, true},
+      {"[192.0.2.1]", NULL, NULL, FAMILIES_V4, VERDICT_ROUTE, false},
+      {"[IPv6:2001:db8::1]", NULL, NULL, FAMILIES_V4, VERDICT_NO_ROUTABLE_ADDRESS, true},
+      {"[IPv6:2001:db8::1]", NULL, NULL, FAMILIES_V6_FIRST, VERDICT_ROUTE, false},
+  };
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    struct caller caller;
+    caller_init(&caller);
+    caller.block.wishes.families = (uint8_t)rows[i].families;
+    if (rows[i].self)
+      wish(&caller, WISH_SELF, rows[i].self);
+    if (rows[i].exclude)
+      wish(&caller, WISH_EXCLUDE, rows[i].exclude);
+    struct route route = build_literal(rows[i].literal, &caller);
+    assert_int_equal(route.verdict, rows[i].verdict);
+    assert_int_equal(route.transient, rows[i].transient);
+    assert_int_equal(*route.detail != '\0', rows[i].transient);
+  }
+}
+
+static void a_story_tells_the_order_and_the_verdict(void **state) {
+  (void)state;
+  static const char *const told[][2] = {
+      {"O7 (RFC 5321 5.1)", "self.test is the sender itself: its preference 20 and all worse are left out"},
+      {"O3", "exchanges of one preference stand in the order of their names"},
+      {"verdicts", "the verdict is ROUTE with 1 exchange, good for 600 s"},
+  };
+  struct zone zone;
+  struct caller caller;
+  struct route route;
+  struct story *story = story_create();
+  assert_non_null(story);
+  open_mx(&zone, backup, 4);
+  caller_init(&caller);
+  caller.block.wishes.order = ORDER_STABLE;
+  wish(&caller, WISH_SELF, "self.test");
+  const struct route_request request = {.wishes = &caller.block.wishes, .story = story};
+  route_build(zone.facts, &request, &caller.policy, NOW_MS, NOW_MS, &caller.random, &route);
+  assert_int_equal(story_count(story), 3);
+  for (size_t i = 0; i < 3; i++) {
+    assert_string_equal(story_line(story, i).rule, told[i][0]);
+    assert_string_equal(story_line(story, i).text, told[i][1]);
+  }
+  story_unref(story);
+  zone_fini(&zone);
+}
+
+static void a_story_says_why_an_exchange_cannot_be_used(void **state) {
+  (void)state;
+  static const struct {
+    enum family_state state;
+    const char *text;
+  } rows[] = {
+      {FAMILY_NXDOMAIN, "cannot use a.test: its name does not exist"},
+      {FAMILY_NODATA, "cannot use a.test: it has no address"},
+      {FAMILY_TEMPFAIL, "cannot use a.test: its addresses cannot be had now"},
+      {FAMILY_UNKNOWN, "cannot use a.test: its addresses cannot be had now"},
+      {FAMILY_LOOP, "cannot use a.test: its aliases loop, or are too many"},
+  };
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    struct zone zone;
+    struct random random = {.state = 1};
+    struct route route;
+    struct story *story = story_create();
+    const struct route_request request = {.depth = DEPTH_ADDRESSES, .story = story};
+    assert_non_null(story);
+    open_mx(&zone, backup, 1);
+    zone_give_state(&zone, 0, rows[i].state, LATER_MS, "");
+    route_build(zone.facts, &request, &plain_policy, NOW_MS, NOW_MS, &random, &route);
+    assert_string_equal(story_line(story, 0).rule, "V6");
+    assert_string_equal(story_line(story, 0).text, rows[i].text);
+    story_unref(story);
+    zone_fini(&zone);
+  }
+}
+
 /* ---- freshness ---- */
 
 static void facts_without_exchanges_are_fresh_until_they_expire(void **state) {
@@ -844,9 +1463,9 @@ static void facts_without_exchanges_are_fresh_until_they_expire(void **state) {
   zone_init(&zone, DOMAIN_NXDOMAIN, NOW_MS, LATER_MS);
   zone_build(&zone, "example.test");
   for (enum depth depth = DEPTH_EXCHANGES; depth <= DEPTH_ADDRESSES; depth++) {
-    assert_true(route_is_fresh(zone.facts, depth, NOW_MS));
-    assert_true(route_is_fresh(zone.facts, depth, LATER_MS - 1));
-    assert_false(route_is_fresh(zone.facts, depth, LATER_MS));
+    assert_true(route_is_ready(zone.facts, depth, false, NOW_MS));
+    assert_true(route_is_ready(zone.facts, depth, false, LATER_MS - 1));
+    assert_false(route_is_ready(zone.facts, depth, false, LATER_MS));
   }
   zone_fini(&zone);
 }
@@ -870,8 +1489,8 @@ static void addresses_of_every_exchange_must_be_fresh_where_they_are_wanted(void
         zone_give_addresses(&zone, j, 1, 1, LATER_MS);
       zone_give(&zone, at, made_family(FAMILY_V6, FAMILY_NODATA, 0, rows[i].v6_expires_ms, ""),
                 made_family(FAMILY_V4, FAMILY_TEMPFAIL, 0, rows[i].v4_expires_ms, ""));
-      assert_int_equal(route_is_fresh(zone.facts, DEPTH_ADDRESSES, NOW_MS), rows[i].is_fresh);
-      assert_true(route_is_fresh(zone.facts, DEPTH_EXCHANGES, NOW_MS));
+      assert_int_equal(route_is_ready(zone.facts, DEPTH_ADDRESSES, false, NOW_MS), rows[i].is_fresh);
+      assert_true(route_is_ready(zone.facts, DEPTH_EXCHANGES, false, NOW_MS));
       zone_fini(&zone);
     }
 }
@@ -883,8 +1502,8 @@ static void a_host_nobody_has_asked_for_is_not_fresh(void **state) {
   zone_add_level(&zone, 10, 2);
   zone_build(&zone, "example.test");
   zone_give_addresses(&zone, 0, 1, 1, LATER_MS);
-  assert_false(route_is_fresh(zone.facts, DEPTH_ADDRESSES, NOW_MS));
-  assert_true(route_is_fresh(zone.facts, DEPTH_EXCHANGES, NOW_MS));
+  assert_false(route_is_ready(zone.facts, DEPTH_ADDRESSES, false, NOW_MS));
+  assert_true(route_is_ready(zone.facts, DEPTH_EXCHANGES, false, NOW_MS));
   zone_fini(&zone);
 }
 
@@ -913,6 +1532,7 @@ int main(void) {
       cmocka_unit_test(reject_mx_cname_makes_an_alias_unusable),
       cmocka_unit_test(reject_mx_cname_rejects_a_loop_of_aliases_too),
       cmocka_unit_test(an_implicit_exchange_may_be_an_alias),
+      cmocka_unit_test(an_exchange_of_a_configured_route_may_be_an_alias),
       cmocka_unit_test(an_alias_that_has_expired_is_forgotten_with_its_addresses),
       cmocka_unit_test(seconds_left_are_rounded_up),
       cmocka_unit_test(an_answer_lives_as_long_as_the_least_in_it),
@@ -924,6 +1544,29 @@ int main(void) {
       cmocka_unit_test(every_kind_of_facts_has_its_verdict),
       cmocka_unit_test(depth_exchanges_looks_at_no_host),
       cmocka_unit_test(warnings_of_the_facts_are_passed_on),
+      cmocka_unit_test(the_callers_level_and_all_worse_are_left_out),
+      cmocka_unit_test(a_caller_who_is_the_best_exchange_would_loop),
+      cmocka_unit_test(self_is_seen_behind_every_limit),
+      cmocka_unit_test(better_exchanges_that_do_not_resolve_are_a_transient_failure),
+      cmocka_unit_test(an_implicit_exchange_that_is_the_caller_would_loop),
+      cmocka_unit_test(excluded_exchanges_give_their_place_to_others),
+      cmocka_unit_test(where_everything_is_excluded_there_may_be_a_route_later),
+      cmocka_unit_test(primary_only_stops_at_the_best_level),
+      cmocka_unit_test(max_exchanges_is_no_truncation),
+      cmocka_unit_test(unusable_exchanges_give_way_to_usable_ones),
+      cmocka_unit_test(the_verdict_does_not_depend_on_what_is_listed),
+      cmocka_unit_test(a_family_that_nobody_has_is_transient),
+      cmocka_unit_test(addresses_mail_cannot_go_to_are_a_permanent_failure),
+      cmocka_unit_test(an_implicit_exchange_is_filtered_like_any),
+      cmocka_unit_test(a_backup_whose_primary_is_unroutable_is_told_what_is_wrong),
+      cmocka_unit_test(a_strict_operator_takes_a_mixed_null_mx_at_its_word),
+      cmocka_unit_test(mx_address_reject_leaves_the_other_exchanges),
+      cmocka_unit_test(at_most_64_addresses_are_answered_and_everybody_keeps_some),
+      cmocka_unit_test(what_is_not_used_up_goes_to_the_next),
+      cmocka_unit_test(an_answer_is_authentic_where_all_in_it_is),
+      cmocka_unit_test(the_filters_hold_for_literals_too),
+      cmocka_unit_test(a_story_tells_the_order_and_the_verdict),
+      cmocka_unit_test(a_story_says_why_an_exchange_cannot_be_used),
       cmocka_unit_test(facts_without_exchanges_are_fresh_until_they_expire),
       cmocka_unit_test(addresses_of_every_exchange_must_be_fresh_where_they_are_wanted),
       cmocka_unit_test(a_host_nobody_has_asked_for_is_not_fresh),

@@ -19,7 +19,7 @@ static const struct mxway_reply bare = {
 };
 
 static void expect(const char *domain, size_t length, const struct mxway_reply *reply, const char *expected) {
-  char *line = tool_json_build(domain, length, reply);
+  char *line = tool_json_build(domain, length, reply, false);
   assert_non_null(line);
   assert_string_equal(line, expected);
   json_t *object = json_loads(line, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
@@ -43,8 +43,8 @@ static void object_with_a_route_has_every_key_in_order(void **state) {
   (void)state;
   static const struct mxway_address addresses[] = {{16, {0x20, 1, 0xd, 0xb8, [15] = 1}}, {4, {192, 0, 2, 1}}};
   static const struct mxway_exchange exchanges[] = {
-      {10, "mx.test", "host.test", MXWAY_STATUS_OK, 4000000000, 2, addresses},
-      {65535, "gone.test", "", MXWAY_STATUS_NXDOMAIN, 0, 0, NULL}};
+      {10, 0, "mx.test", "host.test", MXWAY_STATUS_OK, 4000000000, 2, addresses},
+      {65535, 0, "gone.test", "", MXWAY_STATUS_NXDOMAIN, 0, 0, NULL}};
   static const char *const warnings[] = {"mx_is_cname", "UNKNOWN"};
   struct mxway_reply reply = {.verdict = MXWAY_ROUTE,
                               .ttl_s = 1,
@@ -77,6 +77,83 @@ static void object_with_a_route_has_every_key_in_order(void **state) {
       "\"addresses\":[]}]}");
 }
 
+/* What the line of an explained answer has behind "exchanges":[]; to be freed. */
+static char *build_story(const struct mxway_story_line *story, size_t count) {
+  struct mxway_reply reply = bare;
+  reply.story = story;
+  reply.story_count = count;
+  char *line = tool_json_build("d.test", 6, &reply, true);
+  assert_non_null(line);
+  json_t *object = json_loads(line, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
+  assert_non_null(object);
+  json_decref(object);
+  static const char before[] = "\"exchanges\":[]";
+  const char *found = strstr(line, before);
+  assert_non_null(found);
+  char *rest = strdup(found + sizeof before - 1);
+  free(line);
+  return rest;
+}
+
+static void story_stands_behind_the_other_keys_when_it_was_asked_for(void **state) {
+  (void)state;
+  static const struct mxway_story_line story[] = {{0, "", "it began"},
+                                                  {4000000000, "V8 (RFC 7505 3)", "it \"ended\""}};
+  char *rest = build_story(story, 2);
+  assert_string_equal(rest,
+                      ",\"story\":[{\"at_us\":0,\"rule\":\"\",\"text\":\"it began\"},"
+                      "{\"at_us\":4000000000,\"rule\":\"V8 (RFC 7505 3)\",\"text\":\"it \\\"ended\\\"\"}]}");
+  free(rest);
+  rest = build_story(NULL, 0);
+  assert_string_equal(rest, ",\"story\":[]}");
+  free(rest);
+}
+
+static void story_that_was_not_asked_for_is_left_out(void **state) {
+  (void)state;
+  static const struct mxway_story_line story = {0, "", "told all the same"};
+  struct mxway_reply reply = bare;
+  reply.story = &story;
+  reply.story_count = 1;
+  reply.authenticated = true;
+  char *told = tool_json_build("d.test", 6, &reply, false),
+       *plain = tool_json_build("d.test", 6, &bare, false);
+  assert_string_equal(told, plain);
+  free(told);
+  free(plain);
+}
+
+static void hostile_story_gives_valid_json_of_one_line(void **state) {
+  (void)state;
+  enum { COUNT = 10000 };
+  static struct mxway_story_line story[COUNT];
+  for (size_t i = 0; i < COUNT; i++)
+    story[i] = (struct mxway_story_line){1, "\x1b[2J\n", "\xff\xc0\xaf\n\"}"};
+  char *rest = build_story(story, COUNT);
+  assert_null(strchr(rest, '\n'));
+  assert_null(strchr(rest, '\x1b'));
+  assert_non_null(strstr(rest, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\\n\\\"}"));
+  free(rest);
+}
+
+static void port_is_a_key_only_where_there_is_one(void **state) {
+  (void)state;
+  static const struct mxway_exchange exchanges[] = {
+      {10, 2525, "mx.test", "", MXWAY_STATUS_NOT_RESOLVED, 0, 0, NULL},
+      {10, 0, "b.test", "", MXWAY_STATUS_NOT_RESOLVED, 0, 0, NULL}};
+  struct mxway_reply reply = bare;
+  reply.exchange_count = 2;
+  reply.exchanges = exchanges;
+  char *line = tool_json_build("d.test", 6, &reply, false);
+  assert_non_null(
+      strstr(line,
+             "\"exchanges\":[{\"preference\":10,\"host\":\"mx.test\",\"expanded\":\"\",\"status\":"
+             "\"NOT_RESOLVED\",\"ttl\":0,\"addresses\":[],\"port\":2525},"
+             "{\"preference\":10,\"host\":\"b.test\",\"expanded\":\"\",\"status\":"
+             "\"NOT_RESOLVED\",\"ttl\":0,\"addresses\":[]}]}"));
+  free(line);
+}
+
 static void any_octets_of_a_name_give_valid_json(void **state) {
   (void)state;
   char name[256];
@@ -84,7 +161,7 @@ static void any_octets_of_a_name_give_valid_json(void **state) {
     name[i] = (char)i;
   struct mxway_reply reply = bare;
   reply.canonical = "\xff\"\\";
-  char *line = tool_json_build(name, sizeof name, &reply);
+  char *line = tool_json_build(name, sizeof name, &reply, false);
   json_t *object = json_loads(line, JSON_ALLOW_NUL, NULL);
   assert_non_null(object);
   assert_null(strchr(line, '\n'));
@@ -100,6 +177,10 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(object_without_a_route_has_every_key_in_order),
       cmocka_unit_test(object_with_a_route_has_every_key_in_order),
+      cmocka_unit_test(story_stands_behind_the_other_keys_when_it_was_asked_for),
+      cmocka_unit_test(story_that_was_not_asked_for_is_left_out),
+      cmocka_unit_test(hostile_story_gives_valid_json_of_one_line),
+      cmocka_unit_test(port_is_a_key_only_where_there_is_one),
       cmocka_unit_test(any_octets_of_a_name_give_valid_json),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -101,6 +101,34 @@ static void answer_by_name(struct client_daemon *daemon, const Mxway__V1__Lookup
   client_daemon_send(daemon, &reply);
 }
 
+/* Tells each name back in its story, if it is asked to explain. */
+static void explain_by_name(struct client_daemon *daemon, const Mxway__V1__LookupRequest *request) {
+  char text[64];
+  snprintf(text, sizeof text, "about %.*s\x1b", (int)request->domain.len, (const char *)request->domain.data);
+  Mxway__V1__StoryLine line = MXWAY__V1__STORY_LINE__INIT, *story[] = {&line};
+  line.at_us = 1500;
+  line.rule = (char *)"V8 (RFC 7505 3)";
+  line.text = text;
+  Mxway__V1__LookupReply reply = MXWAY__V1__LOOKUP_REPLY__INIT;
+  reply.id = request->id;
+  reply.verdict = MXWAY__V1__VERDICT__VERDICT_NULL_MX;
+  reply.n_story = request->explain ? 1 : 0;
+  reply.story = story;
+  client_daemon_send(daemon, &reply);
+}
+
+static void explain_backwards(struct client_daemon *daemon) {
+  client_daemon_accept(daemon);
+  Mxway__V1__LookupRequest *requests[2];
+  for (size_t i = 0; i < 2; i++)
+    requests[i] = client_daemon_read(daemon);
+  for (size_t i = 2; i-- > 0;) {
+    explain_by_name(daemon, requests[i]);
+    client_daemon_forget(requests[i]);
+  }
+  client_daemon_read_id(daemon);
+}
+
 static void serve(struct client_daemon *daemon) {
   Mxway__V1__LookupRequest *request;
   while ((request = client_daemon_read(daemon))) {
@@ -215,6 +243,7 @@ static void arguments_are_printed_in_their_order(void **state) {
   char *names[] = {"a", "b", "c", "d"};
   assert_int_equal(run_arguments(scene, 4, names, answer_backwards), TOOL_OK);
   assert_string_equal(domains(scene), "a b c d ");
+  assert_null(strstr(scene->out, "story"));
   assert_string_equal(scene->err, "");
 }
 
@@ -399,6 +428,48 @@ static void people_get_a_table(void **state) {
   assert_string_equal(scene->out, "p.test  NULL_MX  this domain accepts no mail  (ttl 0  from elsewhere)\n");
 }
 
+/* The block of the name. */
+#define EXPLAINED(name)                                                                                      \
+  name "  NULL_MX  this domain accepts no mail  (ttl 0  from elsewhere)\n"                                   \
+       "  how it came about:\n"                                                                              \
+       "    1.500 ms  about " name                                                                           \
+       "\xef\xbf\xbd [V8 (RFC 7505 3)]\n"                                                                    \
+       "  what it means: A sender returns the mail at once. The owner of the domain says\n"                  \
+       "                 so with a null MX record (RFC 7505).\n"
+
+static void each_of_several_names_is_explained_in_turn(void **state) {
+  struct scene *scene = *state;
+  scene->options.is_json = false;
+  scene->options.columns = 80;
+  scene->options.request.explain = true;
+  char *names[] = {"a", "b"};
+  assert_int_equal(run_arguments(scene, 2, names, explain_backwards), TOOL_PERMANENT);
+  assert_string_equal(scene->out, EXPLAINED("a") "\n" EXPLAINED("b"));
+}
+
+static void names_of_a_stream_are_explained_as_they_are_answered(void **state) {
+  struct scene *scene = *state;
+  scene->options.is_json = false;
+  scene->options.columns = 80;
+  scene->options.request.explain = true;
+  feed_all(scene, "a\nb\n");
+  client_daemon_play(scene->daemon, explain_backwards);
+  assert_int_equal(run(scene), TOOL_PERMANENT);
+  client_daemon_join(scene->daemon);
+  assert_string_equal(scene->out, EXPLAINED("b") "\n" EXPLAINED("a"));
+}
+
+static void programs_get_the_story_as_a_key(void **state) {
+  struct scene *scene = *state;
+  scene->options.request.explain = true;
+  char *names[] = {"a", "b"};
+  assert_int_equal(run_arguments(scene, 2, names, explain_backwards), TOOL_PERMANENT);
+  assert_string_equal(domains(scene), "a b ");
+  const char *story =
+      ",\"story\":[{\"at_us\":1500,\"rule\":\"V8 (RFC 7505 3)\",\"text\":\"about a\\u001B\"}]}\n{";
+  assert_non_null(strstr(scene->out, story));
+}
+
 #define IN_SCENE(test) cmocka_unit_test_setup_teardown(test, scene_create, scene_destroy)
 
 int main(void) {
@@ -418,6 +489,9 @@ int main(void) {
       IN_SCENE(output_that_cannot_be_written_is_an_error),
       IN_SCENE(reader_that_ends_early_is_no_error),
       IN_SCENE(people_get_a_table),
+      IN_SCENE(each_of_several_names_is_explained_in_turn),
+      IN_SCENE(names_of_a_stream_are_explained_as_they_are_answered),
+      IN_SCENE(programs_get_the_story_as_a_key),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

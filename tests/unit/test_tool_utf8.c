@@ -80,6 +80,10 @@ static void columns_are_counted_by_character(void **state) {
   assert_int_equal(tool_utf8_columns("b\xc3\xbc"
                                      "cher" R),
                    7);
+  assert_int_equal(tool_utf8_columns_of("b\xc3\xbc"
+                                        "cher",
+                                        4),
+                   3);
 }
 
 int main(void) {
