@@ -7,7 +7,7 @@ import sys
 # Lower rows first; rooms of the first row may include each other.
 LEVELS = (
     ("error", "log", "stats", "address", "conffile", "clock", "random", "mailbox", "qsbr", "heap", "table",
-     "listen", "story", "request", "digest", "frame", "wire"),
+     "arena", "queue", "slots", "listen", "story", "request", "digest", "frame", "wire"),
     ("name", "verdict", "ttl", "reach", "site"),
     ("facts", "wishes"),
     ("judge", "ordering", "setting"),
