@@ -150,6 +150,7 @@ class LookupReply:
     site_id: bytes = b""
     site_name: str = ""
     detail: str = ""
+    authenticated: bool = False
 
     @property
     def hosts(self):
@@ -163,7 +164,7 @@ class LookupReply:
 def unpack_reply(data):
     reply = LookupReply()
     numbers = {1: "id", 3: "ttl", 4: "mx_ttl", 5: "age", 13: "smtp_code"}
-    flags = {7: "stale", 9: "implicit", 10: "truncated"}
+    flags = {7: "stale", 9: "implicit", 10: "truncated", 18: "authenticated"}
     texts = {8: "canonical", 14: "enhanced_status", 16: "site_name", 17: "detail"}
     for number, value in unpack_fields(data):
         if number in numbers:

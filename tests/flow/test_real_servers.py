@@ -364,6 +364,16 @@ class Validation(RealServersTest):
         self.assertEqual(self.ask_unbound("plain.test"), (dnswire.NOERROR, False))
         self.assertEqual(self.ask_unbound("forged.test"), (dnswire.SERVFAIL, False))
 
+    def test_what_unbound_has_validated_is_authenticated(self):
+        client = self.connect(self.start_daemon(self.unbound))
+        for domain, authenticated in [
+            ("signed.test", True), ("none.signed.test", True), ("plain.test", False), ("forged.test", False)
+        ]:  # fmt: skip
+            for source in ("DNS", "MEMORY"):
+                with self.subTest(domain=domain, source=source):
+                    reply = client.ask(domain, depth=ADDRESSES)
+                    self.assertEqual((reply.source, reply.authenticated), (source, authenticated))
+
     def test_a_bogus_zone_is_a_failure_never_a_route(self):
         client = self.connect(self.start_daemon(self.unbound))
         for source in ("DNS", "MEMORY"):
