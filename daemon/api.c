@@ -269,7 +269,7 @@ static bool claim_refresh(const struct domain_facts *facts, enum depth depth, in
 }
 
 /* A hit on what ends soon, or is stale, asks for it anew; nobody waits for that (ROUTING T6, T7). A domain
- * that is asked for once in its life is not worth it. */
+ * that is asked for once in its life is not worth it; who wants the cache alone causes no query. */
 static void send_refresh(struct api *api, const struct lookup *lookup, const struct domain_facts *facts) {
   enum depth depth = (enum depth)lookup->request.depth;
   bool is_stale = facts->expires_at_ms <= api->now_ms;
@@ -295,7 +295,8 @@ static bool answer_from_memory(struct api *api, struct connection *connection, c
     return false;
   cache_mark(facts);
   answer_route(api, connection, lookup, facts, SOURCE_MEMORY);
-  if (route_wants_refresh(facts, (enum depth)lookup->request.depth, api->now_ms))
+  if (!lookup->request.cache_only &&
+      route_wants_refresh(facts, (enum depth)lookup->request.depth, api->now_ms))
     send_refresh(api, lookup, facts);
   return true;
 }
