@@ -66,7 +66,7 @@ struct dns_query {
   uint64_t asked, unhelpful; /* servers, a bit each */
   enum dns_result failure;   /* the one that says most so far */
   enum dnsmsg_outcome outcome;
-  bool has_failed;
+  bool has_failed, was_silent; /* was_silent: a try has ended without a reply */
   uint16_t qtype;
   char name[];
 };
@@ -94,6 +94,7 @@ static void start_waiting(struct dns *dns);
 static void send_to(struct dns_query *query, struct server *server, enum channel_kind kind,
                     enum tcp_reason tcp_reason);
 static void ask_next(struct dns_query *query);
+static void ask_server(struct dns_query *query, struct server *server);
 
 /* ---- words for the story ---- */
 
@@ -472,6 +473,7 @@ static void on_try_failed(struct try *try, enum channel_result result, int64_t n
   if (!query)
     return;
   note_failure(query, failure, 0);
+  query->was_silent = true;
   go_on(query, !was_broken, now_ms);
 }
 
@@ -635,7 +637,7 @@ static void on_hedge(struct ev_loop *loop, ev_timer *timer, int events) {
   struct dns_query *query = timer->data;
   struct dns *dns = query->dns;
   struct server *next = choose_server(query);
-  if (!query->tries || query->tries_left == 0 || !next)
+  if (!query->tries || !next)
     return;
   const struct server *late = query->tries->server;
   if (next->health.is_demoted && !late->health.is_demoted)
@@ -646,23 +648,27 @@ static void on_hedge(struct ev_loop *loop, ev_timer *timer, int events) {
   }
   stats_add(dns->stats, STATS_DNS_HEDGES);
   story_add(query->story, "L1", "%s is late: asks %s as well", late->text, next->text);
-  ask_next(query);
+  ask_server(query, next);
 }
 
+/* A hedge is no try: a name that is slow everywhere still has all its tries, one after the other. Once one
+ * has met with silence there are no more, so that all servers together get at most `tries` and one each. */
 static void start_hedge(struct dns_query *query, const struct server *server) {
-  struct dns *dns = query->dns;
-  ev_timer_stop(dns->loop, &query->hedge);
-  if (query->tries_left > 0 && choose_server(query))
+  ev_timer_stop(query->dns->loop, &query->hedge);
+  if (!query->was_silent && choose_server(query))
     set_hedge(query, health_hedge_ms(&server->health));
+}
+
+static void ask_server(struct dns_query *query, struct server *server) {
+  query->asked |= server->bit;
+  send_to(query, server, CHANNEL_UDP, TCP_NOT);
+  start_hedge(query, server);
 }
 
 /* Asks the server that is best now. Uses up a try. Requires one that was not asked yet. */
 static void ask_next(struct dns_query *query) {
-  struct server *server = choose_server(query);
   query->tries_left--;
-  query->asked |= server->bit;
-  send_to(query, server, CHANNEL_UDP, TCP_NOT);
-  start_hedge(query, server);
+  ask_server(query, choose_server(query));
 }
 
 static void start_query(struct dns_query *query) {

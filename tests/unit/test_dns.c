@@ -925,6 +925,20 @@ static void a_server_that_is_late_five_times_is_asked_last(void **state) {
   assert_int_equal(first->seen_count, HEALTH_LATES_MAX);
 }
 
+static void a_hedge_uses_up_no_try(void **state) {
+  struct fixture *fixture = *state;
+  for (int i = 0; i < SERVERS; i++)
+    add_upstream(fixture, true, be_silent);
+  fixture->options.timeout_ms = 3 * HEALTH_HEDGE_UNKNOWN_MS;
+  create(fixture);
+  int64_t start_ms = clock_now_ms();
+  struct asked asked = ask(fixture);
+  assert_int_equal(asked.result, DNS_TIMED_OUT);
+  assert_true(clock_now_ms() - start_ms >= 3 * 3 * HEALTH_HEDGE_UNKNOWN_MS - 5);
+  assert_int_equal(counter(fixture, STATS_DNS_HEDGES), 2);
+  assert_int_equal(counter(fixture, STATS_DNS_QUERIES), 3 + 2);
+}
+
 static void a_stall_over_tcp_gets_company_of_another_server(void **state) {
   struct fixture *fixture = *state;
   add_upstream(fixture, true, be_truncated_and_silent_over_tcp);
@@ -1847,6 +1861,7 @@ int main(void) {
       TEST(a_demoted_server_is_probed_and_comes_back),
       TEST(a_server_that_is_late_gets_company_and_the_first_reply_wins),
       TEST(a_server_that_is_late_five_times_is_asked_last),
+      TEST(a_hedge_uses_up_no_try),
       TEST(a_stall_over_tcp_gets_company_of_another_server),
       TEST(a_server_that_dies_under_load_delays_all_but_a_little),
       TEST(a_late_server_gets_company_of_a_demoted_one_where_all_are),
