@@ -3,20 +3,17 @@
  *
  * A query goes to the first server, in the order configured, that is well (health) and not much slower than
  * another; silence and network errors move it to the next one, `tries` in all, a reply that helps nobody
- * (SERVFAIL, REFUSED, NOTIMP, FORMERR, malformed) to each other server once. Where no server is well, the one
- * that has been ill for the shortest time is asked all the same. A server that is late gets company: the same
- * question goes to the next one (a hedge, which is no try), and the first good reply wins; hedges stay within
- * a tenth of all queries, with ten lent at the start, unless the late one is in doubt. Of all failures the one
- * that says most is told: a reply, then silence, then no way there.
+ * (SERVFAIL, REFUSED, NOTIMP, FORMERR, malformed) to each other server once. In what ways one server is asked
+ * is nameserver's. Where no server is well, the one that has been demoted least is asked all the same.
  *
- * FORMERR to EDNS is asked once more without OPT (RFC 6891 section 7), TC over TCP, a broken reply once over
- * TCP (ROUTING V11); silence over TCP is no way there. Against forgers: ids and the case of letters are random, source ports change every few
- * hundred queries; a reply whose question differs in case is not believed but asked for over TCP, and a
- * server that turns out to keep no case is asked in lower case for a while. The deadline of a whole lookup is
- * the caller's.
+ * A server that is late gets company: the same question goes to the next one (a hedge, which is no try), and
+ * the first good reply wins; hedges stay within a tenth of all queries, with ten lent at the start, unless
+ * the late one is in doubt. A server that is passed over is probed with a copy of somebody's query, for which
+ * nobody waits. Of all failures the one that says most is told: a reply (SERVFAIL, then REFUSED, NOTIMP,
+ * FORMERR, malformed), then silence, then no way there. The deadline of a whole lookup is the caller's.
  *
- * Bounded: at most `max_queries` are under way, `max_queue` wait behind them, the more important first; the
- * least important give way where the queue is full.
+ * Bounded: at most `max_queries` are under way (hedges and probes on top), `max_queue` wait behind them, the
+ * more important first; the least important give way where the queue is full.
  *
  * One thread, one libev loop. Reads the clock for its callbacks.
  */
