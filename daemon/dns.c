@@ -238,8 +238,8 @@ static void set_hedge(struct dns_query *query, uint32_t ms) {
 }
 
 /* Asks `server`. A hedge comes when it is late, and is no try: a name that is slow everywhere still has all
- * its tries, one after the other. Once one has met with silence there are no more, so that all servers
- * together get at most `tries` queries and one each. Without memory for the only one the query gives way. */
+ * its tries, one after the other. Where servers are known to be silent only the first try is hedged, so that
+ * an outage does not mean `tries` queries to each. Without memory for the only one the query gives way. */
 static void ask_server(struct dns_query *query, struct nameserver *server) {
   struct dns *dns = query->dns;
   const struct nameserver_question question = {query->name, query->qtype, query->story};
@@ -250,7 +250,7 @@ static void ask_server(struct dns_query *query, struct nameserver *server) {
   else if (query->try_count == 0)
     shed_soon(query);
   ev_timer_stop(dns->loop, &query->hedge);
-  if (!query->was_silent && choose_server(query))
+  if (!(query->was_silent && server->health.is_demoted) && choose_server(query))
     set_hedge(query, health_hedge_ms(&server->health));
 }
 
