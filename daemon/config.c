@@ -73,7 +73,7 @@ static const struct setting settings[] = {
     {"trust-ad", CHOICE(trust_ad, "no", "yes"),
      "Believe servers beyond loopback, too, that say they have validated a reply (the AD bit)."},
     {"query-tries", NUMBER(query_tries, "3", 1, 10, ""),
-     "Queries sent for one question before it fails, over all servers."},
+     "Tries for one question, one after the other, before it fails, over all servers."},
     {"max-cname-hops", NUMBER(max_cname_hops, "8", 1, 16, ""), "Aliases followed from one name."},
     {"max-queries", NUMBER(max_queries, "1024", 1, 65536, ""), "DNS queries under way at once."},
     {"max-queue", NUMBER(max_queue, "65536", 0, 1000000, ""),

@@ -17,7 +17,7 @@ one() {
 }
 
 run_scenario() {
-  outstanding=256
+  outstanding=1000
   names=${names:-100000}
   sessions=()
   local count=$names
