@@ -172,6 +172,9 @@ def miss(arguments):
         rows.append([title, number(rate), ratio(one[1] for one in found), time(cpu), ratio(one[3] for one in found),
                      f"{each:.2f}", time(p50), time(p99), f"{loss:.2%}"])
     show(["", "lookups/s", "/ c-ares", "CPU", "/ c-ares", "queries a lookup", "p50", "p99", "loss"], rows)
+    waited = max(plain["waited"] / plain["seconds"] for plain, _ in rounds)
+    if waited > 0.05:
+        print(f"  note: c-ares alone waited for its core up to {waited:.0%} of the time, others had it: compare CPU, not lookups/s")
     warn("all rounds", *(load(path) for _, sessions in rounds for _, path, _ in sessions))
 
 
