@@ -174,7 +174,9 @@ def miss(arguments):
     show(["", "lookups/s", "/ c-ares", "CPU", "/ c-ares", "queries a lookup", "p50", "p99", "loss"], rows)
     waited = max(plain["waited"] / plain["seconds"] for plain, _ in rounds)
     if waited > 0.05:
-        print(f"  note: c-ares alone waited for its core up to {waited:.0%} of the time, others had it: compare CPU, not lookups/s")
+        alone = statistics.median(plain["lookups"] / (plain["seconds"] - plain["waited"]) for plain, _ in rounds)
+        print(f"  note: c-ares alone waited up to {waited:.0%} of the time for a core that others had; without that it makes "
+              f"{number(alone)} lookups/s. Compare with those, or CPU")
     warn("all rounds", *(load(path) for _, sessions in rounds for _, path, _ in sessions))
 
 
