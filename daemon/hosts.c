@@ -12,7 +12,8 @@ struct host_flight {
   struct host *host; /* held */
   struct hosts_wait *waits;
   unsigned running;    /* of the chases */
-  struct story *story; /* of who asked first, held; NULL: of nobody */
+  unsigned forgotten;  /* bits of enum family_state: families of these are not kept (ROUTING T11) */
+  struct story *story; /* of the first who wants one, held; or NULL */
   struct chase chases[FAMILY_COUNT];
   struct family_value values[FAMILY_COUNT];
 };
@@ -95,8 +96,19 @@ static void publish(struct host_flight *flight, int64_t now_ms) {
     cache_put_host(flight->hosts->cache, flight->host, facts, now_ms);
 }
 
+/* A purge has overtaken the flight: what it brings, and what it knew before, is for those who wait. */
+static void expire_forgotten(struct host_flight *flight, int64_t now_ms) {
+  for (enum family family = 0; family < FAMILY_COUNT; family++)
+    if (flight->forgotten >> flight->values[family].state & 1) {
+      flight->values[family].expires_at_ms = now_ms;
+      flight->values[family].stale_until_ms = -1; /* never: as what had a TTL of 0 */
+      flight->values[family].refresh_at_ms = INT64_MAX;
+    }
+}
+
 /* Both queries have ended: publishes, then tells everyone. */
 static void land(struct host_flight *flight, int64_t now_ms) {
+  expire_forgotten(flight, now_ms);
   publish(flight, now_ms);
   while (flight->waits) {
     struct hosts_wait *wait = flight->waits;
@@ -169,13 +181,23 @@ static struct host_flight *start_flight(struct hosts *hosts, struct host *host, 
   return NULL;
 }
 
-/* A wish meets a flight that is under way. */
-static void meet(struct host_flight *flight, const struct hosts_wish *wish) {
-  for (enum family family = 0; family < FAMILY_COUNT; family++)
-    chase_promote(&flight->chases[family], wish->priority);
+static bool was_asked(const struct host_flight *flight, enum family family) {
+  return flight->chases[family].done != NULL;
+}
+
+/* A wish meets a flight that is under way. One for a refresh asks for the family, too, that was left out
+ * because it held. */
+static void meet(struct host_flight *flight, const struct hosts_wish *wish, int64_t now_ms) {
   if (flight->story != wish->story)
     story_add(wish->story, "T8", "the addresses of %s are being asked for already: waits for those",
               flight->host->name);
+  if (!flight->story)
+    flight->story = story_ref(wish->story);
+  for (enum family family = 0; family < FAMILY_COUNT; family++)
+    if (wish->refresh && !was_asked(flight, family))
+      start_family(flight, family, wish->priority, now_ms);
+    else
+      chase_promote(&flight->chases[family], wish->priority);
 }
 
 bool hosts_ask(struct hosts *hosts, struct host *host, const struct hosts_wish *wish, int64_t now_ms,
@@ -187,7 +209,7 @@ bool hosts_ask(struct hosts *hosts, struct host *host, const struct hosts_wish *
   struct host_flight *flight =
       (struct host_flight *)table_get(&hosts->flights, host->node.hash, is_for_host, host);
   if (flight)
-    meet(flight, wish);
+    meet(flight, wish, now_ms);
   else
     flight = start_flight(hosts, host, wish, now_ms);
   if (!flight || !wait)
@@ -222,4 +244,17 @@ void hosts_put_stale(struct hosts *hosts, struct host *host, int64_t now_ms) {
   struct host_facts *renewed = is_changed ? host_facts_build(values) : NULL;
   if (renewed)
     cache_put_host(hosts->cache, host, renewed, now_ms);
+}
+
+void hosts_forget(struct hosts *hosts, const struct host *host, unsigned states) {
+  if (host) {
+    struct host_flight *flight =
+        (struct host_flight *)table_get(&hosts->flights, host->node.hash, is_for_host, host);
+    if (flight)
+      flight->forgotten |= states;
+    return;
+  }
+  for (size_t i = 0; i < hosts->flights.capacity; i++)
+    for (struct table_node *node = hosts->flights.buckets[i]; node; node = node->next)
+      ((struct host_flight *)node)->forgotten |= states;
 }

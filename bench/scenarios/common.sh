@@ -132,7 +132,7 @@ start_mxwayd() {
     options+=(-o "$option")
   done
   : >"$work/empty.conf"
-  start "$name" "${on_server[@]}" "$mxwayd" -c "$work/empty.conf" -o "listen=$work/$name.sock" -o "upstream=$upstream" \
+  start "$name" "${on_server[@]}" "$mxwayd" -c "$work/empty.conf" -o "listen=$work/$name.sock" -o control= -o "upstream=$upstream" \
     -o log-level=warning "${options[@]}"
   wait_for "$name" test -S "$work/$name.sock"
 }
@@ -214,7 +214,7 @@ measure() {
 ask_all() {
   local target=$1
   shift
-  "${on_client[@]}" "$bench_program" -s "$target" -d "$work/names" -n 1 -c 4 -q 64 -t 10 -o json "$@" \
+  "${on_client[@]}" "$bench_program" -s "$target" -d "$work/names" -n 1 --repeats 0 -c 4 -q 64 -t 10 -o json "$@" \
     >"$work/warm-up.json" || { tail -n 3 "$work/warm-up.json" >&2; fail 1 "cannot warm up $target"; }
 }
 
@@ -233,7 +233,8 @@ prepare() {
   bench_program=$programs/bench/mxway-bench
   upstream_program=$programs/bench/upstream/mxway-upstream
   plain_program=$programs/bench/upstream/mxway-plain-cares
-  for program in "$mxwayd" "$bench_program" "$upstream_program" "$plain_program"; do
+  cache_program=$programs/bench/mxway-bench-cache
+  for program in "$mxwayd" "$bench_program" "$upstream_program" "$plain_program" "$cache_program"; do
     [[ -x $program ]] || fail 69 "there is no $program"
   done
   out=build/bench/$scenario

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The tables of bench/run, from the JSON of mxway-bench. Usage: table.py ratios|miss|memory|outage|herd|silent ARGUMENT..."""
+"""The tables of bench/run, from the JSON of mxway-bench. Usage: table.py ratios|miss|memory|scan|cache|outage|herd|silent ARGUMENT..."""
 import json
 import re
 import statistics
@@ -207,6 +207,31 @@ def memory(arguments):
     show([f"{names} domains", "MiB before", "MiB after", "octets a domain", "/ mxwayd's"], rows)
 
 
+def scan(arguments):
+    """BOUND_MIB BEFORE AFTER scan=REQUESTS=HITS=EVICTED flood=DOMAINS=FOUND=EVICTED: half of the scan's requests are for hot names."""
+    bound, before, after = (int(argument) for argument in arguments[:3])
+    figures = {title: [int(value) for value in values] for title, *values in (item.split("=") for item in arguments[3:])}
+    requests, hits, evicted = figures["scan"]
+    print(f"scan: {requests} questions, {evicted} domains evicted; "
+          f"{200 * hits / requests:.2f} % of the questions for hot names were hits")
+    domains, found, denied = figures["flood"]
+    print(f"flood: {denied} denials evicted; {100 * found / domains:.2f} % of the domains from before it are still there")
+    print(f"resident: {(after - before) / 1024:.1f} MiB grown, {(after - before) / 1024 / bound:.2f} of the bound")
+
+
+def cache(arguments):
+    """TITLE=FILE...: what mxway-bench-cache printed."""
+    files = [(title, load(path)) for title, path in (argument.split("=", 1) for argument in arguments)]
+    rows = [(text, *(f"{figures[key]:.{digits}f}" for _, figures in files)) for text, key, digits in (
+        ("domains at the end", "count", 0), ("octets a domain, own accounts", "octets", 1),
+        ("octets a domain, resident", "resident", 1), ("ns a put", "put_ns", 0), ("longest put, us", "put_longest_us", 0),
+        ("ns a lookup, one at a time", "lookup_1_ns", 0), ("ns a lookup, in batches of 8", "lookup_8_ns", 0),
+        ("ns a lookup, in batches of 16", "lookup_16_ns", 0), ("ns a lookup, in batches of 32", "lookup_32_ns", 0),
+        ("ns a lookup, in batches of 64", "lookup_64_ns", 0), ("as many again: ns a put", "again_put_ns", 0),
+        ("as many again: longest put, us", "again_longest_us", 0), ("resident / bound at the end", "resident_of_bound", 2))]
+    show(["", *(title for title, _ in files)], rows)
+
+
 def phase(intervals, least_s, most_s):
     """What happened between two moments; the intervals at the edges belong to both sides and are left out."""
     inner = [interval for interval in intervals
@@ -256,5 +281,6 @@ def silent(arguments):
 
 
 if __name__ == "__main__":
-    commands = {"ratios": ratios, "miss": miss, "memory": memory, "outage": outage, "herd": herd, "silent": silent}
+    commands = {"ratios": ratios, "miss": miss, "memory": memory, "scan": scan, "cache": cache,
+                "outage": outage, "herd": herd, "silent": silent}
     commands[sys.argv[1]](sys.argv[2:])

@@ -124,6 +124,7 @@ class Daemon(Process):
         if frontends is not None:
             options["frontends"] = frontends
         options["listen"] = self.socket_path
+        self.control_path = str(options.setdefault("control", Path(folder) / "control.sock"))
         assignments = [f"{name.replace('_', '-')}={value}" for name, value in options.items()]
         assignments += [f"upstream={address}" for address in upstreams]
         command = [*WRAPPER, MXWAYD] + (["-c", config] if config else [])
