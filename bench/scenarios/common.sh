@@ -85,7 +85,9 @@ choose_cores() {
 start() {
   local name=$1
   shift
-  "$@" </dev/null >"$work/$name.log" 2>&1 &
+  # At once: whoever waits for a line in it is not to find that of the server before.
+  : >"$work/$name.log"
+  "$@" </dev/null >>"$work/$name.log" 2>&1 &
   pids[$name]=$!
 }
 
