@@ -11,6 +11,11 @@ static const struct command {
   const char *sentence;
 } commands[] = {
     {"lookup", tool_lookup, "Say where mail for domains goes"},
+    {"stats", tool_stats, "Say what the daemon has counted and how much it remembers"},
+    {"show", tool_show, "Say what the daemon remembers of a domain"},
+    {"purge", tool_purge, "Have the daemon forget"},
+    {"dump", tool_dump, "Write to a file what the daemon remembers"},
+    {"load", tool_load, "Have the daemon remember what is in such a file"},
 };
 
 enum { COMMANDS = sizeof commands / sizeof *commands };

@@ -46,6 +46,8 @@ struct cache {
   struct queue queues[SHARE_COUNT];
   enum share sweeping;
   struct table sets, hosts;
+  struct host *newest_host;
+  struct cache_host_walk *host_walks; /* from the newest to the oldest */
   struct qsbr qsbr;
   struct stats *stats;
 };
@@ -249,6 +251,24 @@ static bool give_address_facts(struct cache *cache, struct host *host) {
   return true;
 }
 
+static void list_host(struct cache *cache, struct host *host) {
+  host->newer = NULL;
+  host->older = cache->newest_host;
+  if (host->older)
+    host->older->newer = host;
+  cache->newest_host = host;
+}
+
+/* Takes `host` out of the list and moves the walks that stand on it. */
+static void unlist_host(struct cache *cache, struct host *host) {
+  for (struct cache_host_walk *walk = cache->host_walks; walk; walk = walk->next)
+    if (walk->at == host)
+      walk->at = host->older;
+  *(host->newer ? &host->newer->older : &cache->newest_host) = host->older;
+  if (host->older)
+    host->older->newer = host->newer;
+}
+
 /* The one object for a host name, with a hold; NULL without memory. */
 static struct host *intern_host(struct cache *cache, const char *name) {
   struct host_key key = {name, strlen(name)};
@@ -268,6 +288,7 @@ static struct host *intern_host(struct cache *cache, const char *name) {
     }
     charge(cache, host);
     table_put(&cache->hosts, &host->node, hash);
+    list_host(cache, host);
   }
   host->refs++;
   return host;
@@ -282,6 +303,7 @@ void cache_release_host(struct cache *cache, struct host *host) {
   if (facts)
     retire(cache, (void *)facts);
   table_remove(&cache->hosts, &host->node);
+  unlist_host(cache, host);
   retire(cache, host);
 }
 
@@ -620,6 +642,20 @@ void cache_put_host(struct cache *cache, struct host *host, struct host_facts *f
   evict(cache, NULL, now_ms);
 }
 
+struct host *cache_find_host(const struct cache *cache, const char *name, size_t length) {
+  struct host_key key = {name, length};
+  return (struct host *)table_get(&cache->hosts, name_hash(name, length), host_matches, &key);
+}
+
+bool cache_forget_host(struct cache *cache, struct host *host) {
+  const struct host_facts *facts = atomic_load_explicit(&host->facts, memory_order_relaxed);
+  if (!facts || host->is_address)
+    return false;
+  atomic_store_explicit(&host->facts, NULL, memory_order_release);
+  retire(cache, (void *)facts);
+  return true;
+}
+
 bool cache_remove(struct cache *cache, const char *name, size_t length, uint64_t hash) {
   struct entry *entry = find(cache, name, length, hash);
   if (entry)
@@ -703,6 +739,25 @@ const struct domain_facts *cache_walk_next(struct cache_walk *walk) {
 }
 
 void cache_walk_stop(struct cache_walk *walk) { walk->cache = NULL; }
+
+void cache_host_walk_start(struct cache_host_walk *walk, struct cache *cache) {
+  *walk = (struct cache_host_walk){.cache = cache, .next = cache->host_walks, .at = cache->newest_host};
+  cache->host_walks = walk;
+}
+
+struct host *cache_host_walk_next(struct cache_host_walk *walk) {
+  struct host *host = walk->at;
+  if (host)
+    walk->at = host->older;
+  return host;
+}
+
+void cache_host_walk_stop(struct cache_host_walk *walk) {
+  struct cache_host_walk **link = &walk->cache->host_walks;
+  while (*link != walk)
+    link = &(*link)->next;
+  *link = walk->next;
+}
 
 void cache_destroy(struct cache *cache) {
   if (!cache)

@@ -130,6 +130,12 @@ void cache_put_host(struct cache *cache, struct host *host, struct host_facts *f
 void cache_hold_host(struct host *host);
 void cache_release_host(struct cache *cache, struct host *host);
 
+/* The object of a host that some set in memory names, or NULL. */
+struct host *cache_find_host(const struct cache *cache, const char *name, size_t length);
+
+/* Forgets the facts of a host; returns whether there were any. One that is an address keeps its own. */
+bool cache_forget_host(struct cache *cache, struct host *host);
+
 /* The one set for the exchanges of `value`, kept whatever is evicted; what it takes is added to the
  * cache's bound. NULL without memory. And gives it up, before cache_destroy. */
 const struct exchange_set *cache_pin(struct cache *cache, const struct domain_value *value);
@@ -161,6 +167,16 @@ const struct domain_facts *cache_walk_next(struct cache_walk *walk);
 
 /* Ends a walk before its end: cache_walk_next gives nothing more. */
 void cache_walk_stop(struct cache_walk *walk);
+
+/* The same over all hosts that some set names. */
+struct cache_host_walk {
+  struct cache *cache;
+  struct cache_host_walk *next;
+  struct host *at;
+};
+void cache_host_walk_start(struct cache_host_walk *walk, struct cache *cache);
+struct host *cache_host_walk_next(struct cache_host_walk *walk);
+void cache_host_walk_stop(struct cache_host_walk *walk);
 
 /* Entries, sets, hosts; octets in use, those still held for readers included. */
 size_t cache_count(const struct cache *cache);

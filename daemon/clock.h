@@ -12,7 +12,8 @@ int64_t clock_now_ms(void);
 /* The same in microseconds, for what is measured. */
 int64_t clock_now_us(void);
 
-/* The wall clock, Unix time in milliseconds: for dates that people write, and read once. */
+/* The wall clock, Unix time in milliseconds, which may jump: for dates that people write, read once, and for
+ * what outlives this process. */
 int64_t clock_wall_ms(void);
 
 #endif

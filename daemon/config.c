@@ -14,6 +14,8 @@
 /* Each gives of struct setting what stands between its name and its sentence. */
 #define PATH(field, text)                                                                                    \
   SETTING_PATH, offsetof(struct config, field), 0, text, 1, CONFIG_PATH_SIZE - 1, "", { 0 }
+#define PATH_OR_NONE(field, text)                                                                            \
+  SETTING_PATH, offsetof(struct config, field), 0, text, 0, CONFIG_PATH_SIZE - 1, "", { 0 }
 #define MODE(field, text)                                                                                    \
   SETTING_MODE, offsetof(struct config, field), 0, text, 0, 0777, "", { 0 }
 #define NUMBER(field, text, min, max, unit)                                                                  \
@@ -32,6 +34,9 @@
 static const struct setting settings[] = {
     {"listen", PATH(listen, "/run/mxway/lookup.sock"), "Path of the Unix socket that answers lookups."},
     {"listen-mode", MODE(listen_mode, "0666"), "Permission bits of that socket: who may ask."},
+    {"control", PATH_OR_NONE(control, "/run/mxway/control.sock"),
+     "Path of the Unix socket for mxway stats, show, purge, dump and load. Empty: none."},
+    {"control-mode", MODE(control_mode, "0600"), "Permission bits of that socket: who may control."},
     {"frontends", NUMBER(frontends, "1", 1, 64, ""), "Threads that answer from memory."},
     {"max-connections", NUMBER(max_connections, "4096", 1, 100000, ""),
      "Clients connected at once; more are turned away."},
@@ -40,6 +45,10 @@ static const struct setting settings[] = {
     {"resolv-conf", PATH(resolv_conf, "/etc/resolv.conf"),
      "The file that names the DNS servers where upstream does not; changes of it are taken up."},
     {"cache-size", SIZE(cache_size_bytes, "64MiB", 1 << 20), "Memory for what the DNS said."},
+    {"snapshot-file", PATH_OR_NONE(snapshot_file, ""),
+     "File in which memory outlives the daemon: read at its start, written at its end. Empty: none."},
+    {"snapshot-interval", NUMBER(snapshot_interval_s, "300", 0, 86400, " s"),
+     "The file is also written so often. 0: only at the end."},
     {"min-ttl", NUMBER(min_ttl_s, "0", 0, 3600, " s"),
      "Routes live at least this long, whatever their TTL says. 0 honours the TTL."},
     {"max-ttl", NUMBER(max_ttl_s, "86400", 60, 604800, " s"), "Routes live at most this long."},
@@ -368,7 +377,8 @@ void config_print(const struct config *config, FILE *out) {
     char expected[SETTING_EXPECTED_SIZE];
     setting_expected(setting, expected);
     fprintf(out, "%s# %s\n", i ? "\n" : "", setting->sentence);
-    fprintf(out, "# Default: %s. Expected: %s.\n", *setting->initial ? setting->initial : "{}", expected);
+    const char *nothing = setting->type == SETTING_PATH ? "\"\"" : "{}";
+    fprintf(out, "# Default: %s. Expected: %s.\n", *setting->initial ? setting->initial : nothing, expected);
     fprintf(out, "%s = ", setting->name);
     setting_print(setting, config, out);
     fputc('\n', out);

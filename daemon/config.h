@@ -36,15 +36,19 @@ struct config_upstream {
 };
 
 struct config {
-  char listen[CONFIG_PATH_SIZE]; /* path of the lookup socket */
-  uint32_t listen_mode;          /* permission bits of the socket file */
-  uint32_t frontends;            /* threads that answer, 1-64 */
-  uint32_t max_connections;      /* clients at once, over all frontends */
-  size_t upstream_count;         /* after config_resolve_upstreams: >= 1 */
+  char listen[CONFIG_PATH_SIZE];  /* path of the lookup socket */
+  uint32_t listen_mode;           /* permission bits of the socket file */
+  char control[CONFIG_PATH_SIZE]; /* path of the control socket; "": none */
+  uint32_t control_mode;
+  uint32_t frontends;       /* threads that answer, 1-64 */
+  uint32_t max_connections; /* clients at once, over all frontends */
+  size_t upstream_count;    /* after config_resolve_upstreams: >= 1 */
   struct config_upstream upstreams[CONFIG_UPSTREAM_MAX];
   bool follows_resolv_conf; /* the servers are those of that file, also when it changes */
   char resolv_conf[CONFIG_PATH_SIZE];
   uint64_t cache_size_bytes;
+  char snapshot_file[CONFIG_PATH_SIZE]; /* "": none */
+  uint32_t snapshot_interval_s;         /* 0: only at the end */
   uint32_t min_ttl_s, max_ttl_s, max_negative_ttl_s, failure_ttl_s, max_failure_ttl_s;
   uint32_t max_stale_s; /* 0: never answer stale */
   uint32_t stale_after_ms;

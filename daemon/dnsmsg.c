@@ -87,53 +87,55 @@ static bool copy_label(const uint8_t *label, size_t length, char *text) {
   return usable;
 }
 
-/* Reads the second half of a compression pointer. Each must point to before the
- * stretch of labels it ends, a prior occurrence (RFC 1035 section 4.1.4), so that no chain of them has a
- * loop. */
-static bool jump(struct reader *reader, uint8_t first, size_t *stretch_at) {
+/* Reads the second half of a compression pointer and goes where it points: to a prior occurrence of
+ * a name (RFC 1035 section 4.1.4), so before the stretch of labels that it ends, up to where that begins. No
+ * chain of them has a loop, and none reads what is behind the message. */
+static bool jump(struct reader *labels, uint8_t first, size_t *stretch_at) {
   uint8_t second;
-  if (!read_u8(reader, &second))
+  if (!read_u8(labels, &second))
     return false;
   size_t target = (size_t)(first & 0x3f) << 8 | second;
   if (target >= *stretch_at || target < HEADER_LENGTH)
     return false;
-  *stretch_at = reader->at = target;
+  labels->length = *stretch_at;
+  *stretch_at = labels->at = target;
   return true;
 }
 
 /* Reads a name, compressed or not, and leaves the reader behind it. `text` is "" when the
  * name is not usable. Returns false if it is no name at all. */
 static bool read_name(struct reader *reader, char text[DNSMSG_NAME_SIZE], bool *usable) {
-  size_t stretch_at = reader->at, behind = 0, text_length = 0, wire_length = 0;
+  struct reader labels = *reader;
+  size_t stretch_at = reader->at, text_length = 0, wire_length = 0;
   unsigned jumps = 0;
   uint8_t octet;
   *usable = true;
   for (;;) {
-    if (!read_u8(reader, &octet))
+    if (!read_u8(&labels, &octet))
       return false;
     if (octet == 0)
       break;
     if ((octet & 0xc0) == 0xc0) {
       if (jumps == 0)
-        behind = reader->at + 1;
-      if (++jumps > JUMPS_MAX || !jump(reader, octet, &stretch_at))
+        reader->at = labels.at + 1;
+      if (++jumps > JUMPS_MAX || !jump(&labels, octet, &stretch_at))
         return false;
       continue;
     }
     /* 01 and 10 are no labels (RFC 6891 section 5). */
     wire_length += 1u + octet;
-    if (octet & 0xc0 || wire_length > LABELS_WIRE_MAX || reader->length - reader->at < octet)
+    if (octet & 0xc0 || wire_length > LABELS_WIRE_MAX || labels.length - labels.at < octet)
       return false;
     if (text_length > 0)
       text[text_length++] = '.';
-    if (!copy_label(reader->bytes + reader->at, octet, text + text_length))
+    if (!copy_label(labels.bytes + labels.at, octet, text + text_length))
       *usable = false;
     text_length += octet;
-    reader->at += octet;
+    labels.at += octet;
   }
   text[*usable ? text_length : 0] = '\0';
-  if (jumps > 0)
-    reader->at = behind;
+  if (jumps == 0)
+    reader->at = labels.at;
   return true;
 }
 

@@ -36,6 +36,11 @@ static void explain_domain(struct story *story, const char *name, const struct d
   else
     story_add(story, "T1", "what memory knew of %s (%s) expired %" PRId64 " s ago", name, what[facts->kind],
               (now_ms - facts->expires_at_ms) / 1000);
+  int64_t stale_ms = domain_facts_until_ms(facts, false) - now_ms;
+  if (facts->expires_at_ms <= now_ms && stale_ms > 0)
+    story_add(story, "T6 (RFC 8767)",
+              "the DNS failed or was late when asked anew: what expired is answered for %" PRId64 " s more",
+              seconds(stale_ms));
 }
 
 /* "2 A for 300 s" */
@@ -52,7 +57,10 @@ static void describe_family(char text[STATE_TEXT_SIZE], const struct host_facts 
   };
   int64_t left_ms = facts->expires_at_ms[family] - now_ms;
   char left[40] = "for ever";
-  if (left_ms <= 0)
+  int64_t stale_ms = host_facts_until_ms(facts, family, false) - now_ms;
+  if (left_ms <= 0 && stale_ms > 0)
+    snprintf(left, sizeof(left), "expired, answered for %" PRId64 " s more", seconds(stale_ms));
+  else if (left_ms <= 0)
     snprintf(left, sizeof(left), "expired");
   else if (facts->expires_at_ms[family] != INT64_MAX)
     snprintf(left, sizeof(left), "for %" PRId64 " s", seconds(left_ms));

@@ -101,6 +101,7 @@ enum { PACKED_V6_LENGTH = 18, PACKED_V4_LENGTH = 6 };
 
 struct host {
   struct table_node node;                   /* the cache's */
+  struct host *newer, *older;               /* the cache's: of all hosts */
   _Atomic(const struct host_facts *) facts; /* NULL before the first */
   uint32_t refs;                            /* the cache's */
   uint8_t length;

@@ -12,6 +12,7 @@ struct host_flight {
   struct host *host; /* held */
   struct hosts_wait *waits;
   unsigned running;    /* of the chases */
+  unsigned forgotten;  /* bits of enum family_state: families of these are not kept (ROUTING T11) */
   struct story *story; /* of who asked first, held; NULL: of nobody */
   struct chase chases[FAMILY_COUNT];
   struct family_value values[FAMILY_COUNT];
@@ -95,8 +96,19 @@ static void publish(struct host_flight *flight, int64_t now_ms) {
     cache_put_host(flight->hosts->cache, flight->host, facts, now_ms);
 }
 
+/* A purge has overtaken the flight: what it brings, and what it knew before, is for those who wait. */
+static void expire_forgotten(struct host_flight *flight, int64_t now_ms) {
+  for (enum family family = 0; family < FAMILY_COUNT; family++)
+    if (flight->forgotten >> flight->values[family].state & 1) {
+      flight->values[family].expires_at_ms = now_ms;
+      flight->values[family].stale_until_ms = -1; /* never: as what had a TTL of 0 */
+      flight->values[family].refresh_at_ms = INT64_MAX;
+    }
+}
+
 /* Both queries have ended: publishes, then tells everyone. */
 static void land(struct host_flight *flight, int64_t now_ms) {
+  expire_forgotten(flight, now_ms);
   publish(flight, now_ms);
   while (flight->waits) {
     struct hosts_wait *wait = flight->waits;
@@ -222,4 +234,17 @@ void hosts_put_stale(struct hosts *hosts, struct host *host, int64_t now_ms) {
   struct host_facts *renewed = is_changed ? host_facts_build(values) : NULL;
   if (renewed)
     cache_put_host(hosts->cache, host, renewed, now_ms);
+}
+
+void hosts_forget(struct hosts *hosts, const struct host *host, unsigned states) {
+  if (host) {
+    struct host_flight *flight =
+        (struct host_flight *)table_get(&hosts->flights, host->node.hash, is_for_host, host);
+    if (flight)
+      flight->forgotten |= states;
+    return;
+  }
+  for (size_t i = 0; i < hosts->flights.capacity; i++)
+    for (struct table_node *node = hosts->flights.buckets[i]; node; node = node->next)
+      ((struct host_flight *)node)->forgotten |= states;
 }

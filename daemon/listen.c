@@ -38,16 +38,14 @@ static int remove_stale(const struct sockaddr_un *address) {
     return errno == ENOENT ? 0 : complain(path, "stat");
   if (!S_ISSOCK(status.st_mode)) {
     log_error(
-        "cannot listen on %s: a file that is not a socket is in the way; remove it or choose another "
-        "path with listen",
+        "cannot listen on %s: a file that is not a socket is in the way; remove it or configure another "
+        "path",
         path);
     return ERR_SYSTEM;
   }
   if (is_alive(address)) {
-    log_error(
-        "cannot listen on %s: another server is answering there; stop it or choose another path with "
-        "listen",
-        path);
+    log_error("cannot listen on %s: another server is answering there; stop it or configure another path",
+              path);
     return ERR_IN_USE;
   }
   log_notice("replacing the stale socket %s", path);

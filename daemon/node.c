@@ -13,6 +13,7 @@
 #include "api.h"
 #include "cache.h"
 #include "clock.h"
+#include "control.h"
 #include "dns.h"
 #include "error.h"
 #include "listen.h"
@@ -22,6 +23,7 @@
 #include "name.h"
 #include "resolvconf.h"
 #include "resolver.h"
+#include "snapshot.h"
 #include "stats.h"
 #include "wishes.h"
 
@@ -30,6 +32,8 @@ enum {
   FINISH_MS = 2000,   /* how long lookups under way may finish after a stop */
   FLUSH_MS = 1500,    /* and then how long clients may take to read their answers */
   STOP_POLL_MS = 5,
+  SNAPSHOT_READ_MS = 5000,     /* a start waits for the snapshot at most so long */
+  STOP_MS = 4500,              /* from the stop until the last snapshot must be written; main allows 5 s */
   FAILURE_JITTER_PERCENT = 10, /* ROUTING T5 */
 };
 
@@ -63,6 +67,10 @@ struct node {
   struct mailbox mailbox;
   struct dns *dns;
   struct resolver *resolver;
+  struct ttl_policy ttl;
+  int control_fd; /* -1: none */
+  struct control *control;
+  struct snapshot *snapshot;
   ev_timer due, sweep;
   ev_prepare prepare;
   struct resolvconf resolvconf; /* where the servers are those of that file */
@@ -204,12 +212,13 @@ static int create_resolver(struct node *node) {
                             .trust_ad = config->trust_ad};
   for (size_t i = 0; i < config->upstream_count; i++)
     dns.servers[i] = &config->upstreams[i].address;
-  struct resolver_options options = {.learn = {.ttl = {.min_s = config->min_ttl_s,
-                                                       .max_s = config->max_ttl_s,
-                                                       .max_negative_s = config->max_negative_ttl_s,
-                                                       .failure_s = config->failure_ttl_s,
-                                                       .max_failure_s = config->max_failure_ttl_s,
-                                                       .failure_jitter_percent = FAILURE_JITTER_PERCENT},
+  node->ttl = (struct ttl_policy){.min_s = config->min_ttl_s,
+                                  .max_s = config->max_ttl_s,
+                                  .max_negative_s = config->max_negative_ttl_s,
+                                  .failure_s = config->failure_ttl_s,
+                                  .max_failure_s = config->max_failure_ttl_s,
+                                  .failure_jitter_percent = FAILURE_JITTER_PERCENT};
+  struct resolver_options options = {.learn = {.ttl = node->ttl,
                                                .max_stale_ms = (int64_t)config->max_stale_s * 1000,
                                                .prefetch_percent = config->prefetch_percent,
                                                .notimp_as_nodata = config->notimp_as_nodata},
@@ -241,6 +250,23 @@ static int create_resolver(struct node *node) {
   resolvconf_init(&node->resolvconf, config);
   ev_prepare_start(node->worker.loop, &node->prepare);
   return 0;
+}
+
+/* What runs in the resolver's thread beside lookups. */
+static int create_keepers(struct node *node) {
+  const struct config *config = node->config;
+  const struct control_served served = {node->cache, node->resolver, &node->ttl, config->cache_size_bytes};
+  if (config->snapshot_file[0]) {
+    snapshot_read(config->snapshot_file, node->cache, &node->ttl, SNAPSHOT_READ_MS);
+    node->snapshot =
+        snapshot_create(node->worker.loop, node->cache, config->snapshot_file, config->snapshot_interval_s);
+    if (!node->snapshot)
+      return ERR_NOMEM;
+  }
+  if (node->control_fd < 0)
+    return 0;
+  node->control = control_create(node->worker.loop, node->control_fd, &served);
+  return node->control ? 0 : ERR_NOMEM;
 }
 
 static int create_frontend(struct node *node, struct frontend *frontend) {
@@ -300,9 +326,15 @@ static int create_rooms(struct node *node) {
   node->shared.resolve_special_use = config->resolve_special_use;
   node->shared.special_use_ttl_s = config->max_negative_ttl_s;
   node->shared.max_connections = config->max_connections;
+  /* The control socket first, so that it is there for whoever has found the other. Where it cannot be had,
+   * which is logged, lookups are answered without it. */
+  if (config->control[0])
+    listen_start(config->control, config->control_mode, &node->control_fd);
   int error = listen_start(config->listen, config->listen_mode, &node->shared.listen_fd);
   if (error == 0)
     error = create_resolver(node);
+  if (error == 0)
+    error = create_keepers(node);
   node->frontends = aligned_alloc(64, config->frontends * sizeof(struct frontend));
   if (!node->frontends)
     return ERR_NOMEM;
@@ -318,7 +350,7 @@ int node_create(const struct config *config, struct node **result) {
     return ERR_NOMEM;
   memset(node, 0, sizeof(*node));
   node->config = config;
-  node->shared.listen_fd = -1;
+  node->shared.listen_fd = node->control_fd = -1;
   int error = create_rooms(node);
   if (error != 0) {
     if (error == ERR_NOMEM)
@@ -362,6 +394,7 @@ static void await_drain(struct node *node, int64_t most_ms) {
 }
 
 void node_stop(struct node *node) {
+  int64_t until_ms = clock_now_ms() + STOP_MS;
   nudge_frontends(node, STAGE_STOPPING);
   await_drain(node, FINISH_MS);
   if (node->worker.is_started)
@@ -370,11 +403,15 @@ void node_stop(struct node *node) {
   for (size_t i = 0; i < node->frontend_count; i++)
     end_worker(&node->frontends[i].worker);
   end_worker(&node->worker);
+  if (node->snapshot)
+    snapshot_finish(node->snapshot, until_ms);
 }
 
 static void destroy_resolver(struct node *node) {
   if (!node->worker.loop)
     return;
+  control_destroy(node->control);
+  snapshot_destroy(node->snapshot);
   /* What was answered too late for its frontend, or not taken up any more. */
   mailbox_fini(&node->mailbox, miss_drop, NULL);
   resolver_destroy(node->resolver);
@@ -395,6 +432,8 @@ void node_destroy(struct node *node) {
   destroy_resolver(node);
   if (node->shared.listen_fd >= 0)
     listen_stop(node->config->listen, node->shared.listen_fd);
+  if (node->control_fd >= 0)
+    listen_stop(node->config->control, node->control_fd);
   stats_forget_all();
   free(node->frontends);
   free(node);

@@ -20,7 +20,7 @@ int node_create(const struct config *config, struct node **node);
 int node_start(struct node *node);
 
 /* Stops reading from clients; lets lookups under way finish for 2 s, then answers them
- * with SHUTDOWN; joins the threads. Takes at most 4 s. */
+ * with SHUTDOWN; joins the threads; writes the last snapshot. Takes at most 4.5 s, and what fsync takes. */
 void node_stop(struct node *node);
 
 /* destroy(NULL) is fine. Not between start and stop. */

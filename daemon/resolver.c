@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +27,7 @@ struct flight {
   bool refresh;
   bool ahead;           /* of hosts, ask also for what is due to be refreshed */
   bool wants_addresses; /* somebody asked for them, whether he still waits or not */
+  unsigned forgotten; /* bits of enum domain_kind: what it learns of these kinds is not kept (ROUTING T11) */
   struct chase mx;
   const struct domain_facts *facts; /* held; NULL in the first stage */
   struct hosts_wait *waits;         /* the second stage: one an exchange */
@@ -240,11 +242,17 @@ static bool go_on_stale(struct flight *flight, enum verdict failure, int64_t now
   return true;
 }
 
-/* Publishes what was learned, and goes on with it. */
+/* Publishes what was learned, and goes on with it. What a purge has overtaken is published for no
+ * longer than this call: only those who wait see it. */
 static void put_value(struct flight *flight, int64_t now_ms) {
   struct resolver *resolver = flight->resolver;
+  const struct name *name = &flight->name;
   const struct domain_facts *facts =
-      cache_put(resolver->cache, flight->name.text, flight->name.length, flight->hash, &resolver->value);
+      cache_put(resolver->cache, name->text, name->length, flight->hash, &resolver->value);
+  if (facts && flight->forgotten >> facts->kind & 1) {
+    story_add(flight->story, "T11", "memory was purged meanwhile: this answer is not kept");
+    cache_remove(resolver->cache, name->text, name->length, flight->hash);
+  }
   if (facts)
     on_facts(flight, facts, now_ms);
   else
@@ -334,6 +342,7 @@ static int start_over(struct flight *flight) {
     return error;
   leave_hosts(flight);
   flight->pending = 0;
+  flight->forgotten = 0; /* what is asked for now comes after any purge */
   cache_release(flight->resolver->cache, flight->facts);
   flight->facts = NULL;
   return 0;
@@ -490,6 +499,47 @@ bool resolver_leave(struct resolver *resolver, struct question *question) {
   if (!question->flight)
     return false;
   leave(question);
+  return true;
+}
+
+/* ---- purging, looking ---- */
+
+/* The flight that asks the DNS for a name's MX; a configured route has none to keep. */
+static bool is_for_name(const struct table_node *node, const void *key) {
+  const struct flight *flight = (const struct flight *)node;
+  const struct name *name = &flight->name, *wanted = key;
+  return !flight->pinned && name->length == wanted->length &&
+         memcmp(name->text, wanted->text, name->length) == 0;
+}
+
+void resolver_forget(struct resolver *resolver, resolver_match_fn *matches, void *context, unsigned kinds) {
+  for (size_t i = 0; i < resolver->flights.capacity; i++)
+    for (struct table_node *node = resolver->flights.buckets[i]; node; node = node->next) {
+      struct flight *flight = (struct flight *)node;
+      if (matches(context, flight->name.text, flight->name.length))
+        flight->forgotten |= kinds;
+    }
+}
+
+void resolver_forget_domain(struct resolver *resolver, const struct name *name, uint64_t hash) {
+  struct flight *flight = (struct flight *)table_get(&resolver->flights, hash, is_for_name, name);
+  if (flight)
+    flight->forgotten = UINT_MAX;
+}
+
+void resolver_forget_host(struct resolver *resolver, const struct host *host, unsigned states) {
+  hosts_forget(resolver->hosts, host, states);
+}
+
+bool resolver_look(const struct resolver *resolver, const struct name *name, uint64_t hash,
+                   struct resolver_view *view) {
+  const struct flight *flight = (const struct flight *)table_get(&resolver->flights, hash, is_for_name, name);
+  if (!flight)
+    return false;
+  *view = (struct resolver_view){
+      .started_ms = flight->started_ms, .is_refresh = flight->refresh, .has_facts = flight->facts != NULL};
+  for (const struct question *question = flight->first; question; question = question->next)
+    view->waiting_count++;
   return true;
 }
 

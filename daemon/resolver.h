@@ -93,6 +93,33 @@ bool resolver_ask(struct resolver *resolver, struct question *question, int64_t 
  * and fills the cache. One that is not pending is left alone; false then. */
 bool resolver_leave(struct resolver *resolver, struct question *question);
 
+/* Whether a purge is for a domain. */
+typedef bool resolver_match_fn(void *context, const char *name, size_t length);
+
+/* Has what the lookups under way learn delivered to those who wait and not kept (ROUTING T11): of
+ * domains that `matches` accepts and that turn out to be of `kinds` (bit n is enum domain_kind n). What is
+ * asked for from now on is not concerned. Cost: one step a flight. */
+void resolver_forget(struct resolver *resolver, resolver_match_fn *matches, void *context, unsigned kinds);
+
+/* The same for one domain, whatever it turns out to be. Cost: one look into the table. */
+void resolver_forget_domain(struct resolver *resolver, const struct name *name, uint64_t hash);
+
+/* The same for the addresses of `host`, or of any host where it is NULL: of families that turn out to be of
+ * `states` (bit n is enum family_state n). They are delivered as if their TTL were 0 (T3). */
+void resolver_forget_host(struct resolver *resolver, const struct host *host, unsigned states);
+
+/* A lookup under way, for a person to see. */
+struct resolver_view {
+  int64_t started_ms;
+  size_t waiting_count; /* questions */
+  bool is_refresh;
+  bool has_facts; /* the MX facts are there, the addresses are being asked for */
+};
+
+/* Looks whether a domain is being looked up. False: it is not, and `view` is as before. */
+bool resolver_look(const struct resolver *resolver, const struct name *name, uint64_t hash,
+                   struct resolver_view *view);
+
 /* A hit wants `name` refreshed, with DEPTH_ADDRESSES its exchanges' addresses too, as far as they are due
  * (ROUTING T6, T7). Nobody waits for it, and everything else goes first. */
 void resolver_refresh(struct resolver *resolver, const struct name *name, uint64_t hash, enum depth depth,

@@ -126,7 +126,7 @@ static enum outcome in_range(const struct setting *setting, enum outcome outcome
 
 static enum outcome set_path(const struct setting *setting, char *field, const char *value) {
   size_t length = strlen(value);
-  if (length == 0)
+  if (length < setting->min)
     return BAD;
   for (size_t i = 0; i < length; i++)
     if (iscntrl((unsigned char)value[i]))
@@ -239,7 +239,8 @@ void setting_expected(const struct setting *setting, char text[SETTING_EXPECTED_
   char size[32];
   switch (setting->type) {
   case SETTING_PATH:
-    snprintf(text, room, "1 to %" PRIu64 " octets without control characters", setting->max);
+    snprintf(text, room, "%" PRIu64 " to %" PRIu64 " octets without control characters", setting->min,
+             setting->max);
     break;
   case SETTING_MODE:
     snprintf(text, room, "octal digits, 0 to 0%" PRIo64, setting->max);

@@ -36,7 +36,7 @@ struct setting {
   size_t offset;         /* of the field; of a list: of its first element */
   size_t count_offset;   /* of a list: of its length, a size_t */
   const char *initial;   /* the default; of a list "", for none */
-  uint64_t min, max;     /* of MODE, NUMBER and SIZE; max of a PATH's octets and a list's elements */
+  uint64_t min, max;     /* of MODE, NUMBER and SIZE; of a PATH's octets; max of a list's elements */
   const char *unit;      /* of NUMBER, behind the range */
   const char *off_on[2]; /* of CHOICE: the words for false and true */
   const char *sentence;

@@ -130,7 +130,7 @@ start_mxwayd() {
     options+=(-o "$option")
   done
   : >"$work/empty.conf"
-  start "$name" "${on_server[@]}" "$mxwayd" -c "$work/empty.conf" -o "listen=$work/$name.sock" -o "upstream=$upstream" \
+  start "$name" "${on_server[@]}" "$mxwayd" -c "$work/empty.conf" -o "listen=$work/$name.sock" -o control= -o "upstream=$upstream" \
     -o log-level=warning "${options[@]}"
   wait_for "$name" test -S "$work/$name.sock"
 }

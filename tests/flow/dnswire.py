@@ -7,12 +7,12 @@ import ipaddress
 import struct
 from dataclasses import dataclass
 
-TYPES = {"A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "MX": 15, "TXT": 16, "AAAA": 28, "OPT": 41}
+TYPES = {"A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "MX": 15, "TXT": 16, "AAAA": 28, "DNAME": 39, "OPT": 41}
 TYPE_NAMES = {number: name for name, number in TYPES.items()}
 CLASSES = {"IN": 1, "CH": 3}
 
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = range(6)
-QR, AA, TC, RD, RA = 0x8000, 0x0400, 0x0200, 0x0100, 0x0080
+QR, AA, TC, RD, RA, AD = 0x8000, 0x0400, 0x0200, 0x0100, 0x0080, 0x0020
 
 
 def labels(name):
@@ -72,7 +72,7 @@ class Record:
     def rdata(self):
         if self.type in ("A", "AAAA"):
             return ipaddress.ip_address(self.value).packed
-        if self.type in ("CNAME", "NS"):
+        if self.type in ("CNAME", "DNAME", "NS"):
             return pack_name(self.value)
         if self.type == "MX":
             preference, host = self.value.split(" ", 1)

@@ -124,6 +124,7 @@ class Daemon(Process):
         if frontends is not None:
             options["frontends"] = frontends
         options["listen"] = self.socket_path
+        self.control_path = str(options.setdefault("control", Path(folder) / "control.sock"))
         assignments = [f"{name.replace('_', '-')}={value}" for name, value in options.items()]
         assignments += [f"upstream={address}" for address in upstreams]
         command = [*WRAPPER, MXWAYD] + (["-c", config] if config else [])
@@ -259,8 +260,9 @@ remote-control:
     return server
 
 
-def start_unbound(folder, stub_address):
-    """unbound, iterating from a root that is the server at `stub_address`."""
+def start_unbound(folder, stub_address, trust_anchors=()):
+    """unbound, iterating from a root that is the server at `stub_address`, and validating below the
+    `trust_anchors`: files with a DS or DNSKEY record."""
     home = Path(folder) / "unbound"
     home.mkdir(exist_ok=True)
     port = free_port()
@@ -279,10 +281,11 @@ server:
   directory: "{home}"
   pidfile: "{home}/unbound.pid"
   use-syslog: no
-  module-config: "iterator"
+  module-config: "{"validator iterator" if trust_anchors else "iterator"}"
   qname-minimisation: no
   local-zone: "test." nodefault
   local-zone: "invalid." nodefault
+{"".join(f'  trust-anchor-file: "{file}"' + chr(10) for file in trust_anchors)}\
 remote-control:
   control-enable: no
 stub-zone:
@@ -323,8 +326,8 @@ class FlowTest(unittest.TestCase):
         self.addCleanup(server.stop)
         return server.wait_ready()
 
-    def start_unbound(self, stub):
-        server = start_unbound(self.folder, stub.address)
+    def start_unbound(self, stub, **options):
+        server = start_unbound(self.folder, stub.address, **options)
         self.addCleanup(server.stop)
         return server.wait_ready()
 

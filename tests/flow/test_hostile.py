@@ -170,7 +170,7 @@ class Requests(HostileTest):
             with self.subTest(name):
                 self.assert_bad(pack_request(id=11, domain="d.test", **options), 11)
 
-    def test_no_stale_has_nothing_to_refuse_yet(self):
+    def test_no_stale_refuses_no_fresh_route(self):
         self.assertEqual(self.bystander.ask("d.test", no_stale=True).verdict, "ROUTE")
 
     def test_unknown_fields_are_ignored(self):

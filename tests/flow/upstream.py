@@ -247,8 +247,8 @@ class Upstream:
     def _hang_up(self, connection):
         try:
             self._selector.unregister(connection)
-        except KeyError:
-            return
+        except (KeyError, ValueError):
+            return  # Closed already, for another query on it.
         connection.close()
 
     # ---- answering ----

@@ -51,7 +51,8 @@ def main(source, mxwayd):
     in_sample = {
         name: value.strip('"') for name, value in re.findall(r"^#([a-z][a-z-]*) = (.*)$", sample.read_text(), re.M)
     }
-    wrong = compare("manual", dict(IN_MANUAL.findall(manual)), expected)
+    in_manual = {name: value.strip('"') for name, value in IN_MANUAL.findall(manual)}
+    wrong = compare("manual", in_manual, expected)
     wrong += compare("sample", in_sample, expected)
     wrong += check_sample(sample, printed, mxwayd)
     help_text = run(mxwayd, "--help")

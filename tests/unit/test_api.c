@@ -34,13 +34,15 @@ struct resolver {
   unsigned put_count;
 };
 
-static const struct domain_facts *put_domain(struct cache *cache, const char *name, enum domain_kind kind,
-                                             int64_t expires_at_ms) {
+/* A hit in the last `lead_ms` of its life asks for a refresh. */
+static const struct domain_facts *put_with_lead(struct cache *cache, const char *name, enum domain_kind kind,
+                                                int64_t expires_at_ms, uint32_t lead_ms) {
   static _Thread_local struct domain_value value;
   memset(&value, 0, sizeof(value));
   value.kind = kind;
   value.stored_at_ms = clock_now_ms();
   value.expires_at_ms = expires_at_ms;
+  value.refresh_lead_ms = lead_ms;
   if (kind == DOMAIN_MX) {
     value.count = 2;
     value.exchanges[0].preference = 10;
@@ -52,6 +54,11 @@ static const struct domain_facts *put_domain(struct cache *cache, const char *na
       cache_put(cache, name, strlen(name), name_hash(name, strlen(name)), &value);
   assert_non_null(facts);
   return facts;
+}
+
+static const struct domain_facts *put_domain(struct cache *cache, const char *name, enum domain_kind kind,
+                                             int64_t expires_at_ms) {
+  return put_with_lead(cache, name, kind, expires_at_ms, 0);
 }
 
 static void fill(struct resolver *resolver, const struct question *question, int64_t now_ms,
@@ -1154,13 +1161,86 @@ static void too_many_items_are_refused(void **state) {
   expect_refusal(fixture, &request, "self_addresses");
 }
 
-static void no_stale_is_what_happens_anyway(void **state) {
+/* ---- what ends soon, or has ended ---- */
+
+/* "d.test" lives LIFE_MS more. */
+static void put_ending(struct fixture *fixture, uint32_t lead_ms) {
+  cache_release(fixture->cache,
+                put_with_lead(fixture->cache, "d.test", DOMAIN_MX, clock_now_ms() + LIFE_MS, lead_ms));
+}
+
+/* "d.test" has ended, and its refresh has failed: answered for a while, asked for anew at once or then. */
+static void put_stale(struct fixture *fixture, bool wants_refresh) {
+  int64_t now_ms = clock_now_ms();
+  const struct domain_facts *facts = put_domain(fixture->cache, "d.test", DOMAIN_MX, now_ms - 1000);
+  cache_release(fixture->cache, facts);
+  cache_release(fixture->cache,
+                cache_put_stale(fixture->cache, facts, now_ms + LIFE_MS,
+                                wants_refresh ? now_ms : now_ms + LIFE_MS, VERDICT_DNS_TIMEOUT));
+}
+
+static void ask_in_a_row(struct fixture *fixture, unsigned count) {
+  for (unsigned i = 0; i < count; i++) {
+    Request request = request_for(i + 1, "d.test");
+    send_request(fixture, &request);
+    expect_route(fixture, i + 1, MXWAY__V1__SOURCE__SOURCE_MEMORY);
+  }
+}
+
+static void hits_on_what_ends_soon_ask_for_it_anew_once(void **state) {
   struct fixture *fixture = *state;
-  put(fixture, "d.test", DOMAIN_MX);
-  Request request = request_for(1, "d.test");
-  request.no_stale = 1;
+  put_ending(fixture, LIFE_MS + 1000);
+  ask_in_a_row(fixture, 1);
+  assert_int_equal(fixture->resolver.refreshed_count, 0); /* asked for once in its life */
+  ask_in_a_row(fixture, 20);
+  LOOP_UNTIL(fixture->loop, fixture->resolver.refreshed_count == 1);
+  assert_silent(fixture);
+  assert_int_equal(fixture->resolver.refreshed_count, 1);
+  assert_int_equal(fixture->resolver.asked_count, 0);
+  assert_int_equal(counter(fixture, STATS_HITS), 21);
+}
+
+static void hits_before_that_ask_for_nothing(void **state) {
+  struct fixture *fixture = *state;
+  put_ending(fixture, LIFE_MS / 2);
+  ask_in_a_row(fixture, 20);
+  assert_silent(fixture);
+  assert_int_equal(fixture->resolver.refreshed_count, 0);
+}
+
+static void a_hit_on_what_is_stale_says_so_and_asks_for_it_anew(void **state) {
+  struct fixture *fixture = *state;
+  put_stale(fixture, true);
+  Request request = request_for(7, "d.test");
   send_request(fixture, &request);
-  expect_route(fixture, 1, MXWAY__V1__SOURCE__SOURCE_MEMORY);
+  Reply *reply = receive(fixture);
+  assert_int_equal(reply->verdict, VERDICT_ROUTE);
+  assert_int_equal(reply->source, MXWAY__V1__SOURCE__SOURCE_MEMORY);
+  assert_true(reply->stale);
+  assert_int_equal(reply->ttl, ROUTE_STALE_TTL_S);
+  forget(reply);
+  LOOP_UNTIL(fixture->loop, fixture->resolver.refreshed_count == 1);
+}
+
+static void what_is_stale_is_left_alone_until_it_may_be_asked_for_again(void **state) {
+  struct fixture *fixture = *state;
+  put_stale(fixture, false);
+  ask_in_a_row(fixture, 20);
+  assert_silent(fixture);
+  assert_int_equal(fixture->resolver.refreshed_count, 0);
+}
+
+static void who_wants_nothing_stale_is_asked_for(void **state) {
+  struct fixture *fixture = *state;
+  put_stale(fixture, false);
+  Request request = request_for(9, "d.test");
+  request.no_stale = 1;
+  assert_is_miss(fixture, &request);
+  assert_true(fixture->resolver.asked[0]->no_stale);
+  put(fixture, "d.test", DOMAIN_MX);
+  request.id = 10;
+  send_request(fixture, &request);
+  expect_route(fixture, 10, MXWAY__V1__SOURCE__SOURCE_MEMORY);
 }
 
 static void a_negative_or_huge_enum_value_is_refused(void **state) {
@@ -1555,7 +1635,11 @@ int main(void) {
       TEST(a_configured_route_allocates_nothing),
       TEST(a_special_use_name_is_no_domain_and_nobody_is_asked),
       TEST(the_operator_may_have_special_use_names_resolved),
-      TEST(no_stale_is_what_happens_anyway),
+      TEST(hits_on_what_ends_soon_ask_for_it_anew_once),
+      TEST(hits_before_that_ask_for_nothing),
+      TEST(a_hit_on_what_is_stale_says_so_and_asks_for_it_anew),
+      TEST(what_is_stale_is_left_alone_until_it_may_be_asked_for_again),
+      TEST(who_wants_nothing_stale_is_asked_for),
       TEST(a_negative_or_huge_enum_value_is_refused),
       TEST(unknown_fields_are_ignored),
       TEST(the_last_of_repeated_plain_fields_counts),

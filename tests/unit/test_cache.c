@@ -536,6 +536,73 @@ static void sets_that_name_one_host_share_it(void **state) {
 }
 
 /* Domains with a few sets each of one to seven hosts out of twenty. */
+static void a_host_is_found_while_a_set_names_it(void **state) {
+  struct fixture *fixture = *state;
+  assert_null(cache_find_host(fixture->cache, "a.test", 6));
+  struct host *host = host_of(put_mx(fixture->cache, "d.test", "a.test"), 0);
+  assert_ptr_equal(cache_find_host(fixture->cache, "a.test", 6), host);
+  assert_null(cache_find_host(fixture->cache, "a.tes", 5));
+  assert_true(remove_name(fixture->cache, "d.test"));
+  assert_null(cache_find_host(fixture->cache, "a.test", 6));
+}
+
+static void a_host_that_is_forgotten_has_no_facts_and_no_memory_of_them(void **state) {
+  struct fixture *fixture = *state;
+  struct host *host = host_of(put_mx(fixture->cache, "d.test", "a.test"), 0);
+  size_t before = cache_bytes(fixture->cache);
+  assert_false(cache_forget_host(fixture->cache, host));
+  cache_put_host(fixture->cache, host, new_host_facts(1), 0);
+  qsbr_online(cache_qsbr(fixture->cache), &fixture->reader);
+  const struct host_facts *seen = facts_of(host);
+  assert_true(cache_forget_host(fixture->cache, host));
+  assert_null(facts_of(host));
+  assert_int_equal(seen->state[FAMILY_V4], FAMILY_OK); /* whoever reads them still may */
+  qsbr_offline(&fixture->reader);
+  cache_sweep(fixture->cache, 0, 0);
+  assert_int_equal(cache_bytes(fixture->cache), before);
+}
+
+static void a_host_that_is_an_address_is_not_forgotten(void **state) {
+  struct fixture *fixture = *state;
+  struct host *host = host_of(put_mx(fixture->cache, "d.test", "192.0.2.7"), 0);
+  assert_false(cache_forget_host(fixture->cache, host));
+  assert_non_null(facts_of(host));
+}
+
+static void a_walk_over_the_hosts_meets_each_once_whatever_comes_and_goes(void **state) {
+  struct fixture *fixture = *state;
+  char name[32], host[32];
+  unsigned seen[100] = {0}, number;
+  for (int i = 0; i < 100; i++) {
+    snprintf(name, sizeof(name), "d%d.test", i);
+    snprintf(host, sizeof(host), "h%d.test", i);
+    put_mx(fixture->cache, name, host);
+  }
+  struct cache_host_walk walk, other;
+  cache_host_walk_start(&walk, fixture->cache);
+  cache_host_walk_start(&other, fixture->cache);
+  struct host *found;
+  for (int i = 0; (found = cache_host_walk_next(&walk)); i++) {
+    assert_int_equal(sscanf(found->name, "h%u", &number), 1);
+    assert_in_range(number, 0, 99); /* what comes is not met: the walk ends */
+    seen[number]++;
+    snprintf(name, sizeof(name), "d%u.test", number); /* the one that was met goes, */
+    assert_true(remove_name(fixture->cache, name));
+    if (number > 50 && number % 2 == 0) { /* sometimes the one that would be next, */
+      snprintf(name, sizeof(name), "d%u.test", number - 1);
+      assert_true(remove_name(fixture->cache, name));
+    }
+    snprintf(name, sizeof(name), "n%d.test", i); /* and another comes */
+    snprintf(host, sizeof(host), "h%d.test", 1000 + i);
+    put_mx(fixture->cache, name, host);
+  }
+  for (number = 0; number < 100; number++)
+    assert_int_equal(seen[number], number < 50 || number == 99 || number % 2 == 0);
+  cache_host_walk_stop(&walk);
+  assert_null(cache_host_walk_next(&other)); /* all that it stood before are gone */
+  cache_host_walk_stop(&other);
+}
+
 static void put_varied(struct cache *cache, int number) {
   struct domain_value *value = new_value(DOMAIN_MX, FOR_EVER_MS);
   for (int i = 0; i < 1 + number % 7; i++) {
@@ -1834,6 +1901,12 @@ int main(void) {
                                       tear_down),
       cmocka_unit_test_setup_teardown(sets_that_differ_in_anything_are_not_shared, set_up, tear_down),
       cmocka_unit_test_setup_teardown(sets_that_name_one_host_share_it, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_host_is_found_while_a_set_names_it, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_host_that_is_forgotten_has_no_facts_and_no_memory_of_them, set_up,
+                                      tear_down),
+      cmocka_unit_test_setup_teardown(a_host_that_is_an_address_is_not_forgotten, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_walk_over_the_hosts_meets_each_once_whatever_comes_and_goes, set_up,
+                                      tear_down),
       cmocka_unit_test_setup_teardown(after_every_name_is_removed_nothing_is_left_and_nothing_charged, set_up,
                                       tear_down),
       cmocka_unit_test_setup_teardown(the_places_for_sets_and_hosts_are_charged_too, set_up, tear_down),

@@ -1,5 +1,7 @@
 #include "cmocka_compat.h"
 
+#include <limits.h>
+
 #include "cache.h"
 #include "fake_dns.h"
 #include "hosts.h"
@@ -667,6 +669,56 @@ static void a_chain_that_is_refused_midway_is_soft_and_not_remembered(void **sta
   check_family(trial->a, FAMILY_V4, FAMILY_TEMPFAIL, 0, NOW_MS);
 }
 
+/* ---- a purge while addresses are being asked for ---- */
+
+static const unsigned EVERY_STATE = UINT_MAX;
+
+static void a_purge_lets_the_waiters_have_addresses_that_are_not_kept(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter, other;
+  assert_true(ask(trial, &waiter, trial->a));
+  assert_true(ask(trial, &other, trial->b));
+  hosts_forget(trial->hosts, trial->a, EVERY_STATE);
+  deliver(trial, "a.test", DNSMSG_AAAA, fake_aaaa(300, 1, 2));
+  deliver(trial, "a.test", DNSMSG_A, fake_a(300, 1, 3));
+  assert_int_equal(waiter.calls, 1);
+  check_family(trial->a, FAMILY_V6, FAMILY_OK, 2, NOW_MS);
+  check_family(trial->a, FAMILY_V4, FAMILY_OK, 3, NOW_MS);
+  assert_true(facts_of(trial->a)->stale_until_ms[FAMILY_V4] < 0); /* nor for a stale answer */
+  deliver(trial, "b.test", DNSMSG_AAAA, fake_aaaa(300, 1, 2));
+  deliver(trial, "b.test", DNSMSG_A, fake_a(300, 1, 3));
+  check_family(trial->b, FAMILY_V6, FAMILY_OK, 2, NOW_MS + 300000);
+  assert_true(ask(trial, &waiter, trial->a)); /* a later question is a new flight, which nothing overtook */
+  deliver(trial, "a.test", DNSMSG_AAAA, fake_aaaa(300, 1, 2));
+  deliver(trial, "a.test", DNSMSG_A, fake_a(300, 1, 3));
+  check_family(trial->a, FAMILY_V4, FAMILY_OK, 3, NOW_MS + 300000);
+}
+
+static void a_purge_does_not_bring_back_the_family_that_was_not_asked_for(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  assert_true(ask(trial, &waiter, trial->a));
+  deliver(trial, "a.test", DNSMSG_AAAA, fake_aaaa(300, 1, 2));
+  deliver(trial, "a.test", DNSMSG_A, fake_a(10, 1, 3));
+  int64_t later_ms = NOW_MS + 20000;
+  assert_true(ask_at(trial, &waiter, trial->a, false, later_ms)); /* for A alone */
+  assert_true(cache_forget_host(trial->cache, trial->a));
+  hosts_forget(trial->hosts, trial->a, EVERY_STATE);
+  deliver_at(trial, "a.test", DNSMSG_A, fake_a(10, 1, 3), later_ms);
+  check_family(trial->a, FAMILY_V6, FAMILY_OK, 2, later_ms);
+}
+
+static void a_purge_of_denials_keeps_addresses(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  assert_true(ask(trial, &waiter, trial->a));
+  hosts_forget(trial->hosts, NULL, 1 << FAMILY_NODATA | 1 << FAMILY_NXDOMAIN);
+  deliver(trial, "a.test", DNSMSG_AAAA, fake_denial(DNSMSG_NODATA, 300));
+  deliver(trial, "a.test", DNSMSG_A, fake_a(300, 1, 3));
+  check_family(trial->a, FAMILY_V6, FAMILY_NODATA, 0, NOW_MS);
+  check_family(trial->a, FAMILY_V4, FAMILY_OK, 3, NOW_MS + 300000);
+}
+
 int main(void) {
   name_hash_init();
 #define TRIAL(test) cmocka_unit_test_setup_teardown(test, open_trial, close_trial)
@@ -705,6 +757,9 @@ int main(void) {
       TRIAL(one_query_that_is_accepted_is_waited_for),
       TRIAL(a_refresh_that_is_refused_leaves_addresses_that_hold),
       TRIAL(a_chain_that_is_refused_midway_is_soft_and_not_remembered),
+      TRIAL(a_purge_lets_the_waiters_have_addresses_that_are_not_kept),
+      TRIAL(a_purge_does_not_bring_back_the_family_that_was_not_asked_for),
+      TRIAL(a_purge_of_denials_keeps_addresses),
   };
   return cmocka_run_group_tests_name("hosts", tests, NULL, NULL);
 }

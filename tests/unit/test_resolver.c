@@ -1,5 +1,7 @@
 #include "cmocka_compat.h"
 
+#include <limits.h>
+
 #include "cache.h"
 #include "fake_dns.h"
 #include "name.h"
@@ -1894,6 +1896,122 @@ static void every_question_is_answered_though_the_cache_is_always_full(void **st
     play_game(seed, 1, seed % 2);
 }
 
+/* ---- a purge while a lookup is under way ---- */
+
+static const unsigned EVERY_KIND = UINT_MAX, EVERY_STATE = UINT_MAX;
+
+static bool is_called(void *context, const char *name, size_t length) {
+  const char *wanted = context;
+  return strlen(wanted) == length && memcmp(wanted, name, length) == 0;
+}
+
+static const struct domain_facts *peek(const struct client *client) {
+  const struct name *name = &client->question.name;
+  return cache_peek(client->trial->cache, name->text, name->length, client->question.hash);
+}
+
+static void what_a_purge_has_overtaken_is_delivered_and_not_kept(void **state) {
+  struct trial *trial = *state;
+  static struct client first, second, other;
+  ask(trial, &first, "d.test", DEPTH_EXCHANGES);
+  ask(trial, &other, "e.test", DEPTH_EXCHANGES);
+  resolver_forget(trial->resolver, is_called, "d.test", EVERY_KIND);
+  ask(trial, &second, "d.test", DEPTH_ADDRESSES);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  deliver(trial, "e.test", DNSMSG_MX, fake_mx(300, 10, "b.test"));
+  assert_int_equal(first.verdict, VERDICT_ROUTE);
+  assert_int_equal(first.ttl_s, 300); /* the same answer as without the purge */
+  assert_null(peek(&first));
+  assert_non_null(peek(&other));
+  deliver_host(trial, "a.test", 300);
+  assert_int_equal(second.verdict, VERDICT_ROUTE);
+  assert_int_equal(second.ttl_s, 300);
+  assert_int_equal(cache_count(trial->cache), 1);
+  ask(trial, &first, "d.test", DEPTH_EXCHANGES); /* the DNS is asked anew, and that is kept */
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  assert_non_null(peek(&first));
+}
+
+static void a_purge_of_some_kinds_leaves_what_turns_out_to_be_of_others(void **state) {
+  struct trial *trial = *state;
+  static struct client gone, there, broken;
+  ask(trial, &gone, "gone.test", DEPTH_EXCHANGES);
+  ask(trial, &there, "there.test", DEPTH_EXCHANGES);
+  ask(trial, &broken, "broken.test", DEPTH_EXCHANGES);
+  for (size_t i = 0; i < 3; i++)
+    resolver_forget(trial->resolver, is_called,
+                    (void *)(const char *[]){"gone.test", "there.test", "broken.test"}[i],
+                    1 << DOMAIN_NXDOMAIN);
+  deliver(trial, "gone.test", DNSMSG_MX, fake_denial(DNSMSG_NXDOMAIN, 300));
+  deliver(trial, "there.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  deliver(trial, "broken.test", DNSMSG_MX, fake_reply(DNSMSG_SERVFAIL));
+  assert_int_equal(gone.verdict, VERDICT_NO_SUCH_DOMAIN);
+  assert_null(peek(&gone));
+  assert_non_null(peek(&there));
+  assert_non_null(peek(&broken));
+}
+
+static void a_failure_that_a_purge_has_overtaken_is_not_remembered(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+  resolver_forget(trial->resolver, is_called, "d.test", EVERY_KIND);
+  deliver(trial, "d.test", DNSMSG_MX, fake_reply(DNSMSG_SERVFAIL));
+  assert_int_equal(client.verdict, VERDICT_DNS_SERVFAIL);
+  assert_null(peek(&client));
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+}
+
+static void a_lookup_that_starts_over_after_a_purge_is_kept(void **state) {
+  struct trial *trial = *state;
+  static struct client first, second;
+  ask(trial, &first, "d.test", DEPTH_ADDRESSES);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  resolver_forget(trial->resolver, is_called, "d.test", EVERY_KIND);
+  prepare(trial, &second, "d.test", DEPTH_EXCHANGES);
+  second.question.refresh = true;
+  assert_false(submit(&second));
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "b.test"));
+  assert_string_equal(second.exchanges[0].host, "b.test");
+  assert_non_null(peek(&second));
+}
+
+static void addresses_that_a_purge_has_overtaken_are_delivered_once(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  deliver(trial, "d.test", DNSMSG_MX, two_mx(300));
+  resolver_forget_host(trial->resolver, NULL, EVERY_STATE);
+  deliver_host(trial, "a.test", 300);
+  trial->now_ms += 100; /* the others take their time */
+  deliver_host(trial, "b.test", 300);
+  assert_int_equal(client.verdict, VERDICT_ROUTE);
+  assert_int_equal(client.exchanges[0].address_count, 2);
+  assert_int_equal(client.exchanges[1].address_count, 2);
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  assert_true(fake_dns_is_asked(trial->dns, "a.test", DNSMSG_A));
+}
+
+static void a_lookup_under_way_can_be_seen(void **state) {
+  struct trial *trial = *state;
+  static struct client first, second;
+  struct resolver_view view = {0};
+  ask(trial, &first, "d.test", DEPTH_ADDRESSES);
+  assert_true(resolver_look(trial->resolver, &first.question.name, first.question.hash, &view));
+  assert_int_equal(view.started_ms, START_MS);
+  assert_int_equal(view.waiting_count, 1);
+  assert_false(view.has_facts);
+  trial->now_ms += 10;
+  ask(trial, &second, "d.test", DEPTH_ADDRESSES);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  assert_true(resolver_look(trial->resolver, &first.question.name, first.question.hash, &view));
+  assert_int_equal(view.waiting_count, 2);
+  assert_true(view.has_facts);
+  assert_false(view.is_refresh);
+  deliver_host(trial, "a.test", 300);
+  assert_false(resolver_look(trial->resolver, &first.question.name, first.question.hash, &view));
+}
+
 int main(void) {
   name_hash_init();
 #define TRIAL(test) cmocka_unit_test_setup_teardown(test, open_trial, close_trial)
@@ -1978,6 +2096,12 @@ int main(void) {
       TRIAL(a_domain_that_is_purged_while_it_is_looked_up_is_still_answered),
       cmocka_unit_test(every_question_is_answered_exactly_once_whatever_happens),
       cmocka_unit_test(every_question_is_answered_though_the_cache_is_always_full),
+      TRIAL(what_a_purge_has_overtaken_is_delivered_and_not_kept),
+      TRIAL(a_purge_of_some_kinds_leaves_what_turns_out_to_be_of_others),
+      TRIAL(a_failure_that_a_purge_has_overtaken_is_not_remembered),
+      TRIAL(a_lookup_that_starts_over_after_a_purge_is_kept),
+      TRIAL(addresses_that_a_purge_has_overtaken_are_delivered_once),
+      TRIAL(a_lookup_under_way_can_be_seen),
   };
   return cmocka_run_group_tests_name("resolver", tests, NULL, NULL);
 }

@@ -86,6 +86,16 @@ static void every_type_is_read_and_printed(void **state) {
   assert_int_equal(fields.level, LOG_LEVEL_DEBUG);
 }
 
+static void a_path_may_be_left_empty_where_that_is_allowed(void **state) {
+  (void)state;
+  static const struct setting optional = {"optional", SETTING_PATH, AT(path), .min = 0,
+                                          .max = PATH_MAX_OCTETS};
+  set_good(&optional, "/a");
+  set_good(&optional, "");
+  expect_print(&optional, "\"\"");
+  expect_error(&path, "", "\"\" is not a path: expected 1 to 7 octets without control characters");
+}
+
 static void a_wrong_value_is_told_what_was_expected_and_changes_nothing(void **state) {
   (void)state;
   set_good(&number, "5");
@@ -117,6 +127,7 @@ static void a_list_grows_to_its_bound_and_is_emptied(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup(every_type_is_read_and_printed, reset),
+      cmocka_unit_test_setup(a_path_may_be_left_empty_where_that_is_allowed, reset),
       cmocka_unit_test_setup(a_wrong_value_is_told_what_was_expected_and_changes_nothing, reset),
       cmocka_unit_test_setup(a_list_grows_to_its_bound_and_is_emptied, reset),
   };

@@ -1,0 +1,84 @@
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <unistd.h>
+
+#include "tool.h"
+#include "tool_arguments.h"
+#include "tool_control.h"
+
+static const char usage[] =
+    "Usage: mxway stats [OPTION...]\n"
+    "Say what the daemon has counted and how much it remembers.\n"
+    "\n"
+    "  --socket PATH  the daemon's control socket (else $MXWAY_CONTROL, else\n"
+    "                 " TOOL_CONTROL_DEFAULT_SOCKET
+    ")\n"
+    "  --json         one JSON object\n"
+    "  -h, --help     this text\n";
+
+static void print_time(uint64_t seconds) {
+  uint64_t days = seconds / 86400, hours = seconds / 3600 % 24, minutes = seconds / 60 % 60;
+  if (days > 0)
+    printf("%" PRIu64 " d %" PRIu64 " h", days, hours);
+  else if (hours > 0)
+    printf("%" PRIu64 " h %" PRIu64 " min", hours, minutes);
+  else
+    printf("%" PRIu64 " min %" PRIu64 " s", minutes, seconds % 60);
+}
+
+static void print_text(const Mxway__V1__StatsReply *stats) {
+  const double mebibyte = 1 << 20;
+  printf("mxwayd %s, up ", stats->version);
+  print_time(stats->uptime_ms / 1000);
+  printf("\nmemory: %" PRIu64 " domains, %" PRIu64 " lists of exchanges, %" PRIu64
+         " exchanges; %.1f of %.1f MiB\n\n",
+         stats->domain_count, stats->set_count, stats->host_count, (double)stats->bytes / mebibyte,
+         (double)stats->bound_bytes / mebibyte);
+  for (size_t i = 0; i < stats->n_counters; i++)
+    printf("%-24s %12" PRIu64 "  %s\n", stats->counters[i]->name, stats->counters[i]->value,
+           stats->counters[i]->text);
+}
+
+static bool print_json(const Mxway__V1__StatsReply *stats) {
+  json_t *counters = json_object();
+  for (size_t i = 0; i < stats->n_counters; i++)
+    json_object_set_new(counters, stats->counters[i]->name,
+                        json_integer((json_int_t)stats->counters[i]->value));
+  json_t *object =
+      json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "version", stats->version, "uptime",
+                (json_int_t)(stats->uptime_ms / 1000), "domains", (json_int_t)stats->domain_count, "sets",
+                (json_int_t)stats->set_count, "hosts", (json_int_t)stats->host_count, "bytes",
+                (json_int_t)stats->bytes, "cache_size", (json_int_t)stats->bound_bytes, "counters", counters);
+  char *line = object ? json_dumps(object, JSON_COMPACT) : NULL;
+  if (line)
+    puts(line);
+  free(line);
+  json_decref(object);
+  return line != NULL;
+}
+
+int tool_stats(int argc, char **argv) {
+  struct tool_arguments options = {.command = "stats", .usage = usage, .has_json = true};
+  Mxway__V1__StatsRequest stats = MXWAY__V1__STATS_REQUEST__INIT;
+  Mxway__V1__ControlRequest request = MXWAY__V1__CONTROL_REQUEST__INIT;
+  Mxway__V1__ControlReply *reply;
+  int status = tool_arguments_parse(&options, argc, argv);
+  if (status >= 0)
+    return status;
+  if (optind < argc)
+    return tool_arguments_fail(&options, "unexpected argument", argv[optind]);
+  request.stats = &stats;
+  request.command_case = MXWAY__V1__CONTROL_REQUEST__COMMAND_STATS;
+  status = tool_control_ask("stats", options.socket_path, &request, &reply);
+  if (status != TOOL_OK)
+    return status;
+  if (!options.is_json)
+    print_text(reply->stats);
+  else if (!print_json(reply->stats))
+    status = TOOL_NO_MEMORY;
+  mxway__v1__control_reply__free_unpacked(reply, NULL);
+  return tool_arguments_end(&options, status);
+}

@@ -1,0 +1,456 @@
+#include "cmocka_compat.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "load.h"
+#include "made_facts.h"
+#include "name.h"
+#include "verdict.h"
+
+enum {
+  CACHE_BYTES = 1 << 20,
+  IMAGE_BYTES = 1 << 20,
+  HOUR_MS = 3600000,
+  MAX_S = 86400,
+  MAX_NEGATIVE_S = 3600
+};
+
+/* When the image is written, and the moment on the clocks of the daemon that loads it. */
+static const struct image_time written = {70000000, 1790000000000};
+static const struct image_time now = {5000000, 1790000000000};
+
+static const struct ttl_policy lives = {.max_s = MAX_S, .max_negative_s = MAX_NEGATIVE_S};
+static struct stats stats;
+
+/* An image being written, and a cache to load it into. */
+struct trial {
+  struct cache *cache;
+  struct load *load;
+  uint64_t number; /* of the next record */
+  size_t length;
+  uint8_t image[IMAGE_BYTES];
+};
+
+static int open_trial(void **state) {
+  struct trial *trial = calloc(1, sizeof(*trial));
+  assert_non_null(trial);
+  trial->cache = cache_create(CACHE_BYTES, 0, &stats);
+  assert_non_null(trial->cache);
+  trial->load = load_create(trial->cache, &lives);
+  assert_non_null(trial->load);
+  trial->length = image_pack_header(trial->image, written.wall_ms);
+  trial->number = 1;
+  *state = trial;
+  return 0;
+}
+
+static int close_trial(void **state) {
+  struct trial *trial = *state;
+  load_destroy(trial->load);
+  cache_destroy(trial->cache);
+  free(trial);
+  return 0;
+}
+
+/* ---- writing ---- */
+
+static void write_value(struct trial *trial, const char *name, const struct domain_value *value) {
+  struct zone zone;
+  zone_init(&zone, value->kind, value->stored_at_ms, value->expires_at_ms);
+  zone.value = *value;
+  zone_build(&zone, name);
+  trial->length += image_pack_domain(trial->image + trial->length, trial->number++, zone.facts, &written);
+  zone_fini(&zone);
+}
+
+/* A domain learned `age_ms` before the image was written, with `left_ms` to live, by way of `host`. */
+static void write_route(struct trial *trial, const char *name, const char *host, int64_t age_ms,
+                        int64_t left_ms) {
+  struct domain_value value = {.kind = DOMAIN_MX,
+                               .stored_at_ms = written.now_ms - age_ms,
+                               .expires_at_ms = written.now_ms + left_ms,
+                               .count = 1};
+  value.exchanges[0].preference = 10;
+  snprintf(value.exchanges[0].host, FACTS_NAME_SIZE, "%s", host);
+  write_value(trial, name, &value);
+}
+
+static void write_kind(struct trial *trial, const char *name, enum domain_kind kind, int64_t left_ms) {
+  struct domain_value value = {
+      .kind = kind, .stored_at_ms = written.now_ms, .expires_at_ms = written.now_ms + left_ms};
+  write_value(trial, name, &value);
+}
+
+static void write_host(struct trial *trial, const char *name, struct family_value v6,
+                       struct family_value v4) {
+  struct family_value values[FAMILY_COUNT];
+  values[FAMILY_V6] = v6;
+  values[FAMILY_V4] = v4;
+  struct host *host = make_host(name);
+  struct host_facts *facts = host_facts_build(values);
+  assert_non_null(facts);
+  trial->length += image_pack_host(trial->image + trial->length, trial->number++, host, facts, &written);
+  free(facts);
+  free(host);
+}
+
+static struct family_value family_of(enum family family, unsigned count, int64_t left_ms) {
+  return made_family(family, count ? FAMILY_OK : FAMILY_NODATA, count, written.now_ms + left_ms, "");
+}
+
+static void write_end(struct trial *trial) {
+  trial->length += image_pack_end(trial->image + trial->length, trial->number++);
+}
+
+/* ---- loading ---- */
+
+/* Brings the image in pieces of `piece` octets, and looks at `most` records at a time. */
+static enum image_status load_in(struct trial *trial, size_t piece, size_t most) {
+  enum image_status status = IMAGE_INCOMPLETE;
+  for (size_t at = 0; at < trial->length && status == IMAGE_INCOMPLETE;) {
+    size_t left = trial->length - at;
+    at += load_put(trial->load, trial->image + at, left < piece ? left : piece);
+    do
+      status = load_step(trial->load, most, &now);
+    while (status == IMAGE_GOOD);
+  }
+  return status;
+}
+
+static const struct domain_facts *known(struct trial *trial, const char *name) {
+  return cache_peek(trial->cache, name, strlen(name), name_hash(name, strlen(name)));
+}
+
+static const struct host_facts *known_host(struct trial *trial, const char *name) {
+  struct host *host = cache_find_host(trial->cache, name, strlen(name));
+  return host ? atomic_load(&host->facts) : NULL;
+}
+
+static void load_all(struct trial *trial) {
+  write_end(trial);
+  assert_int_equal(load_in(trial, trial->length, 1000), IMAGE_INCOMPLETE);
+  assert_true(load_has_ended(trial->load));
+}
+
+/* What memory knows already: learned `age_ms` ago. */
+static void remember(struct trial *trial, const char *name, enum domain_kind kind, int64_t age_ms,
+                     int64_t left_ms) {
+  struct domain_value value = {.kind = kind,
+                               .cause = VERDICT_DNS_SERVFAIL,
+                               .stored_at_ms = now.now_ms - age_ms,
+                               .expires_at_ms = now.now_ms + left_ms};
+  cache_release(trial->cache,
+                cache_put(trial->cache, name, strlen(name), name_hash(name, strlen(name)), &value));
+}
+
+/* ---- what is put ---- */
+
+static void what_was_written_is_known_again_with_what_is_left_of_its_life(void **state) {
+  struct trial *trial = *state;
+  write_route(trial, "d.test", "a.test", 5000, HOUR_MS);
+  write_kind(trial, "none.test", DOMAIN_NXDOMAIN, 1000);
+  write_host(trial, "a.test", family_of(FAMILY_V6, 0, 2000), family_of(FAMILY_V4, 3, 3000));
+  load_all(trial);
+  assert_int_equal(load_counts(trial->load)->domains, 2);
+  assert_int_equal(load_counts(trial->load)->hosts, 1);
+  const struct domain_facts *facts = known(trial, "d.test");
+  assert_non_null(facts);
+  assert_int_equal(facts->kind, DOMAIN_MX);
+  assert_int_equal(facts->stored_at_ms, now.now_ms - 5000);
+  assert_int_equal(facts->expires_at_ms, now.now_ms + HOUR_MS);
+  assert_int_equal(known(trial, "none.test")->kind, DOMAIN_NXDOMAIN);
+  const struct host_facts *host = known_host(trial, "a.test");
+  assert_non_null(host);
+  assert_int_equal(host->count[FAMILY_V4], 3);
+  assert_int_equal(host->expires_at_ms[FAMILY_V4], now.now_ms + 3000);
+  assert_int_equal(host->state[FAMILY_V6], FAMILY_NODATA);
+}
+
+static void it_does_not_matter_in_what_pieces_an_image_comes(void **state) {
+  (void)state;
+  static const size_t pieces[] = {1, 7, 100, 4096};
+  for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
+    void *own;
+    open_trial(&own);
+    struct trial *trial = own;
+    char name[32];
+    for (int j = 0; j < 2000; j++) {
+      snprintf(name, sizeof(name), "d%d.test", j);
+      write_route(trial, name, "a.test", 0, HOUR_MS);
+    }
+    write_end(trial);
+    assert_int_equal(load_in(trial, pieces[i], 3), IMAGE_INCOMPLETE);
+    assert_true(load_has_ended(trial->load));
+    assert_int_equal(load_counts(trial->load)->domains, 2000);
+    close_trial(&own);
+  }
+}
+
+static void what_has_expired_is_skipped_and_counted(void **state) {
+  struct trial *trial = *state;
+  write_route(trial, "d.test", "a.test", HOUR_MS, 0);
+  write_route(trial, "e.test", "a.test", 0, 1);
+  write_host(trial, "a.test", family_of(FAMILY_V6, 1, 0), family_of(FAMILY_V4, 1, -5));
+  load_all(trial);
+  assert_null(known(trial, "d.test"));
+  assert_non_null(known(trial, "e.test"));
+  assert_null(known_host(trial, "a.test"));
+  assert_int_equal(load_counts(trial->load)->expired, 2);
+}
+
+static void what_comes_from_the_future_is_skipped_and_counted(void **state) {
+  struct trial *trial = *state;
+  write_route(trial, "d.test", "a.test", -60000, HOUR_MS);
+  write_route(trial, "e.test", "a.test", -60001, HOUR_MS);
+  load_all(trial);
+  assert_non_null(known(trial, "d.test"));
+  assert_null(known(trial, "e.test"));
+  assert_int_equal(load_counts(trial->load)->future, 1);
+}
+
+static void addresses_of_an_image_from_the_future_are_skipped(void **state) {
+  struct trial *trial = *state;
+  trial->length = image_pack_header(trial->image, written.wall_ms + 60001);
+  write_route(trial, "d.test", "a.test", 0, HOUR_MS);
+  write_host(trial, "a.test", family_of(FAMILY_V6, 1, 1000), family_of(FAMILY_V4, 1, 1000));
+  load_all(trial);
+  assert_null(known_host(trial, "a.test"));
+  assert_int_equal(load_counts(trial->load)->future, 1);
+}
+
+static void what_memory_has_learned_later_stays(void **state) {
+  struct trial *trial = *state;
+  remember(trial, "d.test", DOMAIN_NXDOMAIN, 1000, 500);
+  remember(trial, "e.test", DOMAIN_NXDOMAIN, 20000, 500);
+  write_route(trial, "d.test", "a.test", 5000, HOUR_MS);
+  write_route(trial, "e.test", "a.test", 5000, HOUR_MS);
+  load_all(trial);
+  assert_int_equal(known(trial, "d.test")->kind, DOMAIN_NXDOMAIN);
+  assert_int_equal(known(trial, "e.test")->kind, DOMAIN_MX);
+  assert_int_equal(load_counts(trial->load)->older, 1);
+  assert_int_equal(load_counts(trial->load)->domains, 1);
+}
+
+static void an_image_that_is_loaded_twice_changes_nothing_the_second_time(void **state) {
+  struct trial *trial = *state;
+  write_route(trial, "d.test", "a.test", 5000, HOUR_MS);
+  write_host(trial, "a.test", family_of(FAMILY_V6, 1, 1000), family_of(FAMILY_V4, 1, 1000));
+  load_all(trial);
+  const struct domain_facts *facts = known(trial, "d.test");
+  const struct host_facts *host = known_host(trial, "a.test");
+  load_destroy(trial->load);
+  trial->load = load_create(trial->cache, &lives);
+  assert_int_equal(load_in(trial, trial->length, 1000), IMAGE_INCOMPLETE);
+  assert_int_equal(load_counts(trial->load)->older, 2);
+  assert_ptr_equal(known(trial, "d.test"), facts);
+  assert_ptr_equal(known_host(trial, "a.test"), host);
+}
+
+static void a_record_replaces_a_failure_and_what_has_expired(void **state) {
+  struct trial *trial = *state;
+  remember(trial, "d.test", DOMAIN_FAILED, 0, 5000);
+  remember(trial, "e.test", DOMAIN_NXDOMAIN, 1000, 0);
+  write_route(trial, "d.test", "a.test", 5000, HOUR_MS);
+  write_route(trial, "e.test", "a.test", 5000, HOUR_MS);
+  load_all(trial);
+  assert_int_equal(known(trial, "d.test")->kind, DOMAIN_MX);
+  assert_int_equal(known(trial, "e.test")->kind, DOMAIN_MX);
+}
+
+static void of_a_host_only_the_family_that_improves_is_taken(void **state) {
+  struct trial *trial = *state;
+  write_route(trial, "d.test", "a.test", 0, HOUR_MS);
+  write_host(trial, "a.test", family_of(FAMILY_V6, 1, 9000), family_of(FAMILY_V4, 1, 90000));
+  load_all(trial);
+  load_destroy(trial->load);
+  trial->load = load_create(trial->cache, &lives);
+  trial->length = image_pack_header(trial->image, written.wall_ms);
+  trial->number = 1;
+  write_host(trial, "a.test", family_of(FAMILY_V6, 2, 50000), family_of(FAMILY_V4, 2, 50000));
+  load_all(trial);
+  const struct host_facts *facts = known_host(trial, "a.test");
+  assert_int_equal(facts->count[FAMILY_V6], 2);
+  assert_int_equal(facts->count[FAMILY_V4], 1);
+  assert_int_equal(load_counts(trial->load)->hosts, 1);
+}
+
+static void addresses_of_a_host_that_nobody_names_are_not_kept(void **state) {
+  struct trial *trial = *state;
+  write_host(trial, "a.test", family_of(FAMILY_V6, 1, 1000), family_of(FAMILY_V4, 1, 1000));
+  load_all(trial);
+  assert_int_equal(load_counts(trial->load)->unused, 1);
+  assert_int_equal(cache_host_count(trial->cache), 0);
+}
+
+static void a_life_is_bounded_by_the_limits_of_the_daemon_that_loads(void **state) {
+  struct trial *trial = *state;
+  int64_t long_ms = IMAGE_LIFE_MAX_S * INT64_C(1000) - HOUR_MS;
+  write_route(trial, "d.test", "a.test", HOUR_MS, long_ms);
+  write_kind(trial, "none.test", DOMAIN_NXDOMAIN, long_ms);
+  write_kind(trial, "null.test", DOMAIN_NULL_MX, long_ms);
+  write_host(trial, "a.test", family_of(FAMILY_V6, 0, long_ms), family_of(FAMILY_V4, 1, long_ms));
+  load_all(trial);
+  assert_int_equal(known(trial, "d.test")->expires_at_ms, now.now_ms - HOUR_MS + MAX_S * 1000);
+  assert_int_equal(known(trial, "none.test")->expires_at_ms, now.now_ms + MAX_NEGATIVE_S * 1000);
+  assert_int_equal(known(trial, "null.test")->expires_at_ms, now.now_ms + MAX_S * 1000);
+  assert_int_equal(known_host(trial, "a.test")->expires_at_ms[FAMILY_V4], now.now_ms + MAX_S * 1000);
+  assert_int_equal(known_host(trial, "a.test")->expires_at_ms[FAMILY_V6], now.now_ms + MAX_NEGATIVE_S * 1000);
+}
+
+static void no_hold_is_left_behind(void **state) {
+  struct trial *trial = *state;
+  write_route(trial, "d.test", "a.test", 0, HOUR_MS);
+  write_host(trial, "a.test", family_of(FAMILY_V6, 1, 1000), family_of(FAMILY_V4, 1, 1000));
+  load_all(trial);
+  assert_true(cache_remove(trial->cache, "d.test", 6, name_hash("d.test", 6)));
+  assert_int_equal(cache_set_count(trial->cache), 0);
+  assert_int_equal(cache_host_count(trial->cache), 0);
+}
+
+/* ---- what is refused ---- */
+
+static void check_refusal(struct trial *trial, enum image_status status, const char *text) {
+  char explained[LOAD_TEXT_SIZE];
+  assert_int_equal(load_in(trial, trial->length, 1000), status);
+  assert_string_equal(load_explain(trial->load, status, explained), text);
+}
+
+static void a_broken_record_is_named_and_what_came_before_it_stays(void **state) {
+  struct trial *trial = *state;
+  write_route(trial, "d.test", "a.test", 0, HOUR_MS);
+  size_t second = trial->length;
+  write_route(trial, "e.test", "a.test", 0, HOUR_MS);
+  write_route(trial, "f.test", "a.test", 0, HOUR_MS);
+  trial->image[second + 30] ^= 1;
+  check_refusal(trial, IMAGE_BAD_CHECKSUM, "record 2: its checksum is wrong");
+  assert_non_null(known(trial, "d.test"));
+  assert_null(known(trial, "f.test"));
+  assert_int_equal(load_counts(trial->load)->domains, 1);
+  assert_int_equal(load_step(trial->load, 1, &now), IMAGE_BAD_CHECKSUM); /* and so it stays */
+}
+
+static void a_record_that_is_missing_is_seen(void **state) {
+  struct trial *trial = *state;
+  write_route(trial, "d.test", "a.test", 0, HOUR_MS);
+  trial->number++;
+  write_route(trial, "e.test", "a.test", 0, HOUR_MS);
+  check_refusal(trial, IMAGE_BAD_CHECKSUM, "record 2: its checksum is wrong");
+}
+
+static void what_is_no_image_is_refused(void **state) {
+  struct trial *trial = *state;
+  memset(trial->image, 'x', 5000);
+  trial->length = 5000;
+  check_refusal(trial, IMAGE_NO_IMAGE, "this is no dump of mxway");
+}
+
+static void an_image_that_was_cut_off_has_not_ended_and_says_where(void **state) {
+  struct trial *trial = *state;
+  write_route(trial, "d.test", "a.test", 0, HOUR_MS);
+  write_route(trial, "e.test", "a.test", 0, HOUR_MS);
+  trial->length -= 3;
+  check_refusal(trial, IMAGE_INCOMPLETE, "record 2: it is cut off");
+  assert_false(load_has_ended(trial->load));
+  assert_non_null(known(trial, "d.test"));
+}
+
+static void a_header_that_was_cut_off_says_so(void **state) {
+  struct trial *trial = *state;
+  trial->length = 10;
+  check_refusal(trial, IMAGE_INCOMPLETE, "the header: it is cut off");
+}
+
+static void nothing_may_follow_the_end(void **state) {
+  struct trial *trial = *state;
+  write_route(trial, "d.test", "a.test", 0, HOUR_MS);
+  write_end(trial);
+  trial->image[trial->length++] = 0;
+  check_refusal(trial, IMAGE_BEHIND_END, "something follows the end of the dump");
+  assert_non_null(known(trial, "d.test"));
+}
+
+static void random_octets_behind_a_header_never_get_in(void **state) {
+  struct trial *trial = *state;
+  uint32_t random = 1;
+  for (size_t i = 0; i < 60000; i++) {
+    random = random * 1664525 + 1013904223;
+    trial->image[trial->length++] = i < 4 ? 0 : (uint8_t)(random >> 24); /* a length within the bound */
+  }
+  trial->image[IMAGE_HEADER_BYTES + 1] = 100;
+  check_refusal(trial, IMAGE_BAD_CHECKSUM, "record 1: its checksum is wrong");
+  assert_int_equal(cache_count(trial->cache), 0);
+}
+
+/* Changes some octets of the payload that begins the image behind its header, and makes its checksum right.
+ */
+static void forge(struct trial *trial, uint32_t *random) {
+  enum { BEFORE = 4, BEHIND = 8 };
+  uint8_t *start = trial->image + IMAGE_HEADER_BYTES;
+  size_t length = trial->length - IMAGE_HEADER_BYTES;
+  for (int i = 0; i < 1 + (int)(*random >> 30); i++) {
+    *random = *random * 1664525 + 1013904223;
+    uint8_t octet = *random & 1 ? (uint8_t)(*random >> 1 & 7) : (uint8_t)(*random >> 8);
+    start[BEFORE + (*random >> 16) % (length - BEFORE - BEHIND)] = octet;
+  }
+  uint64_t checksum = XXH3_64bits_withSeed(start, length - BEHIND, 1);
+  for (size_t i = 0; i < BEHIND; i++)
+    start[length - BEHIND + i] = (uint8_t)(checksum >> 8 * i);
+}
+
+/* What gets in stands by the rules of the cache, which asserts them, and can be written again. */
+static void forged_records_are_refused_or_harmless(void **state) {
+  struct trial *trial = *state;
+  static uint8_t again[IMAGE_RECORD_MAX];
+  uint32_t random = 1;
+  size_t loaded = 0;
+  for (int i = 0; i < 20000; i++) {
+    load_destroy(trial->load);
+    trial->load = load_create(trial->cache, &lives);
+    trial->length = image_pack_header(trial->image, written.wall_ms);
+    trial->number = 1;
+    if (i % 2)
+      write_host(trial, "a.test", family_of(FAMILY_V6, 2, 9000), family_of(FAMILY_V4, 2, 9000));
+    else
+      write_route(trial, "d.test", "a.test", 0, HOUR_MS);
+    forge(trial, &random);
+    enum image_status status = load_in(trial, trial->length, 10);
+    assert_true(status == IMAGE_INCOMPLETE || status == IMAGE_BAD_RECORD);
+    loaded += load_counts(trial->load)->domains + load_counts(trial->load)->hosts;
+    struct cache_walk walk;
+    const struct domain_facts *facts;
+    cache_walk_start(&walk, trial->cache);
+    while (i % 100 == 0 && (facts = cache_walk_next(&walk)))
+      assert_in_range(image_pack_domain(again, 1, facts, &now), 1, IMAGE_RECORD_MAX);
+    cache_walk_stop(&walk);
+  }
+  assert_in_range(loaded, 100, 20000);
+}
+
+int main(void) {
+  name_hash_init();
+#define TRIAL(test) cmocka_unit_test_setup_teardown(test, open_trial, close_trial)
+  const struct CMUnitTest tests[] = {
+      TRIAL(what_was_written_is_known_again_with_what_is_left_of_its_life),
+      cmocka_unit_test(it_does_not_matter_in_what_pieces_an_image_comes),
+      TRIAL(what_has_expired_is_skipped_and_counted),
+      TRIAL(what_comes_from_the_future_is_skipped_and_counted),
+      TRIAL(addresses_of_an_image_from_the_future_are_skipped),
+      TRIAL(what_memory_has_learned_later_stays),
+      TRIAL(an_image_that_is_loaded_twice_changes_nothing_the_second_time),
+      TRIAL(a_record_replaces_a_failure_and_what_has_expired),
+      TRIAL(of_a_host_only_the_family_that_improves_is_taken),
+      TRIAL(addresses_of_a_host_that_nobody_names_are_not_kept),
+      TRIAL(a_life_is_bounded_by_the_limits_of_the_daemon_that_loads),
+      TRIAL(no_hold_is_left_behind),
+      TRIAL(a_broken_record_is_named_and_what_came_before_it_stays),
+      TRIAL(a_record_that_is_missing_is_seen),
+      TRIAL(what_is_no_image_is_refused),
+      TRIAL(an_image_that_was_cut_off_has_not_ended_and_says_where),
+      TRIAL(a_header_that_was_cut_off_says_so),
+      TRIAL(nothing_may_follow_the_end),
+      TRIAL(random_octets_behind_a_header_never_get_in),
+      TRIAL(forged_records_are_refused_or_harmless),
+  };
+  return cmocka_run_group_tests_name("load", tests, NULL, NULL);
+}
