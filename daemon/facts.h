@@ -75,8 +75,8 @@ struct family_value {
   enum family_state state;
   bool authentic; /* every reply behind it had been validated (RFC 6840 section 5.7) */
   int64_t expires_at_ms;
-  int64_t stale_until_ms; /* with FAMILY_OK: still answered until then, though it has expired; 0: not; -1: it
-                           * had a TTL of 0 and never is */
+  int64_t stale_until_ms; /* with OK and NODATA: still answered until then, though it has expired; 0: not; -1:
+                           * it had a TTL of 0 and never is */
   int64_t refresh_at_ms;  /* a hit from then on refreshes it; 0 or INT64_MAX: none does */
   uint8_t count;          /* with FAMILY_OK */
   uint8_t failures;       /* in a row, this one included; with TEMPFAIL and LOOP */

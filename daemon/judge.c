@@ -17,6 +17,12 @@ struct view {
 
 static const struct view unknown = {NULL, 1u << FAMILY_UNKNOWN, {0, 0}};
 
+/* A denial whose time is over, though it may still be answered, is not definite any more. */
+static unsigned state_in_view(const struct host_facts *facts, enum family family, int64_t since_ms) {
+  bool is_stale = facts->expires_at_ms[family] < since_ms;
+  return is_stale && facts->state[family] != FAMILY_OK ? FAMILY_TEMPFAIL : facts->state[family];
+}
+
 /* What has expired is not even an alias any more. */
 static inline struct view view_of(const struct judge *judge, const struct exchange *exchange) {
   const struct host_facts *facts = atomic_load_explicit(&exchange->host->facts, memory_order_acquire);
@@ -25,7 +31,7 @@ static inline struct view view_of(const struct judge *judge, const struct exchan
   struct view view = {NULL, 0, {0, 0}};
   for (enum family family = 0; family < FAMILY_COUNT; family++) {
     bool holds = host_facts_until_ms(facts, family, judge->no_stale) >= judge->since_ms;
-    view.states |= 1u << (holds ? facts->state[family] : FAMILY_UNKNOWN);
+    view.states |= 1u << (holds ? state_in_view(facts, family, judge->since_ms) : FAMILY_UNKNOWN);
     view.count[family] = holds ? facts->count[family] : 0;
   }
   view.facts = view.states != unknown.states ? facts : NULL;

@@ -185,14 +185,15 @@ static enum family_state state_of(const struct learn_policy *policy, const struc
 
 static bool is_failure(enum family_state state) { return state == FAMILY_TEMPFAIL || state == FAMILY_LOOP; }
 
-/* Whether what was known may stay although it was asked for again and failed. */
+/* Whether what was known stays although it was asked for again and failed: a fact, a denial too, whose time
+ * is not over (ROUTING T5). */
 static bool still_holds(const struct family_value *value, int64_t now_ms) {
-  return value->state == FAMILY_OK && value->expires_at_ms > now_ms;
+  return value->state != FAMILY_UNKNOWN && !is_failure(value->state) && value->expires_at_ms > now_ms;
 }
 
 bool learn_family_stale(const struct learn_policy *policy, int64_t now_ms, struct family_value *value) {
-  if (value->state != FAMILY_OK || value->stale_until_ms < 0 ||
-      value->expires_at_ms + policy->max_stale_ms <= now_ms)
+  bool is_lasting = value->state == FAMILY_OK || value->state == FAMILY_NODATA;
+  if (!is_lasting || value->stale_until_ms < 0 || value->expires_at_ms + policy->max_stale_ms <= now_ms)
     return false;
   value->stale_until_ms = now_ms + LEARN_STALE_MS;
   value->refresh_at_ms = now_ms + LEARN_RECHECK_MS;
@@ -250,19 +251,17 @@ bool learn_family(const struct learn_policy *policy, const struct chase_end *end
   value->authentic = end->authentic;
   value->failures = 0;
   value->count = 0;
-  value->stale_until_ms = 0;
   value->refresh_at_ms = INT64_MAX;
+  int64_t life_ms = state == FAMILY_OK ? ttl_positive_ms(&policy->ttl, end->alias_ttl_s)
+                                       : ttl_negative_ms(&policy->ttl, end->message->has_soa,
+                                                         end->message->negative_ttl_s, end->alias_ttl_s);
+  value->expires_at_ms = now_ms + life_ms;
+  value->stale_until_ms = life_ms > 0 ? 0 : -1;
   if (state == FAMILY_OK) {
-    int64_t life_ms = ttl_positive_ms(&policy->ttl, end->alias_ttl_s);
-    value->expires_at_ms = now_ms + life_ms;
-    value->stale_until_ms = life_ms > 0 ? 0 : -1;
     if (policy->prefetch_percent)
       value->refresh_at_ms = value->expires_at_ms - lead_ms(policy, life_ms, random);
     value->count = end->message->address_count;
     memcpy(value->addresses, end->message->addresses, value->count * sizeof(value->addresses[0]));
-  } else {
-    value->expires_at_ms = now_ms + ttl_negative_ms(&policy->ttl, end->message->has_soa,
-                                                    end->message->negative_ttl_s, end->alias_ttl_s);
   }
   return true;
 }

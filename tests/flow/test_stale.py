@@ -81,6 +81,20 @@ class Failing(StaleTest):
         self.upstream.clear()
         wait_until(lambda: self.ask().verdict == "NO_SUCH_DOMAIN", "the denial")
 
+    def test_once_answered_stale_nobody_waits_for_the_dns_again(self):
+        """Not for the family of which the exchange has no address either, nor for a domain that is its own exchange."""
+        self.start(max_negative_ttl=1, stale_after=600)
+        self.upstream.add("i.test 1 A 192.0.2.3\n")
+        self.assertTrue(self.ask("i.test").implicit)
+        self.upstream.clear()
+        self.upstream.default = SILENT
+        for domain in ("d.test", "i.test"):
+            wait_until(lambda: self.ask(domain).stale, "a stale answer")
+            for _ in range(20):
+                reply = self.ask(domain)
+                self.assertEqual((reply.verdict, reply.stale, reply.source), ("ROUTE", True, "MEMORY"))
+        self.assertEqual(self.daemon.counters()["lookups-coalesced"], 0)
+
     def test_without_max_stale_a_failure_is_a_failure(self):
         self.start(max_stale=0)
         self.fail_with(rcode(dnswire.SERVFAIL))

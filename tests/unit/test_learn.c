@@ -417,7 +417,7 @@ static void addresses_and_denials_are_facts(void **state) {
   assert_int_equal(family.state, FAMILY_NXDOMAIN);
 }
 
-static void a_soft_failure_leaves_addresses_that_hold_and_replaces_others(void **state) {
+static void a_soft_failure_leaves_facts_that_hold_and_replaces_others(void **state) {
   (void)state;
   struct chase_end end = failed(DNS_TIMED_OUT, 0);
   struct family_value family = made_family(FAMILY_V4, FAMILY_OK, 2, NOW_MS + 1, "");
@@ -427,9 +427,29 @@ static void a_soft_failure_leaves_addresses_that_hold_and_replaces_others(void *
   assert_false(learn_family(&policy, &end, NOW_MS + 1, &noise, &family));
   assert_int_equal(family.state, FAMILY_TEMPFAIL);
   assert_int_equal(family.count, 0);
-  family = made_family(FAMILY_V4, FAMILY_NODATA, 0, NOW_MS + 9999, "");
+  family = made_family(FAMILY_V4, FAMILY_NODATA, 0, NOW_MS + 1, "");
   learn_family(&policy, &end, NOW_MS, &noise, &family);
+  assert_int_equal(family.state, FAMILY_NODATA);
+  learn_family(&policy, &end, NOW_MS + 1, &noise, &family);
   assert_int_equal(family.state, FAMILY_TEMPFAIL);
+}
+
+static void what_has_expired_is_kept_for_stale_answers_while_the_dns_fails(void **state) {
+  (void)state;
+  struct learn_policy lasting = policy;
+  struct chase_end end = failed(DNS_TIMED_OUT, 0);
+  static const struct {
+    enum family_state before, after;
+  } rows[] = {{FAMILY_OK, FAMILY_OK}, {FAMILY_NODATA, FAMILY_NODATA}, {FAMILY_NXDOMAIN, FAMILY_TEMPFAIL}};
+  lasting.max_stale_ms = 1000;
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    struct family_value family = made_family(FAMILY_V4, rows[i].before, 0, NOW_MS, "");
+    learn_family(&lasting, &end, NOW_MS + 999, &noise, &family);
+    assert_int_equal(family.state, rows[i].after);
+    family = made_family(FAMILY_V4, rows[i].before, 0, NOW_MS, "");
+    learn_family(&lasting, &end, NOW_MS + 1000, &noise, &family);
+    assert_int_equal(family.state, FAMILY_TEMPFAIL);
+  }
 }
 
 static void soft_failures_in_a_row_live_twice_as_long_each_until_a_success(void **state) {
@@ -671,7 +691,8 @@ int main(void) {
       cmocka_unit_test(a_row_that_our_own_failure_interrupts_goes_on_within_5_minutes),
       cmocka_unit_test(the_draw_moves_the_life_of_a_failure),
       cmocka_unit_test(addresses_and_denials_are_facts),
-      cmocka_unit_test(a_soft_failure_leaves_addresses_that_hold_and_replaces_others),
+      cmocka_unit_test(a_soft_failure_leaves_facts_that_hold_and_replaces_others),
+      cmocka_unit_test(what_has_expired_is_kept_for_stale_answers_while_the_dns_fails),
       cmocka_unit_test(soft_failures_in_a_row_live_twice_as_long_each_until_a_success),
       cmocka_unit_test(what_could_not_be_asked_is_not_remembered),
       cmocka_unit_test(every_end_of_an_address_query_has_its_state),

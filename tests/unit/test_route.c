@@ -744,11 +744,14 @@ static void a_denial_that_has_expired_is_no_denial(void **state) {
   zone_init(&zone, DOMAIN_NODATA, NOW_MS, LATER_MS);
   zone_add(&zone, 0, "example.test");
   zone_build(&zone, "example.test");
-  zone_give(&zone, 0, made_family(FAMILY_V6, FAMILY_NODATA, 0, LATER_MS, ""),
-            made_family(FAMILY_V4, FAMILY_NODATA, 0, NOW_MS - 1, ""));
-  struct route route = build_with(&zone, &plain_policy, NOW_MS, NOW_MS);
-  assert_int_equal(route.verdict, VERDICT_NO_MAIL_HOST);
-  assert_true(route.transient);
+  struct family_value expired = made_family(FAMILY_V4, FAMILY_NODATA, 0, NOW_MS - 1, "");
+  for (int is_stale = 0; is_stale < 2; is_stale++) {
+    expired.stale_until_ms = is_stale ? LATER_MS : 0;
+    zone_give(&zone, 0, made_family(FAMILY_V6, FAMILY_NODATA, 0, LATER_MS, ""), expired);
+    struct route route = build_with(&zone, &plain_policy, NOW_MS, NOW_MS);
+    assert_int_equal(route.verdict, VERDICT_NO_MAIL_HOST);
+    assert_true(route.transient);
+  }
   zone_fini(&zone);
 }
 
