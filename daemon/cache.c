@@ -6,32 +6,45 @@
 #include <string.h>
 
 #include "name.h"
+#include "queue.h"
+#include "slots.h"
 
-/* One slot: the top 16 bits of the hash, then 48 bits of address. 0 is empty. */
-typedef _Atomic uint64_t slot;
+enum {
+  SLACK_SHARE = 32,        /* of the bound: what may lie idle in the arena before pages are emptied */
+  DENIED_SHARE = 10,       /* of the bound: what denials and failures get */
+  SLOT_BYTES = 16,         /* what an entry costs in the table, about */
+  STEPS_MOST = 1024,       /* of the hand, for one eviction */
+  PAGES_OF_PUT_MOST = 8,   /* that one put empties */
+  PAGE_LOOKS_MOST = 4,     /* for each of them */
+  STEPS_OF_PUT_MOST = 8192 /* of the hand, for all evictions of one put */
+};
 
-enum { ENTRY_BYTES_LEAST = 96, ADDRESS_BITS = 48 };
+/* Of an entry's `use`: a bit beside the hits. */
+enum { CLAIMED = 0x80 };
+
+/* Which queue an entry stands in. */
+enum share { SHARE_GOOD, SHARE_DENIED, SHARE_COUNT, SHARE_NONE = SHARE_COUNT };
 
 struct entry {
-  struct entry *newer, *older; /* the eviction list */
-  uint32_t hash_low;           /* gives the entry's place; the tag has the top bits */
-  uint16_t refs;               /* the writer's: one for the table, one a hold */
-  _Atomic uint8_t used;        /* hits; the one thing a hit writes, but for the claim */
-  _Atomic bool is_claimed;
+  struct queue_links links;
+  uint32_t hash;             /* the low half: what the table goes by */
+  uint16_t refs;             /* the writer's: one for the table, one a hold */
+  _Atomic uint8_t use;       /* the one thing a hit writes: hits, and CLAIMED */
+  uint8_t share;             /* enum share; SHARE_NONE: not in the table */
   struct domain_facts facts; /* ends in the text */
 };
 
 struct cache {
-  /* Read by every reader, written only at creation. */
-  slot *slots;
-  uint64_t mask;
+  struct slots slots; /* what readers read */
   /* The writer's. */
-  _Alignas(64) size_t bound_bytes;
+  _Alignas(64) struct arena arena; /* entries and slots */
+  size_t bound_bytes;
   int64_t max_stale_ms;
-  size_t bytes, retired_bytes, count;
-  struct entry *newest, *oldest;
-  struct entry *hand, *cursor; /* where eviction and sweeping go on; NULL: at the oldest */
-  struct cache_walk *walks;    /* from the newest to the oldest, so that none meets what comes */
+  size_t bytes, retired_bytes; /* of malloc */
+  size_t retired_blocks_bytes; /* of the arena */
+  size_t denied_bytes;
+  struct queue queues[SHARE_COUNT];
+  enum share sweeping;
   struct table sets, hosts;
   struct host *newest_host;
   struct cache_host_walk *host_walks; /* from the newest to the oldest */
@@ -43,7 +56,13 @@ static struct entry *entry_of(const struct domain_facts *facts) {
   return (struct entry *)((char *)facts - offsetof(struct entry, facts));
 }
 
-/* ---- memory: every object is one malloc block, charged with its overhead ---- */
+static size_t entry_bytes(const struct entry *entry) {
+  return arena_size(offsetof(struct entry, facts.text) + entry->facts.name_length +
+                    entry->facts.canonical_length);
+}
+
+/* ---- memory: entries and slots are of the arena; all else is one malloc block each, charged with its
+ * overhead ---- */
 
 static size_t block_bytes(void *block) { return malloc_usable_size(block) + sizeof(size_t); }
 
@@ -51,15 +70,28 @@ static void charge(struct cache *cache, void *block) { cache->bytes += block_byt
 
 static void release_block(void *context, void *block) {
   struct cache *cache = context;
-  cache->retired_bytes -= block_bytes(block);
-  free(block);
+  if (arena_owns(&cache->arena, block)) {
+    cache->retired_blocks_bytes -= arena_block_bytes(&cache->arena, block);
+    arena_free(&cache->arena, block);
+  } else {
+    cache->retired_bytes -= block_bytes(block);
+    free(block);
+  }
+}
+
+/* Takes what readers may still hold and what is not charged. */
+static void retire_block(void *context, void *block) {
+  struct cache *cache = context;
+  if (arena_owns(&cache->arena, block))
+    cache->retired_blocks_bytes += arena_block_bytes(&cache->arena, block);
+  else
+    cache->retired_bytes += block_bytes(block);
+  qsbr_retire(&cache->qsbr, block);
 }
 
 static void retire(struct cache *cache, void *block) {
-  size_t bytes = block_bytes(block);
-  cache->bytes -= bytes;
-  cache->retired_bytes += bytes;
-  qsbr_retire(&cache->qsbr, block);
+  cache->bytes -= block_bytes(block);
+  retire_block(cache, block);
 }
 
 struct cache *cache_create(size_t size_bytes, int64_t max_stale_ms, struct stats *stats) {
@@ -67,20 +99,19 @@ struct cache *cache_create(size_t size_bytes, int64_t max_stale_ms, struct stats
   if (!cache)
     return NULL;
   memset(cache, 0, sizeof(*cache));
-  size_t slot_count = 1024;
-  while (slot_count < size_bytes / ENTRY_BYTES_LEAST)
-    slot_count *= 2;
-  cache->slots = calloc(slot_count, sizeof(slot));
-  cache->mask = slot_count - 1;
   cache->bound_bytes = size_bytes;
   cache->max_stale_ms = max_stale_ms;
   cache->stats = stats;
-  bool good = cache->slots && table_init(&cache->sets) == 0 && table_init(&cache->hosts) == 0 &&
+  /* Twice, because what readers hold back is beside the bound. */
+  bool good = arena_init(&cache->arena, 2 * size_bytes) == 0 &&
+              slots_init(&cache->slots, &cache->arena, retire_block, cache) == 0 &&
+              table_init(&cache->sets) == 0 && table_init(&cache->hosts) == 0 &&
               qsbr_init(&cache->qsbr, release_block, cache) == 0;
   if (!good) {
     table_fini(&cache->sets);
     table_fini(&cache->hosts);
-    free(cache->slots);
+    slots_fini(&cache->slots);
+    arena_fini(&cache->arena);
     free(cache);
     return NULL;
   }
@@ -91,56 +122,71 @@ struct qsbr *cache_qsbr(struct cache *cache) {
   return &cache->qsbr;
 }
 
-size_t cache_count(const struct cache *cache) { return cache->count; }
+size_t cache_count(const struct cache *cache) {
+  return cache->queues[SHARE_GOOD].count + cache->queues[SHARE_DENIED].count;
+}
 size_t cache_set_count(const struct cache *cache) { return cache->sets.count; }
 size_t cache_host_count(const struct cache *cache) { return cache->hosts.count; }
 
-/* What the objects and tables take; the bound is held against this. */
-static size_t live_bytes(const struct cache *cache) {
-  return cache->bytes + (cache->mask + 1) * sizeof(slot) + table_bytes(&cache->sets) +
-         table_bytes(&cache->hosts);
+size_t cache_bytes(const struct cache *cache) {
+  return cache->bytes + cache->retired_bytes + arena_bytes(&cache->arena) + slots_bytes(&cache->slots) +
+         table_bytes(&cache->sets) + table_bytes(&cache->hosts);
 }
 
-size_t cache_bytes(const struct cache *cache) { return live_bytes(cache) + cache->retired_bytes; }
+/* Without what readers hold back; the bound is held against this. */
+static size_t own_bytes(const struct cache *cache) {
+  return cache_bytes(cache) - cache->retired_bytes - cache->retired_blocks_bytes;
+}
 
 /* ---- the table ---- */
 
-static uint64_t pack_slot(uint64_t hash, struct entry *entry) {
-  uint64_t address = (uint64_t)(uintptr_t)entry;
-  assert(address >> ADDRESS_BITS == 0);
-  return (hash >> ADDRESS_BITS << ADDRESS_BITS) | address;
-}
-
-static struct entry *slot_entry(uint64_t word) {
-  return (struct entry *)(uintptr_t)(word & ((UINT64_C(1) << ADDRESS_BITS) - 1));
+static struct entry *entry_at(const struct cache *cache, uint32_t ref) {
+  return (struct entry *)(void *)(cache->slots.base + (size_t)ref * ARENA_UNIT_BYTES);
 }
 
 void cache_prefetch(const struct cache *cache, uint64_t hash) {
-  __builtin_prefetch((const void *)&cache->slots[(uint32_t)hash & cache->mask]);
+  slots_prefetch(&cache->slots, (uint32_t)hash);
 }
 
-/* The slot of a name, or of the empty slot where it would stand. */
-static uint64_t find(const struct cache *cache, const char *name, size_t length, uint64_t hash,
-                     struct entry **found) {
-  for (uint64_t at = (uint32_t)hash & cache->mask;; at = (at + 1) & cache->mask) {
-    uint64_t word = atomic_load_explicit(&cache->slots[at], memory_order_acquire);
-    struct entry *entry = slot_entry(word);
-    if (word == 0) {
-      *found = NULL;
-      return at;
-    }
-    if (word >> ADDRESS_BITS == hash >> ADDRESS_BITS && entry->facts.name_length == length &&
-        memcmp(entry->facts.text, name, length) == 0) {
-      *found = entry;
-      return at;
-    }
+/* The first entry with `hash`, of whatever name, or NULL. */
+static const struct entry *first_entry(const struct cache *cache, uint64_t hash) {
+  struct slots_search search;
+  slots_search(&cache->slots, (uint32_t)hash, &search);
+  uint32_t ref = slots_find(&search);
+  return ref ? entry_at(cache, ref) : NULL;
+}
+
+static void prefetch_lines(const void *start, int count) {
+  for (int i = 0; i < count; i++)
+    __builtin_prefetch((const char *)start + i * 64);
+}
+
+void cache_prefetch_entry(const struct cache *cache, uint64_t hash) {
+  const struct entry *entry = first_entry(cache, hash);
+  if (entry)
+    prefetch_lines(entry, 2);
+}
+
+void cache_prefetch_set(const struct cache *cache, uint64_t hash) {
+  const struct entry *entry = first_entry(cache, hash);
+  if (entry && entry->facts.set)
+    prefetch_lines(entry->facts.set, 3);
+}
+
+static struct entry *find(const struct cache *cache, const char *name, size_t length, uint64_t hash) {
+  struct slots_search search;
+  slots_search(&cache->slots, (uint32_t)hash, &search);
+  for (uint32_t ref; (ref = slots_find(&search));) {
+    struct entry *entry = entry_at(cache, ref);
+    if (entry->facts.name_length == length && memcmp(entry->facts.text, name, length) == 0)
+      return entry;
   }
+  return NULL;
 }
 
 const struct domain_facts *cache_get(const struct cache *cache, const char *name, size_t length,
                                      uint64_t hash) {
-  struct entry *entry;
-  find(cache, name, length, hash, &entry);
+  struct entry *entry = find(cache, name, length, hash);
   return entry ? &entry->facts : NULL;
 }
 
@@ -149,40 +195,32 @@ const struct domain_facts *cache_peek(const struct cache *cache, const char *nam
   return cache_get(cache, name, length, hash);
 }
 
+/* The hits of `use`; readers that count at the same moment may go beyond the most. */
+static unsigned hits_of(uint8_t use) {
+  unsigned hits = use & ~(unsigned)CLAIMED;
+  return hits < CACHE_HITS_MAX ? hits : CACHE_HITS_MAX;
+}
+
 void cache_mark(const struct domain_facts *facts) {
   struct entry *entry = entry_of(facts);
-  uint8_t used = atomic_load_explicit(&entry->used, memory_order_relaxed);
-  if (used < CACHE_HITS_MAX) /* what two readers count at once is one hit */
-    atomic_store_explicit(&entry->used, (uint8_t)(used + 1), memory_order_relaxed);
+  if (hits_of(atomic_load_explicit(&entry->use, memory_order_relaxed)) < CACHE_HITS_MAX)
+    atomic_fetch_add_explicit(&entry->use, 1, memory_order_relaxed);
 }
 
 unsigned cache_hits(const struct domain_facts *facts) {
-  return atomic_load_explicit(&entry_of(facts)->used, memory_order_relaxed);
+  return hits_of(atomic_load_explicit(&entry_of(facts)->use, memory_order_relaxed));
 }
 
-static bool claim(_Atomic bool *is_claimed) {
+bool cache_claim(const struct domain_facts *facts) {
+  struct entry *entry = entry_of(facts);
+  return !(atomic_load_explicit(&entry->use, memory_order_relaxed) & CLAIMED) &&
+         !(atomic_fetch_or_explicit(&entry->use, CLAIMED, memory_order_relaxed) & CLAIMED);
+}
+
+bool cache_claim_host(const struct host_facts *facts) {
+  _Atomic bool *is_claimed = (_Atomic bool *)&facts->is_claimed;
   return !atomic_load_explicit(is_claimed, memory_order_relaxed) &&
          !atomic_exchange_explicit(is_claimed, true, memory_order_relaxed);
-}
-
-bool cache_claim(const struct domain_facts *facts) { return claim(&entry_of(facts)->is_claimed); }
-
-bool cache_claim_host(const struct host_facts *facts) { return claim((_Atomic bool *)&facts->is_claimed); }
-
-/* Empties slot `hole`, moving back what would not be found behind an empty
- * slot. Each move publishes the new place before it takes the old one away. */
-static void vacate(struct cache *cache, uint64_t hole) {
-  for (uint64_t at = (hole + 1) & cache->mask;; at = (at + 1) & cache->mask) {
-    uint64_t word = atomic_load_explicit(&cache->slots[at], memory_order_relaxed);
-    if (word == 0)
-      break;
-    uint64_t home = slot_entry(word)->hash_low & cache->mask;
-    if (((at - home) & cache->mask) < ((at - hole) & cache->mask))
-      continue; /* its place lies behind the hole */
-    atomic_store_explicit(&cache->slots[hole], word, memory_order_release);
-    hole = at;
-  }
-  atomic_store_explicit(&cache->slots[hole], 0, memory_order_release);
 }
 
 /* ---- interned hosts and sets ---- */
@@ -334,9 +372,9 @@ static void release_set(struct cache *cache, const struct exchange_set *shared) 
 }
 
 const struct exchange_set *cache_pin(struct cache *cache, const struct domain_value *value) {
-  size_t before_bytes = live_bytes(cache);
+  size_t before_bytes = own_bytes(cache);
   struct exchange_set *set = intern_set(cache, value);
-  cache->bound_bytes += live_bytes(cache) - before_bytes;
+  cache->bound_bytes += own_bytes(cache) - before_bytes;
   return set;
 }
 
@@ -344,87 +382,166 @@ void cache_unpin(struct cache *cache, const struct exchange_set *set) { release_
 
 /* ---- entries ---- */
 
-static void list_put_newest(struct cache *cache, struct entry *entry) {
-  entry->newer = NULL;
-  entry->older = cache->newest;
-  *(cache->newest ? &cache->newest->newer : &cache->oldest) = entry;
-  cache->newest = entry;
-}
-
-/* Walks that stand on `entry` go on at `other`. */
-static void move_walks(struct cache *cache, const struct entry *entry, struct entry *other) {
-  for (struct cache_walk *walk = cache->walks; walk; walk = walk->next)
-    if (walk->at == entry)
-      walk->at = other;
-}
-
-/* Takes `entry` out and moves whoever stood on it to the next one. */
-static void list_remove(struct cache *cache, struct entry *entry) {
-  move_walks(cache, entry, entry->older);
-  if (cache->hand == entry)
-    cache->hand = entry->newer;
-  if (cache->cursor == entry)
-    cache->cursor = entry->newer;
-  *(entry->newer ? &entry->newer->older : &cache->newest) = entry->older;
-  *(entry->older ? &entry->older->newer : &cache->oldest) = entry->newer;
-}
-
 static void unref_entry(struct cache *cache, struct entry *entry) {
   if (--entry->refs > 0)
     return;
   release_set(cache, entry->facts.set);
-  retire(cache, entry);
+  retire_block(cache, entry);
 }
 
-/* `at` is the entry's slot. */
-static void unlink_entry(struct cache *cache, struct entry *entry, uint64_t at) {
-  vacate(cache, at);
-  list_remove(cache, entry);
-  cache->count--;
+static enum share share_for(const struct entry *entry) {
+  return entry->facts.kind == DOMAIN_NXDOMAIN || entry->facts.kind == DOMAIN_FAILED ? SHARE_DENIED
+                                                                                    : SHARE_GOOD;
+}
+
+/* Into the queue of its kind, as the newest. */
+static void join_share(struct cache *cache, struct entry *entry) {
+  entry->share = (uint8_t)share_for(entry);
+  queue_put(&cache->queues[entry->share], &cache->arena, entry);
+  if (entry->share == SHARE_DENIED)
+    cache->denied_bytes += entry_bytes(entry) + SLOT_BYTES;
+}
+
+static void leave_share(struct cache *cache, struct entry *entry) {
+  if (entry->share == SHARE_DENIED)
+    cache->denied_bytes -= entry_bytes(entry) + SLOT_BYTES;
+  queue_remove(&cache->queues[entry->share], &cache->arena, entry);
+  entry->share = SHARE_NONE;
+}
+
+/* Where the places in the queue stay as they are: `old` and `entry` are of one kind. */
+static void inherit_share(struct cache *cache, struct entry *old, struct entry *entry) {
+  entry->share = old->share;
+  queue_replace(&cache->queues[entry->share], &cache->arena, old, entry);
+  if (entry->share == SHARE_DENIED)
+    cache->denied_bytes += entry_bytes(entry) - entry_bytes(old);
+  old->share = SHARE_NONE;
+}
+
+static void unlink_entry(struct cache *cache, struct entry *entry) {
+  slots_remove(&cache->slots, entry->hash, arena_ref(&cache->arena, entry));
+  leave_share(cache, entry);
   unref_entry(cache, entry);
 }
 
-/* The entry's slot, found by its address. */
-static uint64_t slot_of(const struct cache *cache, const struct entry *entry) {
-  uint64_t at = entry->hash_low & cache->mask;
-  while (slot_entry(atomic_load_explicit(&cache->slots[at], memory_order_relaxed)) != entry)
-    at = (at + 1) & cache->mask;
-  return at;
-}
+/* ---- eviction ---- */
 
-/* One step of SIEVE's hand: evicts an entry or takes its mark away. */
-static void evict_step(struct cache *cache, const struct entry *spared, int64_t now_ms) {
-  struct entry *entry = cache->hand ? cache->hand : cache->oldest;
-  cache->hand = entry->newer;
+/* One step of SIEVE's hand: evicts an entry or counts one hit less. Returns whether it evicted. */
+static bool evict_step(struct cache *cache, enum share share, const struct entry *spared, bool is_forced,
+                       int64_t now_ms) {
+  struct entry *entry = queue_next(&cache->queues[share], &cache->arena, QUEUE_HAND);
   if (entry == spared)
-    return;
-  bool expired = entry->facts.expires_at_ms <= now_ms;
-  if (!expired && atomic_load_explicit(&entry->used, memory_order_relaxed)) {
-    atomic_store_explicit(&entry->used, 0, memory_order_relaxed);
-    return;
+    return false;
+  bool is_expired = entry->facts.expires_at_ms <= now_ms;
+  if (!is_expired && !is_forced && cache_hits(&entry->facts) > 0) {
+    atomic_fetch_sub_explicit(&entry->use, 1, memory_order_relaxed);
+    return false;
   }
-  stats_add(cache->stats, expired ? STATS_CACHE_EXPIRATIONS : STATS_CACHE_EVICTIONS);
-  unlink_entry(cache, entry, slot_of(cache, entry));
+  if (is_expired)
+    stats_add(cache->stats, STATS_CACHE_EXPIRATIONS);
+  else
+    stats_add(cache->stats, share == SHARE_DENIED ? STATS_CACHE_DENIED_EVICTIONS : STATS_CACHE_EVICTIONS);
+  unlink_entry(cache, entry);
+  return true;
 }
 
-/* Brings the cache back into its bounds; `spared` was just put. */
+static bool has_victim(const struct cache *cache, enum share share, const struct entry *spared) {
+  return cache->queues[share].count > (spared && spared->share == share);
+}
+
+/* Evicts one entry of `share`, which has one. `steps` are those that the put has taken. */
+static void evict_one(struct cache *cache, enum share share, const struct entry *spared, int64_t now_ms,
+                      int *steps) {
+  for (int own = 0;; own++, ++*steps)
+    if (evict_step(cache, share, spared, own >= STEPS_MOST || *steps >= STEPS_OF_PUT_MOST, now_ms))
+      return;
+}
+
+/* Nobody but the table knows where it is. */
+static bool is_movable(const struct entry *entry) { return entry->refs == 1 && entry->share != SHARE_NONE; }
+
+/* Puts a copy in the place of `entry`. There must be room. */
+static void move_entry(struct cache *cache, struct entry *entry) {
+  struct entry *copy = arena_get(&cache->arena, entry_bytes(entry));
+  assert(copy);
+  memcpy(&copy->facts, &entry->facts, entry_bytes(entry) - offsetof(struct entry, facts));
+  copy->hash = entry->hash;
+  copy->refs = entry->refs;
+  atomic_init(&copy->use, atomic_load_explicit(&entry->use, memory_order_relaxed));
+  inherit_share(cache, entry, copy);
+  slots_replace(&cache->slots, entry->hash, arena_ref(&cache->arena, entry), arena_ref(&cache->arena, copy));
+  entry->refs = 0; /* the copy has its set */
+  retire_block(cache, entry);
+}
+
+static bool are_movable(void *const entries[], size_t count) {
+  for (size_t i = 0; i < count; i++)
+    if (!is_movable(entries[i]))
+      return false;
+  return true;
+}
+
+/* Empties a page that holds little, so that it can serve another size. Returns false where there is none, or
+ * where the few that were looked at have entries that cannot be moved. */
+static bool empty_page(struct cache *cache) {
+  void *entries[ARENA_BLOCKS_MAX];
+  for (int looks = 0; looks < PAGE_LOOKS_MOST; looks++) {
+    size_t count = arena_choose_sparse(&cache->arena, entries);
+    if (count == 0)
+      return false;
+    if (!are_movable(entries, count)) {
+      arena_prefer(&cache->arena, entries[0]);
+      continue;
+    }
+    arena_close(&cache->arena, entries[0]);
+    for (size_t i = 0; i < count; i++)
+      move_entry(cache, entries[i]);
+    return true;
+  }
+  return false;
+}
+
+/* Brings the denials back into their share; `spared` (or NULL) was just put. */
+static void evict_denied(struct cache *cache, const struct entry *spared, int64_t now_ms, int *steps) {
+  while (cache->denied_bytes > cache->bound_bytes / DENIED_SHARE && has_victim(cache, SHARE_DENIED, spared))
+    evict_one(cache, SHARE_DENIED, spared, now_ms, steps);
+}
+
+/* Brings the cache back into its bound: what is in use, with a slack for what lies idle, by eviction; what
+ * lies idle by moving entries together, or by eviction where that wins nothing. */
 static void evict(struct cache *cache, const struct entry *spared, int64_t now_ms) {
-  size_t most = (cache->mask + 1) / 4 * 3;
-  while (cache->count > 1 && (live_bytes(cache) > cache->bound_bytes || cache->count > most))
-    evict_step(cache, spared, now_ms);
+  int steps = 0, pages = 0;
+  evict_denied(cache, spared, now_ms, &steps);
+  for (;;) {
+    size_t own = own_bytes(cache), idle = arena_idle_bytes(&cache->arena),
+           slack = cache->bound_bytes / SLACK_SHARE;
+    if (own - idle <= cache->bound_bytes - slack) {
+      qsbr_collect(&cache->qsbr); /* only what is freed makes a page empty */
+      if (own_bytes(cache) <= cache->bound_bytes || pages == PAGES_OF_PUT_MOST)
+        return;
+      if (empty_page(cache)) {
+        pages++;
+        continue;
+      }
+    }
+    enum share share = has_victim(cache, SHARE_GOOD, spared) ? SHARE_GOOD : SHARE_DENIED;
+    if (!has_victim(cache, share, spared))
+      return;
+    evict_one(cache, share, spared, now_ms, &steps);
+  }
 }
 
 /* A block for an entry whose facts are `facts` with these texts; NULL without memory. */
-static struct entry *alloc_entry(const struct domain_facts *facts, const char *name, const char *canonical,
-                                 uint32_t hash_low) {
-  struct entry *entry = malloc(sizeof(*entry) + facts->name_length + facts->canonical_length);
+static struct entry *alloc_entry(struct cache *cache, const struct domain_facts *facts, const char *name,
+                                 const char *canonical, uint32_t hash) {
+  struct entry *entry = arena_get(&cache->arena, offsetof(struct entry, facts.text) + facts->name_length +
+                                                     facts->canonical_length);
   if (!entry)
     return NULL;
-  entry->newer = entry->older = NULL;
-  entry->hash_low = hash_low;
+  entry->hash = hash;
   entry->refs = 2; /* the table's and the caller's */
-  atomic_init(&entry->used, 0);
-  atomic_init(&entry->is_claimed, false);
+  entry->share = SHARE_NONE;
+  atomic_init(&entry->use, 0);
   entry->facts = *facts;
   memcpy(entry->facts.text, name, facts->name_length);
   memcpy(entry->facts.text + facts->name_length, canonical, facts->canonical_length);
@@ -443,30 +560,26 @@ static struct entry *build_entry(struct cache *cache, const char *name, size_t l
                                      .authentic = value->authentic,
                                      .name_length = (uint8_t)length,
                                      .canonical_length = (uint8_t)strlen(value->canonical)};
-  struct entry *entry = alloc_entry(&facts, name, value->canonical, (uint32_t)hash);
+  struct entry *entry = alloc_entry(cache, &facts, name, value->canonical, (uint32_t)hash);
   if (!entry)
     return NULL;
   if (value->count > 0 && !(entry->facts.set = intern_set(cache, value))) {
-    free(entry);
+    arena_free(&cache->arena, entry);
     return NULL;
   }
-  charge(cache, entry);
   return entry;
 }
 
-/* Takes the place of `old` in the table and in the list. */
-static void replace(struct cache *cache, struct entry *old, struct entry *entry, uint64_t at, uint64_t word) {
-  atomic_init(&entry->used, atomic_load_explicit(&old->used, memory_order_relaxed));
-  entry->newer = old->newer;
-  entry->older = old->older;
-  *(old->newer ? &old->newer->older : &cache->newest) = entry;
-  *(old->older ? &old->older->newer : &cache->oldest) = entry;
-  if (cache->hand == old)
-    cache->hand = entry;
-  if (cache->cursor == old)
-    cache->cursor = entry;
-  move_walks(cache, old, entry);
-  atomic_store_explicit(&cache->slots[at], word, memory_order_release);
+/* Takes the place of `old`. Its hits show that the name is used, not that these facts are. */
+static void replace(struct cache *cache, struct entry *old, struct entry *entry) {
+  atomic_init(&entry->use, cache_hits(&old->facts) > 0);
+  if (share_for(entry) == old->share) {
+    inherit_share(cache, old, entry);
+  } else {
+    leave_share(cache, old);
+    join_share(cache, entry);
+  }
+  slots_replace(&cache->slots, entry->hash, arena_ref(&cache->arena, old), arena_ref(&cache->arena, entry));
   unref_entry(cache, old);
 }
 
@@ -477,28 +590,25 @@ const struct domain_facts *cache_put(struct cache *cache, const char *name, size
   struct entry *entry = build_entry(cache, name, length, hash, value);
   if (!entry)
     return NULL;
-  struct entry *old;
-  uint64_t at = find(cache, name, length, hash, &old);
+  struct entry *old = find(cache, name, length, hash);
   if (old) {
-    replace(cache, old, entry, at, pack_slot(hash, entry));
+    replace(cache, old, entry);
+  } else if (slots_put(&cache->slots, entry->hash, arena_ref(&cache->arena, entry)) == 0) {
+    join_share(cache, entry);
   } else {
-    list_put_newest(cache, entry);
-    atomic_store_explicit(&cache->slots[at], pack_slot(hash, entry), memory_order_release);
-    cache->count++;
+    entry->refs = 1;
+    unref_entry(cache, entry);
+    return NULL;
   }
   evict(cache, entry, value->stored_at_ms);
-  qsbr_collect(&cache->qsbr);
   return &entry->facts;
 }
 
 /* A block that says what `facts` say, with a reference to their set; NULL without memory. */
-static struct entry *copy_entry(struct cache *cache, const struct domain_facts *facts, uint32_t hash_low) {
-  struct entry *entry = alloc_entry(facts, facts->text, facts->text + facts->name_length, hash_low);
-  if (!entry)
-    return NULL;
-  if (facts->set)
+static struct entry *copy_entry(struct cache *cache, const struct domain_facts *facts, uint32_t hash) {
+  struct entry *entry = alloc_entry(cache, facts, facts->text, facts->text + facts->name_length, hash);
+  if (entry && facts->set)
     ((struct exchange_set *)facts->set)->refs++;
-  charge(cache, entry);
   return entry;
 }
 
@@ -513,16 +623,13 @@ const struct domain_facts *cache_copy(struct cache *cache, const struct domain_f
 const struct domain_facts *cache_put_stale(struct cache *cache, const struct domain_facts *facts,
                                            int64_t until_ms, int64_t refresh_at_ms, enum verdict cause) {
   struct entry *old = entry_of(facts);
-  struct entry *entry = copy_entry(cache, facts, old->hash_low);
+  struct entry *entry = copy_entry(cache, facts, old->hash);
   if (!entry)
     return NULL;
   entry->facts.stale_for_ms = (uint32_t)(until_ms - facts->expires_at_ms);
   entry->facts.refresh_lead_ms = (uint32_t)(until_ms - refresh_at_ms);
   entry->facts.cause = (uint8_t)cause;
-  uint64_t at = slot_of(cache, old);
-  uint64_t tag = atomic_load_explicit(&cache->slots[at], memory_order_relaxed) >> ADDRESS_BITS
-                                                                                      << ADDRESS_BITS;
-  replace(cache, old, entry, at, pack_slot(tag, entry));
+  replace(cache, old, entry);
   return &entry->facts;
 }
 
@@ -550,16 +657,14 @@ bool cache_forget_host(struct cache *cache, struct host *host) {
 }
 
 bool cache_remove(struct cache *cache, const char *name, size_t length, uint64_t hash) {
-  struct entry *entry;
-  uint64_t at = find(cache, name, length, hash, &entry);
+  struct entry *entry = find(cache, name, length, hash);
   if (entry)
-    unlink_entry(cache, entry, at);
+    unlink_entry(cache, entry);
   return entry != NULL;
 }
 
 void cache_remove_facts(struct cache *cache, const struct domain_facts *facts) {
-  struct entry *entry = entry_of(facts);
-  unlink_entry(cache, entry, slot_of(cache, entry));
+  unlink_entry(cache, entry_of(facts));
 }
 
 void cache_hold(const struct domain_facts *facts) { entry_of(facts)->refs++; }
@@ -568,39 +673,72 @@ void cache_release(struct cache *cache, const struct domain_facts *facts) {
   unref_entry(cache, entry_of(facts));
 }
 
+/* The next entry to be looked at: first the good ones, then the denials, and anew. */
+static struct entry *sweep_next(struct cache *cache) {
+  struct queue *queue = &cache->queues[cache->sweeping];
+  struct entry *entry = queue_next(queue, &cache->arena, QUEUE_CURSOR);
+  if (queue->places[QUEUE_CURSOR] == 0)
+    cache->sweeping = cache->sweeping == SHARE_GOOD ? SHARE_DENIED : SHARE_GOOD;
+  return entry ? entry : sweep_next(cache);
+}
+
 void cache_sweep(struct cache *cache, int64_t now_ms, size_t count) {
-  for (; count > 0 && cache->count > 0; count--) {
-    struct entry *entry = cache->cursor ? cache->cursor : cache->oldest;
-    cache->cursor = entry->newer;
+  for (; count > 0 && cache_count(cache) > 0; count--) {
+    struct entry *entry = sweep_next(cache);
     if (!domain_facts_are_kept(&entry->facts, cache->max_stale_ms, now_ms)) {
       stats_add(cache->stats, STATS_CACHE_EXPIRATIONS);
-      unlink_entry(cache, entry, slot_of(cache, entry));
+      unlink_entry(cache, entry);
     }
   }
   qsbr_collect(&cache->qsbr);
 }
 
-/* ---- walks ---- */
+/* ---- walks: by hash, and by name where hashes are the same ---- */
 
-void cache_walk_start(struct cache_walk *walk, struct cache *cache) {
-  *walk = (struct cache_walk){.cache = cache, .next = cache->walks, .at = cache->newest};
-  cache->walks = walk;
+void cache_walk_start(struct cache_walk *walk, const struct cache *cache) {
+  walk->cache = cache;
+  walk->hash = 0;
+  walk->length = 0;
+}
+
+static int compare_text(const char *a, size_t a_length, const char *b, size_t b_length) {
+  int order = memcmp(a, b, a_length < b_length ? a_length : b_length);
+  return order ? order : (int)a_length - (int)b_length;
+}
+
+static int compare_names(const struct entry *a, const struct entry *b) {
+  return compare_text(a->facts.text, a->facts.name_length, b->facts.text, b->facts.name_length);
+}
+
+/* Of the entries with the walk's hash, the one whose name comes next after the walk's. */
+static const struct entry *least_above(const struct cache_walk *walk) {
+  const struct entry *least = NULL;
+  struct slots_search search;
+  slots_search(&walk->cache->slots, walk->hash, &search);
+  for (uint32_t ref; (ref = slots_find(&search));) {
+    const struct entry *entry = entry_at(walk->cache, ref);
+    if (compare_text(entry->facts.text, entry->facts.name_length, walk->name, walk->length) > 0 &&
+        (!least || compare_names(entry, least) < 0))
+      least = entry;
+  }
+  return least;
 }
 
 const struct domain_facts *cache_walk_next(struct cache_walk *walk) {
-  struct entry *entry = walk->at;
-  if (!entry)
+  const struct entry *entry;
+  while (walk->cache && !(entry = least_above(walk))) {
+    walk->length = 0;
+    if (walk->hash == UINT32_MAX || !slots_ceiling(&walk->cache->slots, walk->hash + 1, &walk->hash))
+      walk->cache = NULL;
+  }
+  if (!walk->cache)
     return NULL;
-  walk->at = entry->older;
+  walk->length = entry->facts.name_length;
+  memcpy(walk->name, entry->facts.text, walk->length);
   return &entry->facts;
 }
 
-void cache_walk_stop(struct cache_walk *walk) {
-  struct cache_walk **link = &walk->cache->walks;
-  while (*link != walk)
-    link = &(*link)->next;
-  *link = walk->next;
-}
+void cache_walk_stop(struct cache_walk *walk) { walk->cache = NULL; }
 
 void cache_host_walk_start(struct cache_host_walk *walk, struct cache *cache) {
   *walk = (struct cache_host_walk){.cache = cache, .next = cache->host_walks, .at = cache->newest_host};
@@ -624,11 +762,13 @@ void cache_host_walk_stop(struct cache_host_walk *walk) {
 void cache_destroy(struct cache *cache) {
   if (!cache)
     return;
-  while (cache->newest)
-    unlink_entry(cache, cache->newest, slot_of(cache, cache->newest));
+  for (enum share share = 0; share < SHARE_COUNT; share++)
+    while (cache->queues[share].newest)
+      unlink_entry(cache, entry_at(cache, cache->queues[share].newest));
   qsbr_fini(&cache->qsbr);
   table_fini(&cache->sets);
   table_fini(&cache->hosts);
-  free((void *)cache->slots);
+  slots_fini(&cache->slots);
+  arena_fini(&cache->arena);
   free(cache);
 }

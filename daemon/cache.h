@@ -1,26 +1,33 @@
 /*
  * cache: canonical name to domain facts, for many readers and one writer.
  *
- * Readers are lock-free: an open-addressing table of atomic words, linear
- * probing, one word a slot (16 bits of the hash and the entry's address), so that a probe
- * touches an entry only where the tag agrees. The table is sized once from the
- * byte bound and never grows: there is no pause. Removal shifts entries back
- * towards their place; a reader that is overtaken by a shift may miss an entry that is there.
- * That is harmless: a miss goes to the writer, which looks again (`cache_peek`).
+ * Readers are lock-free: they search a table of atomic words (slots) that gives 32-bit refs into a range of
+ * memory (arena) where the entries are. Both grow with what is put, in steps of microseconds. A reader that
+ * is overtaken by a change of the table may miss an entry that is there. That is harmless: a miss goes to the
+ * writer, which looks again
+ * (`cache_peek`).
  *
  * Sets and hosts are interned and counted; facts are replaced, never changed;
  * what is unlinked is handed to qsbr. A reader may follow what it got until its
  * qsbr_offline, the writer until it lets go of its hold.
  *
- * Eviction is SIEVE: a hit sets the entry's mark and writes nothing else; the hand walks
- * from the oldest to the newest, takes marks away and evicts what has none. What has
- * expired is evicted whatever its mark.
+ * Eviction is SIEVE: a hit counts in the entry, up to 3, and writes nothing else; the hand walks
+ * from the oldest to the newest, counts one less each time it passes and evicts what has none. What has
+ * expired is evicted whatever its hits, and what the hand stands on after 1024 steps. Denials and failures
+ * have a queue and a hand of their own and a tenth of the bound: whoever asks for names that do not exist
+ * displaces those of others who do the same.
  *
- * Invariants: bytes <= bound after every put, unless one entry alone exceeds it;
- * entries <= 3/4 of the slots; each entry in the table is in the list, and vice versa;
- * a host's refs = exchanges of sets that name it + holds; a set's refs = entries that point at it + pins.
+ * An entry is one block of the arena. Where names of other lengths come than those that go, the writer moves
+ * entries together, so that pages become free: facts without a hold may be elsewhere after a put.
  *
- * Time is an argument. No system call but those of malloc.
+ * Invariants: bytes <= bound after every put, unless one entry alone exceeds it; what may lie idle of it is a
+ * 32nd; denials take a tenth at most; each entry in the table is in one queue, and vice versa; a host's refs
+ * = sets that name it + holds; a set's refs = entries that point at it.
+ *
+ * Cost: a put moves the entries of one page at most for each 4 KiB that it takes, and the hand makes 8192
+ * steps at most.
+ *
+ * Time is an argument. No system call but those of malloc and the arena.
  */
 #ifndef MXWAY_DAEMON_CACHE_H
 #define MXWAY_DAEMON_CACHE_H
@@ -34,13 +41,14 @@
 #include "stats.h"
 #include "verdict.h"
 
-enum { CACHE_HITS_MAX = 3 };
-
 struct cache;
 
+enum { CACHE_HITS_MAX = 3 };
+
 /* A cache of at most `size_bytes` (all told: table, entries, sets, hosts, malloc's
- * overhead). What has expired is kept `max_stale_ms` for stale answers, as far as there is room. `stats`
- * counts evictions, lent. Returns NULL without memory. */
+ * overhead, what lies idle). Entries get 32 GiB at most, less what readers hold back. What has expired is
+ * kept `max_stale_ms` for stale answers, as far as there is room. `stats` counts evictions, lent. Returns
+ * NULL without memory. */
 struct cache *cache_create(size_t size_bytes, int64_t max_stale_ms, struct stats *stats);
 
 /* No reader may be left. */
@@ -51,18 +59,31 @@ struct qsbr *cache_qsbr(struct cache *cache);
 
 /* ---- readers, between qsbr_online and qsbr_offline ---- */
 
-/* Starts loading the slot of `hash` (name_hash of the name). */
+/* Questions that came together are best looked up so that their ways to memory overlap: each of these starts
+ * loading what the next one reads. Hints, which change nothing:
+ *
+ *   for (i = 0; i < count; i++) cache_prefetch(cache, hash[i]);          // the slot: as soon as the hash is
+ * known for (i = 0; i < count; i++) cache_prefetch_entry(cache, hash[i]);    // reads the slot for (i = 0; i
+ * < count; i++) cache_prefetch_set(cache, hash[i]);      // reads the entry for (i = 0; i < count; i++) facts
+ * = cache_get(cache, name[i], length[i], hash[i]);
+ *
+ * 16 to 32 are enough; far more are evicted from the nearest cache before they are used. `hash` is name_hash
+ * of the name. */
 void cache_prefetch(const struct cache *cache, uint64_t hash);
+void cache_prefetch_entry(const struct cache *cache, uint64_t hash);
+void cache_prefetch_set(const struct cache *cache, uint64_t hash);
 
 /* The facts for a canonical name, fresh or expired, or NULL; lent until qsbr_offline.
  * No allocation, no lock; writes nothing. */
 const struct domain_facts *cache_get(const struct cache *cache, const char *name, size_t length,
                                      uint64_t hash);
 
-/* Marks facts as used; counts up to CACHE_HITS_MAX and then writes no more. */
+/* Counts a hit; writes only where fewer than CACHE_HITS_MAX are counted. A hit that another thread counts at
+ * the same moment may be lost. */
 void cache_mark(const struct domain_facts *facts);
 
-/* Hits that were marked since the last time the hand of eviction passed, at most CACHE_HITS_MAX. */
+/* Hits counted, 0 to CACHE_HITS_MAX, less those that eviction has taken away. Facts that took the place of
+ * used ones begin with 1. */
 unsigned cache_hits(const struct domain_facts *facts);
 
 /* Whether the caller, of all who want to refresh facts, is the first and is to see to it. Facts are claimed
@@ -126,22 +147,25 @@ void cache_sweep(struct cache *cache, int64_t now_ms, size_t count);
 
 /* ---- walking over all entries, a slice at a time ---- */
 
-/* The caller's, at a fixed place from start to stop. Nothing in it is for the caller. */
+/* A place in the order of hashes, then names: it needs no care while entries come and go. The caller's;
+ * nothing in it is for the caller. */
 struct cache_walk {
-  struct cache *cache;
-  struct cache_walk *next; /* the other walks that are under way */
-  struct entry *at;        /* what comes next; NULL at the end */
+  const struct cache *cache; /* NULL: at the end */
+  uint32_t hash;
+  uint8_t length;
+  char name[FACTS_NAME_SIZE]; /* what was seen last of the names with `hash`; none where length is 0 */
 };
 
 /* Begins a walk. Between two steps the writer may do whatever it likes: each name that is there from
- * start to end is seen exactly once, with its facts of the moment; one that comes or goes meanwhile may be
- * seen or not. It ends, however fast names come. Any number may be under way. */
-void cache_walk_start(struct cache_walk *walk, struct cache *cache);
+ * start to end is seen exactly once, with its facts of the moment; one that comes or goes meanwhile,
+ * at most once. It ends, however fast names come. Any number may be under way. */
+void cache_walk_start(struct cache_walk *walk, const struct cache *cache);
 
-/* The next facts, fresh or not, lent until the writer next changes the cache; or NULL at the end. */
+/* The next facts, fresh or not, lent until the writer next changes the cache; or NULL at the end.
+ * Cost: a look at one segment of the table, about 0.3 us. */
 const struct domain_facts *cache_walk_next(struct cache_walk *walk);
 
-/* Ends a walk, at its end or before. Before the cache is destroyed. */
+/* Ends a walk before its end: cache_walk_next gives nothing more. */
 void cache_walk_stop(struct cache_walk *walk);
 
 /* The same over all hosts that some set names. */

@@ -2,20 +2,18 @@
  * dns: asks upstream servers one question and gets one reply or a reason.
  *
  * A query goes to the first server, in the order configured, that is well (health) and not much slower than
- * another; silence and network errors move it to the next one up to `tries`, a reply that helps nobody
- * (SERVFAIL, REFUSED, NOTIMP, FORMERR, malformed) to each other server once. A server that is late gets
- * company: the same question goes to the next one (a hedge), and the first good reply wins; hedges stay
- * within a tenth of all queries unless the late one is in doubt. Of all failures the one that says most is
- * told: a reply, then silence, then no way there.
+ * another; silence and network errors move it to the next one, `tries` in all, a reply that helps nobody
+ * (SERVFAIL, REFUSED, NOTIMP, FORMERR, malformed) to each other server once. In what ways one server is asked
+ * is nameserver's. Where no server is well, the one that has been demoted least is asked all the same.
  *
- * FORMERR to EDNS is asked once more without OPT (RFC 6891 section 7), TC over TCP, a broken reply once over
- * TCP (ROUTING V11). Against forgers: ids and the case of letters are random, source ports change every few
- * hundred queries; a reply whose question differs in case is not believed but asked for over TCP, and a
- * server that turns out to keep no case is asked in lower case for a while. The deadline of a whole lookup is
- * the caller's.
+ * A server that is late gets company: the same question goes to the next one (a hedge, which is no try), and
+ * the first good reply wins; hedges stay within a tenth of all queries, with ten lent at the start, unless
+ * the late one is in doubt. A server that is passed over is probed with a copy of somebody's query, for which
+ * nobody waits. Of all failures the one that says most is told: a reply (SERVFAIL, then REFUSED, NOTIMP,
+ * FORMERR, malformed), then silence, then no way there. The deadline of a whole lookup is the caller's.
  *
- * Bounded: at most `max_queries` are under way, `max_queue` wait behind them, the more important first; the
- * least important give way where the queue is full.
+ * Bounded: at most `max_queries` are under way (hedges and probes on top), `max_queue` wait behind them, the
+ * more important first; the least important give way where the queue is full.
  *
  * One thread, one libev loop. Reads the clock for its callbacks.
  */
@@ -38,7 +36,7 @@ struct dns_options {
   const struct sockaddr_storage *servers[DNS_SERVERS_MAX]; /* lent for dns_create */
   size_t server_count;                                     /* 1 to DNS_SERVERS_MAX */
   uint32_t timeout_ms;                                     /* of one try */
-  uint32_t tries;
+  uint32_t tries;                                          /* of a question, hedges not counted */
   uint32_t max_queries, max_queue;
   bool random_case; /* ask in letters of random case */
   bool trust_ad;    /* believe the AD bit of servers beyond loopback, too (RFC 6840 section 5.7) */

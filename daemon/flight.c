@@ -177,10 +177,13 @@ static const struct domain_facts *peek(const struct flight *flight) {
   return cache_peek(flight->flights->cache, flight->name.text, flight->name.length, flight->hash);
 }
 
-/* What the cache holds that a failure must not replace (ROUTING T5), or NULL. */
-static const struct domain_facts *good_facts(const struct flight *flight, int64_t now_ms) {
+/* What the cache holds that a failure must not replace (ROUTING T5), or NULL: good facts, and where the
+ * failure is ours what is known of an earlier one, too. */
+static const struct domain_facts *good_facts(const struct flight *flight, enum verdict failure,
+                                             int64_t now_ms) {
+  bool is_ours = failure == VERDICT_DNS_NETWORK || failure == VERDICT_OVERLOAD;
   const struct domain_facts *facts = peek(flight);
-  return facts && facts->kind != DOMAIN_FAILED && facts->expires_at_ms > now_ms ? facts : NULL;
+  return facts && facts->expires_at_ms > now_ms && (facts->kind != DOMAIN_FAILED || is_ours) ? facts : NULL;
 }
 
 /* A refresh has failed and good facts stay: who wanted it is told, the others go on with those. */
@@ -232,7 +235,7 @@ static void put_value(struct flight *flight, int64_t now_ms) {
 
 static void on_failure(struct flight *flight, enum verdict failure, int64_t now_ms) {
   struct flights *flights = flight->flights;
-  const struct domain_facts *good = good_facts(flight, now_ms);
+  const struct domain_facts *good = good_facts(flight, failure, now_ms);
   story_add(flight->story, "V10", "the question for the MX records of %s ends with %s", flight->name.text,
             verdict_name(failure));
   if (good) {
@@ -240,7 +243,6 @@ static void on_failure(struct flight *flight, enum verdict failure, int64_t now_
   } else if (go_on_stale(flight, failure, now_ms)) {
     return;
   } else if (failure == VERDICT_OVERLOAD) {
-    stats_add(flights->stats, STATS_LOOKUPS_OVERLOAD);
     land_with_verdict(flight, failure, now_ms);
   } else {
     learn_domain_failure(flights->policy, failure, peek(flight), now_ms, &flights->random, &flights->value);
@@ -312,11 +314,15 @@ void flight_start_ahead(struct flights *flights, const struct name *name, uint64
     end_flight(flight);
 }
 
+static void take_story(struct flight *flight, const struct question *question) {
+  if (!flight->story)
+    flight->story = story_ref(question->story);
+}
+
 void flight_join(struct flight *flight, struct question *question) {
   question_join(question, &flight->waiters);
   flight->wants_addresses |= question->depth != DEPTH_EXCHANGES;
-  if (!flight->story)
-    flight->story = story_ref(question->story);
+  take_story(flight, question);
   flight->priority = DNS_FOR_CLIENT;
   chase_promote(&flight->mx, DNS_FOR_CLIENT);
 }
@@ -339,6 +345,7 @@ int flight_renew(struct flight *flight, const struct question *question) {
   bool wants_refresh = question->refresh && !flight->refresh;
   if (!wants_refresh && !(question->no_stale && is_stale))
     return 0;
+  take_story(flight, question);
   int error = flight->facts ? start_over(flight) : 0;
   if (error == 0)
     flight->refresh |= question->refresh;
@@ -402,16 +409,17 @@ void flights_fini(struct flights *flights) {
 static void time_out(struct flight *flight, int64_t now_ms) {
   story_add(flight->story, "L1", "the lookup ends at its deadline of %" PRIu32 " ms",
             flight->flights->lookup_deadline_ms);
-  const struct domain_facts *good = flight->facts ? NULL : good_facts(flight, now_ms);
+  enum verdict failure = chase_is_sent(&flight->mx) ? VERDICT_DNS_TIMEOUT : VERDICT_OVERLOAD;
+  const struct domain_facts *good = flight->facts ? NULL : good_facts(flight, failure, now_ms);
   if (good) {
-    fail_refresh(flight, VERDICT_DNS_TIMEOUT, now_ms);
+    fail_refresh(flight, failure, now_ms);
     cache_hold(good);
     flight->facts = good;
   }
   if (flight->facts)
     land_with_facts(flight, now_ms);
   else
-    on_failure(flight, chase_is_sent(&flight->mx) ? VERDICT_DNS_TIMEOUT : VERDICT_OVERLOAD, now_ms);
+    on_failure(flight, failure, now_ms);
 }
 
 void flights_run(struct flights *flights, int64_t now_ms) {

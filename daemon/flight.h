@@ -33,7 +33,6 @@
 #include "question.h"
 #include "random.h"
 #include "stale.h"
-#include "stats.h"
 #include "table.h"
 
 struct flight;
@@ -44,7 +43,6 @@ struct flights {
   struct cache *cache;
   struct dns *dns;
   struct hosts *hosts;
-  struct stats *stats;
   struct questions *questions;
   const struct stale *stale;
   const struct learn_policy *policy;
@@ -96,7 +94,8 @@ void flight_start_ahead(struct flights *flights, const struct name *name, uint64
                         enum dns_priority priority, int64_t now_ms);
 
 /* Sends a flight back for the MX where `question` is the first to want a refresh, or no stale facts while it
- * has those. Returns 0, or an error where it could not be asked and all is as before. */
+ * has those. Returns 0, or an error where it could not be asked and all is as before. Takes its story where
+ * nobody wanted one yet. */
 int flight_renew(struct flight *flight, const struct question *question);
 
 /* Whether a flight has what a question wants already: the exchanges alone. Fills `answer` then. */

@@ -4,32 +4,6 @@ enum { MUCH_SLOWER_US = 50000, TROUBLE_SHARE = 16, TROUBLE_DOUBT = HEALTH_TROUBL
 
 void health_init(struct health *health) { *health = (struct health){.is_known = false}; }
 
-void health_on_reply(struct health *health, uint32_t rtt_us, int64_t now_ms) {
-  if (!health->is_known) {
-    health->srtt_us = rtt_us;
-    health->rttvar_us = rtt_us / 2;
-  } else {
-    uint32_t off_us = rtt_us > health->srtt_us ? rtt_us - health->srtt_us : health->srtt_us - rtt_us;
-    health->rttvar_us = health->rttvar_us - health->rttvar_us / 4 + off_us / 4;
-    health->srtt_us = health->srtt_us - health->srtt_us / 8 + rtt_us / 8;
-  }
-  bool was_silent = health->failures + health->lates > 0;
-  health->is_known = true;
-  health->is_probed = false;
-  health->heard_at_ms = now_ms;
-  health->failures = health->lates = 0;
-  health->trouble = (uint16_t)(health->trouble - health->trouble / TROUBLE_SHARE);
-  /* One that was silent is back; one that is lame has to help first. */
-  if (was_silent && health->lames < HEALTH_LAME_MAX)
-    health->is_demoted = false;
-}
-
-void health_on_help(struct health *health) {
-  health->lames = 0;
-  health->is_demoted = false;
-  health->demoted_ms = 0;
-}
-
 /* Demotes for `ms`; not again while it lasts, whatever else fails. */
 static bool demote(struct health *health, uint32_t ms, int64_t now_ms) {
   if (health->is_demoted && now_ms < health->probe_at_ms)
@@ -43,6 +17,35 @@ static bool demote(struct health *health, uint32_t ms, int64_t now_ms) {
 /* Twice as long as the last time. */
 static uint32_t longer_ms(const struct health *health) {
   return health->demoted_ms ? health->demoted_ms * 2 : HEALTH_DEMOTED_LEAST_MS;
+}
+
+void health_on_reply(struct health *health, uint32_t rtt_us, int64_t now_ms) {
+  if (!health->is_known) {
+    health->srtt_us = rtt_us;
+    health->rttvar_us = rtt_us / 2;
+  } else {
+    uint32_t off_us = rtt_us > health->srtt_us ? rtt_us - health->srtt_us : health->srtt_us - rtt_us;
+    health->rttvar_us = health->rttvar_us - health->rttvar_us / 4 + off_us / 4;
+    health->srtt_us = health->srtt_us - health->srtt_us / 8 + rtt_us / 8;
+  }
+  bool was_silent = health->failures + health->lates > 0;
+  bool was_probed = health->is_probed;
+  health->is_known = true;
+  health->is_probed = false;
+  health->heard_at_ms = now_ms;
+  health->failures = health->lates = 0;
+  health->trouble = (uint16_t)(health->trouble - health->trouble / TROUBLE_SHARE);
+  /* One that was silent is back; one that is lame has to help first. */
+  if (was_silent && health->lames < HEALTH_LAME_MAX)
+    health->is_demoted = false;
+  if (health->is_demoted && was_probed)
+    demote(health, longer_ms(health), now_ms);
+}
+
+void health_on_help(struct health *health) {
+  health->lames = 0;
+  health->is_demoted = false;
+  health->demoted_ms = 0;
 }
 
 /* One more in a row; whether there are `most`. */

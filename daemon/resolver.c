@@ -14,6 +14,8 @@ struct resolver {
   struct hosts *hosts;
   struct resolver_options options;
   struct stats *stats;
+  resolver_answer_fn *on_answer;
+  void *context;
   struct questions questions;
   struct stale stale;
   struct flights flights;
@@ -171,6 +173,13 @@ int64_t resolver_next_ms(const struct resolver *resolver) {
 
 /* ---- the room ---- */
 
+static void tell(void *context, struct question *question, const struct answer *answer, int64_t now_ms) {
+  struct resolver *resolver = context;
+  if (!answer->facts && answer->verdict == VERDICT_OVERLOAD)
+    stats_add(resolver->stats, STATS_LOOKUPS_OVERLOAD);
+  resolver->on_answer(resolver->context, question, answer, now_ms);
+}
+
 struct resolver *resolver_create(struct cache *cache, struct dns *dns, const struct resolver_options *options,
                                  struct stats *stats, resolver_answer_fn *on_answer, void *context) {
   struct resolver *resolver = calloc(1, sizeof(*resolver));
@@ -179,7 +188,9 @@ struct resolver *resolver_create(struct cache *cache, struct dns *dns, const str
   resolver->cache = cache;
   resolver->options = *options;
   resolver->stats = stats;
-  questions_init(&resolver->questions, on_answer, context);
+  resolver->on_answer = on_answer;
+  resolver->context = context;
+  questions_init(&resolver->questions, tell, resolver);
   const struct learn_policy *policy = &resolver->options.learn;
   struct hosts *hosts = hosts_create(cache, dns, policy, options->max_cname_hops);
   resolver->hosts = hosts;
@@ -187,7 +198,6 @@ struct resolver *resolver_create(struct cache *cache, struct dns *dns, const str
   resolver->flights = (struct flights){.cache = cache,
                                        .dns = dns,
                                        .hosts = hosts,
-                                       .stats = stats,
                                        .questions = &resolver->questions,
                                        .stale = &resolver->stale,
                                        .policy = policy,

@@ -42,6 +42,7 @@
   X(DNS_MALFORMED, "dns-malformed", "replies that could not be read")                                        \
   X(DNS_CHANNELS, "dns-channels", "upstream channels opened: each brings a new source port")                 \
   X(CACHE_EVICTIONS, "cache-evictions", "domains evicted while they were still good")                        \
+  X(CACHE_DENIED_EVICTIONS, "cache-denied-evictions", "denials and failures evicted from their tenth")       \
   X(CACHE_EXPIRATIONS, "cache-expirations", "domains removed after their life")
 
 enum stats_counter {

@@ -5,9 +5,12 @@
 
 #include "error.h"
 
-enum { FIRST_CAPACITY = 64 };
+enum { FIRST_CAPACITY = 64, MOVES_OF_PUT = 4 };
 
 static struct table_node **bucket(const struct table *table, uint64_t hash) {
+  size_t old_index = hash & (table->capacity / 2 - 1);
+  if (table->old && old_index >= table->moved)
+    return &table->old[old_index];
   return &table->buckets[hash & (table->capacity - 1)];
 }
 
@@ -16,12 +19,14 @@ int table_init(struct table *table) {
   if (!table->buckets)
     return ERR_NOMEM;
   table->capacity = FIRST_CAPACITY;
-  table->count = 0;
+  table->count = table->moved = 0;
+  table->old = NULL;
   return 0;
 }
 
 void table_fini(struct table *table) {
   free(table->buckets);
+  free(table->old);
   *table = (struct table){0};
 }
 
@@ -34,23 +39,34 @@ struct table_node *table_get(const struct table *table, uint64_t hash, table_mat
 }
 
 static void grow(struct table *table) {
-  struct table larger = {.capacity = 2 * table->capacity, .count = table->count};
-  larger.buckets = calloc(larger.capacity, sizeof(struct table_node *));
-  if (!larger.buckets)
+  struct table_node **buckets = calloc(2 * table->capacity, sizeof(struct table_node *));
+  if (!buckets)
     return;
-  for (size_t i = 0; i < table->capacity; i++)
-    for (struct table_node *node = table->buckets[i], *next; node; node = next) {
-      next = node->next;
-      struct table_node **place = bucket(&larger, node->hash);
-      node->next = *place;
-      *place = node;
-    }
-  free(table->buckets);
-  *table = larger;
+  table->old = table->buckets;
+  table->buckets = buckets;
+  table->capacity *= 2;
+  table->moved = 0;
+}
+
+/* Moves the nodes of the next old bucket. */
+static void move_on(struct table *table) {
+  struct table_node *node = table->old[table->moved++], *next;
+  for (; node; node = next) {
+    next = node->next;
+    struct table_node **place = &table->buckets[node->hash & (table->capacity - 1)];
+    node->next = *place;
+    *place = node;
+  }
+  if (table->moved < table->capacity / 2)
+    return;
+  free(table->old);
+  table->old = NULL;
 }
 
 void table_put(struct table *table, struct table_node *node, uint64_t hash) {
-  if (table->count >= table->capacity)
+  for (int i = 0; i < MOVES_OF_PUT && table->old; i++)
+    move_on(table);
+  if (table->count >= table->capacity && !table->old)
     grow(table);
   struct table_node **place = bucket(table, hash);
   node->hash = hash;
@@ -68,4 +84,6 @@ void table_remove(struct table *table, struct table_node *node) {
   table->count--;
 }
 
-size_t table_bytes(const struct table *table) { return table->capacity * sizeof(struct table_node *); }
+size_t table_bytes(const struct table *table) {
+  return (table->capacity + (table->old ? table->capacity / 2 : 0)) * sizeof(struct table_node *);
+}

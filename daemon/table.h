@@ -2,8 +2,8 @@
  * table: a hash table of nodes that live inside the caller's objects, for one
  * thread.
  *
- * Chained; doubles at a load of one. The hash is the caller's and should be
- * keyed where strangers choose the names.
+ * Chained; doubles at a load of one. It never stops to do so: each node that is put moves four of the old
+ * buckets. The hash is the caller's and should be keyed where strangers choose the names.
  */
 #ifndef MXWAY_DAEMON_TABLE_H
 #define MXWAY_DAEMON_TABLE_H
@@ -19,7 +19,9 @@ struct table_node {
 
 struct table {
   struct table_node **buckets;
-  size_t capacity, count; /* capacity is a power of two */
+  size_t capacity, count;  /* capacity is a power of two */
+  struct table_node **old; /* half as many, or NULL; nodes of those below `moved` are in `buckets` */
+  size_t moved;
 };
 
 /* Whether `node` is the one looked for. */

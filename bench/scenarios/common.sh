@@ -85,7 +85,9 @@ choose_cores() {
 start() {
   local name=$1
   shift
-  "$@" </dev/null >"$work/$name.log" 2>&1 &
+  # At once: whoever waits for a line in it is not to find that of the server before.
+  : >"$work/$name.log"
+  "$@" </dev/null >>"$work/$name.log" 2>&1 &
   pids[$name]=$!
 }
 
@@ -212,7 +214,7 @@ measure() {
 ask_all() {
   local target=$1
   shift
-  "${on_client[@]}" "$bench_program" -s "$target" -d "$work/names" -n 1 -c 4 -q 64 -t 10 -o json "$@" \
+  "${on_client[@]}" "$bench_program" -s "$target" -d "$work/names" -n 1 --repeats 0 -c 4 -q 64 -t 10 -o json "$@" \
     >"$work/warm-up.json" || { tail -n 3 "$work/warm-up.json" >&2; fail 1 "cannot warm up $target"; }
 }
 
@@ -231,7 +233,8 @@ prepare() {
   bench_program=$programs/bench/mxway-bench
   upstream_program=$programs/bench/upstream/mxway-upstream
   plain_program=$programs/bench/upstream/mxway-plain-cares
-  for program in "$mxwayd" "$bench_program" "$upstream_program" "$plain_program"; do
+  cache_program=$programs/bench/mxway-bench-cache
+  for program in "$mxwayd" "$bench_program" "$upstream_program" "$plain_program" "$cache_program"; do
     [[ -x $program ]] || fail 69 "there is no $program"
   done
   out=build/bench/$scenario

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""The tables of bench/run, from the JSON of mxway-bench. Usage: table.py ratios|miss|memory|outage|herd|silent ARGUMENT..."""
+"""The tables of bench/run, from the JSON of mxway-bench. Usage: table.py ratios|miss|memory|scan|cache|outage|herd|silent ARGUMENT..."""
 import json
 import re
+import statistics
 import sys
 
 NAMES = (
@@ -67,18 +68,20 @@ def show(head, rows):
         print("  ".join(cells).rstrip())
 
 
-def warn(title, session):
-    """What a reader has to know; that runs were disturbed is one sentence for all targets."""
-    targets = session["targets"]
+def warn(title, *sessions):
+    """What a reader has to know, once; that runs were disturbed is one sentence for all targets."""
+    targets = [target for session in sessions for target in session["targets"]]
     disturbed, runs = sum(target["disturbed"] for target in targets), sum(len(target["runs"]) for target in targets)
+    notes = []
     if disturbed:
-        print(f"  note, {title}: {disturbed} of {runs} runs were disturbed by other work on this machine; CPU figures hold best")
+        notes.append(f"{disturbed} of {runs} runs were disturbed by other work on this machine; CPU figures hold best")
     for target in targets:
         if target["client_bound"]:
-            print(f"  note, {title}, {name_of(target['label'])}: mxway-bench itself was the bottleneck")
-    for sentence in session["warnings"]:
-        if "disturbed" not in sentence and "bottleneck" not in sentence:
-            print(f"  note, {title}: {sentence}")
+            notes.append(f"{name_of(target['label'])}: mxway-bench itself was the bottleneck")
+    notes += [sentence for session in sessions for sentence in session["warnings"]
+              if "disturbed" not in sentence and "bottleneck" not in sentence]
+    for note in dict.fromkeys(notes):
+        print(f"  note, {title}: {note}")
 
 
 def print_sentences(title, session):
@@ -129,22 +132,52 @@ def row_of(title, session, queries):
     return title, target, lookups, int(queries) / lookups
 
 
+def rounds_of(arguments):
+    """PLAIN NAME=FILE=QUERIES... PLAIN ...: a file of mxway-plain-cares begins a round."""
+    rounds = []
+    for argument in arguments:
+        if "=" in argument:
+            rounds[-1][1].append(argument.split("="))
+        else:
+            rounds.append((plain_cares(argument), []))
+    return rounds
+
+
+def ratio(values):
+    """The median of the rounds, and how far they are apart."""
+    values = [value for value in values if value is not None]
+    return spread({"median": statistics.median(values), "least": min(values), "most": max(values)} if values else None)
+
+
 def miss(arguments):
-    """PLAIN NAME=FILE=QUERIES...: the floor is what a program does by itself."""
-    plain = plain_cares(arguments[0])
-    rows = [["c-ares alone", number(plain["rate"]), "1.00", time(plain["cpu"]), "1.00",
-             f"{plain['queries'] / plain['lookups']:.2f}", time(plain["p50"]), time(plain["p99"]), "0.00%"]]
-    sessions = [argument.split("=") for argument in arguments[1:]]
-    for title, path, queries in sessions:
-        title, target, _, each = row_of(title, load(path), queries)
-        rate, cpu = median(target, "figures", "rate"), median(target, "figures", "server_cpu_us")
-        rows.append([name_of(target["label"]), number(rate), f"{(rate or 0) / plain['rate']:.2f}", time(cpu),
-                     f"{cpu / plain['cpu']:.2f}" if cpu else "-", f"{each:.2f}",
-                     time(median(target, "latency", "p50_us")), time(median(target, "latency", "p99_us")),
-                     f"{(median(target, 'figures', 'loss') or 0):.2%}"])
+    """PLAIN NAME=FILE=QUERIES... PLAIN ...: the floor is what a program does by itself in the same round."""
+    rounds = rounds_of(arguments)
+    figures = {}  # by title, those of each round
+    for plain, sessions in rounds:
+        figures.setdefault("c-ares alone", []).append(
+            (plain["rate"], 1, plain["cpu"], 1, plain["queries"] / plain["lookups"], plain["p50"], plain["p99"],
+             plain["failed"] / plain["lookups"]))
+        for title, path, queries in sessions:
+            _, target, _, each = row_of(title, load(path), queries)
+            rate, cpu = median(target, "figures", "rate") or 0, median(target, "figures", "server_cpu_us")
+            figures.setdefault(name_of(target["label"]), []).append(
+                (rate, rate / plain["rate"], cpu, cpu / plain["cpu"] if cpu else None, each,
+                 median(target, "latency", "p50_us"), median(target, "latency", "p99_us"),
+                 median(target, "figures", "loss") or 0))
+    rows = []
+    for title, found in figures.items():
+        rate, _, cpu, _, each, p50, p99, loss = (
+            statistics.median(known) if known else None
+            for known in ([value for value in column if value is not None] for column in zip(*found)))
+        rows.append([title, number(rate), ratio(one[1] for one in found), time(cpu), ratio(one[3] for one in found),
+                     f"{each:.2f}", time(p50), time(p99), f"{loss:.2%}"])
     show(["", "lookups/s", "/ c-ares", "CPU", "/ c-ares", "queries a lookup", "p50", "p99", "loss"], rows)
-    for title, path, _ in sessions:
-        warn(title, load(path))
+    waited = max(plain["waited"] / plain["seconds"] for plain, _ in rounds)
+    if waited > 0.05:
+        alone = statistics.median(plain["lookups"] / (plain["seconds"] - plain["waited"]) for plain, _ in rounds)
+        print(f"  note: c-ares alone waited up to {waited:.0%} of the time for a core that others had; without that it makes "
+              f"{number(alone)} lookups/s. Compare with those, or CPU")
+    warn("all rounds", *(load(path) for _, sessions in rounds for _, path, _ in sessions))
 
 
 def herd(arguments):
@@ -172,6 +205,31 @@ def memory(arguments):
     rows = [[title, f"{before / 1024:.1f}", f"{after / 1024:.1f}", f"{(after - before) * 1024 / names:.0f}",
              f"{(after - before) / first:.2f}"] for title, before, after in grown]
     show([f"{names} domains", "MiB before", "MiB after", "octets a domain", "/ mxwayd's"], rows)
+
+
+def scan(arguments):
+    """BOUND_MIB BEFORE AFTER scan=REQUESTS=HITS=EVICTED flood=DOMAINS=FOUND=EVICTED: half of the scan's requests are for hot names."""
+    bound, before, after = (int(argument) for argument in arguments[:3])
+    figures = {title: [int(value) for value in values] for title, *values in (item.split("=") for item in arguments[3:])}
+    requests, hits, evicted = figures["scan"]
+    print(f"scan: {requests} questions, {evicted} domains evicted; "
+          f"{200 * hits / requests:.2f} % of the questions for hot names were hits")
+    domains, found, denied = figures["flood"]
+    print(f"flood: {denied} denials evicted; {100 * found / domains:.2f} % of the domains from before it are still there")
+    print(f"resident: {(after - before) / 1024:.1f} MiB grown, {(after - before) / 1024 / bound:.2f} of the bound")
+
+
+def cache(arguments):
+    """TITLE=FILE...: what mxway-bench-cache printed."""
+    files = [(title, load(path)) for title, path in (argument.split("=", 1) for argument in arguments)]
+    rows = [(text, *(f"{figures[key]:.{digits}f}" for _, figures in files)) for text, key, digits in (
+        ("domains at the end", "count", 0), ("octets a domain, own accounts", "octets", 1),
+        ("octets a domain, resident", "resident", 1), ("ns a put", "put_ns", 0), ("longest put, us", "put_longest_us", 0),
+        ("ns a lookup, one at a time", "lookup_1_ns", 0), ("ns a lookup, in batches of 8", "lookup_8_ns", 0),
+        ("ns a lookup, in batches of 16", "lookup_16_ns", 0), ("ns a lookup, in batches of 32", "lookup_32_ns", 0),
+        ("ns a lookup, in batches of 64", "lookup_64_ns", 0), ("as many again: ns a put", "again_put_ns", 0),
+        ("as many again: longest put, us", "again_longest_us", 0), ("resident / bound at the end", "resident_of_bound", 2))]
+    show(["", *(title for title, _ in files)], rows)
 
 
 def phase(intervals, least_s, most_s):
@@ -223,5 +281,6 @@ def silent(arguments):
 
 
 if __name__ == "__main__":
-    commands = {"ratios": ratios, "miss": miss, "memory": memory, "outage": outage, "herd": herd, "silent": silent}
+    commands = {"ratios": ratios, "miss": miss, "memory": memory, "scan": scan, "cache": cache,
+                "outage": outage, "herd": herd, "silent": silent}
     commands[sys.argv[1]](sys.argv[2:])

@@ -27,6 +27,7 @@ enum purpose {
 struct generated {
   uint64_t seed;
   int64_t ttl_s;
+  bool all_share;
   uint32_t set_count, provider_count;
   struct dname apex, mail;
   double cumulative[]; /* of set_count */
@@ -49,6 +50,8 @@ struct generated *generated_create(uint64_t seed, uint32_t set_count, int64_t tt
     generated->cumulative[rank] /= sum;
   return generated;
 }
+
+void generated_share_all(struct generated *generated) { generated->all_share = true; }
 
 void generated_destroy(struct generated *generated) { free(generated); }
 
@@ -94,6 +97,8 @@ static enum name_kind kind_of_domain(const struct generated *generated, const st
   const uint8_t *label = name->bytes + 1;
   if (length < 2 || (label[0] != 'u' && number_of(label, length, "d") < 0))
     return NAME_NONE;
+  if (generated->all_share)
+    return NAME_SHARED;
   uint32_t percent = percent_of(dname_hash(name, generated->seed), FOR_KIND);
   if (percent < 2)
     return NAME_NULL_MX;

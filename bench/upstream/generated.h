@@ -25,6 +25,9 @@ struct generated;
 /* `set_count` exchange sets (1 to GENERATED_SETS_MAX); `ttl_s` of all records, or -1 for those of the seed.
  * NULL without memory. */
 struct generated *generated_create(uint64_t seed, uint32_t set_count, int64_t ttl_s);
+
+/* From now on every domain uses one of the sets: none has servers of its own, no MX record or a null MX. */
+void generated_share_all(struct generated *generated);
 void generated_destroy(struct generated *generated);
 
 /* Octets of the apex where `name` is within it, else 0. */

@@ -31,7 +31,8 @@ static const char usage[] =
     "Usage: mxway-plain-cares -s ADDRESS:PORT [-q N] [FILE]\n"
     "Resolves the mail exchanges of each name of FILE (default: standard input), one a line, and all their\n"
     "addresses, N names at a time (default 64), with plain c-ares. Prints one line:\n"
-    "  lookups N queries N failed N seconds S rate N/s cpu US/lookup p50 US p99 US max US\n"
+    "  lookups N queries N failed N seconds S waited S rate N/s cpu US/lookup p50 US p99 US max US\n"
+    "Waited is how long others had the CPU that it wanted: where that is much, its rate says nothing.\n"
     "\n"
     "Example: seq -f u%g.bench.test 20000 | mxway-plain-cares -s 127.0.0.1:5300 -q 64\n";
 
@@ -192,6 +193,18 @@ static void run(struct program *program) {
   }
 }
 
+/* How long this process was ready to run and others did. 0 where the kernel does not tell. */
+static double waited_s(void) {
+  unsigned long long ran_ns, waited_ns = 0;
+  FILE *file = fopen("/proc/self/schedstat", "re");
+  if (!file)
+    return 0;
+  if (fscanf(file, "%llu %llu", &ran_ns, &waited_ns) != 2)
+    waited_ns = 0;
+  fclose(file);
+  return (double)waited_ns * 1e-9;
+}
+
 static int compare(const void *a, const void *b) {
   double x = *(const double *)a, y = *(const double *)b;
   return (x > y) - (x < y);
@@ -203,10 +216,9 @@ static void report(struct program *program, double length_s, double cpu_s) {
     return;
   qsort(program->latencies_us, count, sizeof(double), compare);
   printf(
-      "lookups %zu queries %zu failed %zu seconds %.3f rate %.0f/s cpu %.2f us/lookup p50 %.0f us p99 %.0f "
-      "us max "
-      "%.0f us\n",
-      count, program->queries, program->failed, length_s, (double)count / length_s,
+      "lookups %zu queries %zu failed %zu seconds %.3f waited %.3f rate %.0f/s cpu %.2f us/lookup p50 %.0f "
+      "us p99 %.0f us max %.0f us\n",
+      count, program->queries, program->failed, length_s, waited_s(), (double)count / length_s,
       cpu_s * 1e6 / (double)count, program->latencies_us[count / 2], program->latencies_us[count * 99 / 100],
       program->latencies_us[count - 1]);
 }

@@ -12,7 +12,7 @@
 #include "master.h"
 
 enum { EXIT_WRONG_USAGE = 64, EXIT_NO_INPUT = 66, EXIT_UNAVAILABLE = 69 };
-enum { ANY_ADDRESS = 256, SEED, SETS, TTL, ZONE, FAULT, DELAY, LOSS };
+enum { ANY_ADDRESS = 256, SEED, SETS, ALL_SHARE, TTL, ZONE, FAULT, DELAY, LOSS };
 
 static const char usage[] =
     "Usage: mxway-upstream [OPTION]...\n"
@@ -25,6 +25,7 @@ static const char usage[] =
     "      --any-address     allow an address that is not of the loopback\n"
     "      --seed N          of all that is made up (default 1)\n"
     "      --sets N          exchange sets that the domains of bench.test share (default 5000)\n"
+    "      --all-share       every domain of bench.test uses one of them (default: 68 %)\n"
     "      --ttl SECONDS     TTL of all records of bench.test (default: realistic ones, 60 to 86400)\n"
     "      --zone FILE       also answer from a master file; repeatable\n"
     "      --fault RULE      'PATTERN[/TYPE]=WHAT', repeatable; of those that match the last one decides. "
@@ -55,7 +56,7 @@ static const char usage[] =
 struct options {
   uint64_t seed, sets;
   int64_t ttl_s;
-  bool is_any_address;
+  bool is_any_address, all_share;
   size_t address_count;
   struct sockaddr_storage addresses[LOOP_ADDRESSES_MAX];
   struct zone *zone;
@@ -167,6 +168,9 @@ static int take_option(struct options *options, int option) {
   case SETS:
     status = read_number("sets", optarg, 1, GENERATED_SETS_MAX, &options->sets);
     break;
+  case ALL_SHARE:
+    options->all_share = true;
+    break;
   case TTL:
     status = read_number("ttl", optarg, 0, UINT32_MAX, &number);
     options->ttl_s = (int64_t)number;
@@ -193,6 +197,7 @@ static int read_options(struct options *options, int argc, char **argv, bool is_
   static const struct option names[] = {{"any-address", no_argument, NULL, ANY_ADDRESS},
                                         {"seed", required_argument, NULL, SEED},
                                         {"sets", required_argument, NULL, SETS},
+                                        {"all-share", no_argument, NULL, ALL_SHARE},
                                         {"ttl", required_argument, NULL, TTL},
                                         {"zone", required_argument, NULL, ZONE},
                                         {"fault", required_argument, NULL, FAULT},
@@ -223,6 +228,8 @@ static int serve(struct options *options) {
   struct loop *loop = NULL;
   int status = EXIT_UNAVAILABLE;
   answerer.generated = generated;
+  if (generated && options->all_share)
+    generated_share_all(generated);
   answerer.counts = counts;
   if (!generated || !counts) {
     complain(status, "not enough memory");

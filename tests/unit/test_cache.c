@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cache.h"
 #include "clock.h"
@@ -93,8 +94,8 @@ static const struct domain_facts *put_mx(struct cache *cache, const char *name, 
   return put(cache, name, value);
 }
 
-static const struct domain_facts *put_denial(struct cache *cache, const char *name, int64_t expires_at_ms) {
-  return put(cache, name, new_value(DOMAIN_NXDOMAIN, expires_at_ms));
+static const struct domain_facts *put_plain(struct cache *cache, const char *name, int64_t expires_at_ms) {
+  return put(cache, name, new_value(DOMAIN_NULL_MX, expires_at_ms));
 }
 
 static const struct domain_facts *get_at(const struct cache *cache, const char *name, uint64_t hash) {
@@ -194,7 +195,7 @@ static void kinds_without_exchanges_have_no_set(void **state) {
 
 static void cache_get_after_expiry_still_returns_the_facts(void **state) {
   struct fixture *fixture = *state;
-  put_denial(fixture->cache, "d.test", INT64_MIN);
+  put_plain(fixture->cache, "d.test", INT64_MIN);
   assert_non_null(get(fixture->cache, "d.test"));
 }
 
@@ -404,7 +405,7 @@ static void facts_that_are_held_outlive_their_eviction(void **state) {
   const struct domain_facts *facts = put_mx(fixture->cache, "held.test", "mx.example");
   cache_hold(facts);
   for (int i = 0; evictions(fixture) < 100; i++)
-    put_denial(fixture->cache, numbered(i), FOR_EVER_MS);
+    put_plain(fixture->cache, numbered(i), FOR_EVER_MS);
   assert_null(get(fixture->cache, "held.test"));
   assert_memory_equal(facts->text, "held.test", 9);
   assert_string_equal(host_of(facts, 0)->name, "mx.example");
@@ -640,7 +641,7 @@ static void a_cache_that_was_used_a_little_is_as_small_as_before(void **state) {
   cache_put_host(fixture->cache, host_of(put_mx(fixture->cache, "d.test", "mx.example"), 0),
                  new_host_facts(1), 0);
   put_mx(fixture->cache, "d.test", "192.0.2.1");
-  put_denial(fixture->cache, "d.test", 0);
+  put_plain(fixture->cache, "d.test", 0);
   assert_true(cache_bytes(fixture->cache) > empty);
   remove_name(fixture->cache, "d.test");
   qsbr_collect(cache_qsbr(fixture->cache));
@@ -655,8 +656,9 @@ static void the_places_for_sets_and_hosts_are_charged_too(void **state) {
   for (int i = 0; i < 1000; i++)
     remove_name(fixture->cache, numbered(i));
   qsbr_collect(cache_qsbr(fixture->cache));
-  /* Both have grown from 64 places to 1024, and stay so. */
-  assert_int_equal(cache_bytes(fixture->cache), empty + 2 * (1024 - 64) * sizeof(void *));
+  /* Both have grown from 64 places to 1024, and stay so; beside them there are three segments more. */
+  size_t grown = cache_bytes(fixture->cache) - empty, places = 2 * (1024 - 64) * sizeof(void *);
+  assert_in_range(grown, places + 3 * 4096, places + 3 * 4096 + 256);
 }
 
 /* ---- host facts ---- */
@@ -715,13 +717,13 @@ static void a_host_that_is_an_address_has_facts_from_the_start(void **state) {
 static int fill(struct fixture *fixture, int first) {
   uint64_t before = evictions(fixture);
   while (evictions(fixture) == before)
-    put_denial(fixture->cache, numbered(first++), FOR_EVER_MS);
+    put_plain(fixture->cache, numbered(first++), FOR_EVER_MS);
   return first;
 }
 
 static void put_range(struct fixture *fixture, int first, int end) {
   for (int i = first; i < end; i++)
-    put_denial(fixture->cache, numbered(i), FOR_EVER_MS);
+    put_plain(fixture->cache, numbered(i), FOR_EVER_MS);
 }
 
 static void mark_range(struct fixture *fixture, int first, int end) {
@@ -736,12 +738,16 @@ static int count_range(const struct fixture *fixture, int first, int end) {
   return count;
 }
 
+/* The oldest name of a cache that was filled in order up to `end`; a segment's split may have displaced many.
+ */
+static int oldest(const struct fixture *fixture, int end) { return end - (int)cache_count(fixture->cache); }
+
 static void unused_names_are_evicted_oldest_first(void **state) {
   struct fixture *fixture = *state;
   int end = fill(fixture, 0);
   assert_null(get(fixture->cache, numbered(0)));
   for (int i = 0; i < 3 * end; i++) {
-    put_denial(fixture->cache, numbered(end + i), FOR_EVER_MS);
+    put_plain(fixture->cache, numbered(end + i), FOR_EVER_MS);
     int count = (int)cache_count(fixture->cache);
     if (i % 100 == 0) /* all that is left is the newest */
       assert_int_equal(count_range(fixture, end + i + 1 - count, end + i + 1), count);
@@ -750,34 +756,36 @@ static void unused_names_are_evicted_oldest_first(void **state) {
 
 static void used_names_outlive_unused_ones_that_are_newer(void **state) {
   struct fixture *fixture = *state;
-  int end = fill(fixture, 0);
-  mark_range(fixture, 10, 20);
+  int end = fill(fixture, 0), used = oldest(fixture, end) + 10;
+  mark_range(fixture, used, used + 10);
   put_range(fixture, end, end + end / 2);
-  assert_int_equal(count_range(fixture, 10, 20), 10);
-  assert_int_equal(count_range(fixture, 0, 10), 0);
-  assert_int_equal(count_range(fixture, 20, end / 3), 0);
+  assert_int_equal(count_range(fixture, used, used + 10), 10);
+  assert_int_equal(count_range(fixture, 0, used), 0);
+  assert_int_equal(count_range(fixture, used + 10, end / 3), 0);
 }
 
 static void a_mark_saves_a_name_from_the_hand_once(void **state) {
   struct fixture *fixture = *state;
-  int end = fill(fixture, 0), last = end + end / 2;
-  mark_range(fixture, 10, 20);
+  int end = fill(fixture, 0), last = end + end / 2, used = oldest(fixture, end) + 10;
+  mark_range(fixture, used, used + 10);
   put_range(fixture, end, last);
   int first = last + 10 - (int)cache_count(fixture->cache); /* all but those ten are the newest */
+  assert_int_equal(count_range(fixture, used, used + 10), 10);
   mark_range(fixture, first, last);
-  put_range(fixture, last, last + 15); /* the hand passes all that is used and begins anew */
-  assert_int_equal(count_range(fixture, 10, 20), 0);
-  assert_in_range(count_range(fixture, first, last), last - first - 10, last - first);
+  for (int i = last; i < last + 15; i++) /* the hand passes all that is used and begins anew */
+    cache_mark(put_plain(fixture->cache, numbered(i), FOR_EVER_MS));
+  assert_int_equal(count_range(fixture, used, used + 10), 0);
+  assert_in_range(count_range(fixture, first, last), last - first - 150, last - first); /* a split may come */
 }
 
 static void a_name_that_is_used_again_and_again_is_never_evicted(void **state) {
   struct fixture *fixture = *state;
-  int end = fill(fixture, 0);
-  for (int lap = 1; lap < 20; lap++) {
-    mark_range(fixture, 10, 20);
+  int end = fill(fixture, 0), used = oldest(fixture, end) + 10;
+  for (int lap = 4; lap < 24; lap++) {
+    mark_range(fixture, used, used + 10);
     put_range(fixture, end * lap / 4, end * (lap + 1) / 4);
   }
-  assert_int_equal(count_range(fixture, 10, 20), 10);
+  assert_int_equal(count_range(fixture, used, used + 10), 10);
 }
 
 static void a_scan_of_one_time_names_does_not_evict_a_used_hot_set(void **state) {
@@ -788,67 +796,147 @@ static void a_scan_of_one_time_names_does_not_evict_a_used_hot_set(void **state)
       assert_int_equal(count_range(fixture, hot, end), end - hot);
       mark_range(fixture, hot, end);
     }
-    put_denial(fixture->cache, numbered(end + i), FOR_EVER_MS);
+    put_plain(fixture->cache, numbered(end + i), FOR_EVER_MS);
   }
   assert_int_equal(count_range(fixture, hot, end), end - hot);
 }
 
-static void with_every_name_used_one_of_them_goes(void **state) {
+static void with_every_name_used_again_and_again_the_hand_does_not_walk_for_long(void **state) {
   struct fixture *fixture = *state;
+  enum { STEPS = 1024 };
   int end = fill(fixture, 0);
-  mark_range(fixture, end - (int)cache_count(fixture->cache), end);
-  fill(fixture, end);
-  assert_non_null(get(fixture->cache, numbered(end)));
-  assert_true(evictions(fixture) >= 2 && evictions(fixture) < 10);
+  for (int hits = 0; hits < CACHE_HITS_MAX; hits++)
+    mark_range(fixture, oldest(fixture, end), end);
+  int first = oldest(fixture, end), last = fill(fixture, end);
+  assert_non_null(get(fixture->cache, numbered(last - 1)));
+  int gone = end - first - count_range(fixture, first, end);
+  assert_int_equal(gone, 1);
+  /* What the hand has passed has one hit less. */
+  int passed = 0;
+  for (int i = first; i < end; i++) {
+    const struct domain_facts *facts = get(fixture->cache, numbered(i));
+    passed += facts && cache_hits(facts) < CACHE_HITS_MAX;
+  }
+  assert_int_equal(passed, STEPS);
 }
 
 static void replaced_facts_are_as_used_as_the_old_ones(void **state) {
   struct fixture *fixture = *state;
-  int end = fill(fixture, 0);
-  mark_range(fixture, 10, 20);
-  put_range(fixture, 10, 20);
+  int end = fill(fixture, 0), used = oldest(fixture, end) + 10;
+  mark_range(fixture, used, used + 10);
+  put_range(fixture, used, used + 10);
   put_range(fixture, end, end + end / 2);
-  assert_int_equal(count_range(fixture, 10, 20), 10);
+  assert_int_equal(count_range(fixture, used, used + 10), 10);
+}
+
+static void hits_are_counted_up_to_the_most(void **state) {
+  struct fixture *fixture = *state;
+  const struct domain_facts *facts = put_plain(fixture->cache, "d.test", FOR_EVER_MS);
+  assert_int_equal(cache_hits(facts), 0);
+  for (unsigned hits = 1; hits < 10; hits++) {
+    cache_mark(facts);
+    assert_int_equal(cache_hits(facts), hits < CACHE_HITS_MAX ? hits : CACHE_HITS_MAX);
+  }
+}
+
+static void facts_that_replace_used_ones_begin_with_one_hit(void **state) {
+  struct fixture *fixture = *state;
+  cache_mark(put_plain(fixture->cache, "d.test", FOR_EVER_MS));
+  cache_mark(get(fixture->cache, "d.test"));
+  assert_int_equal(cache_hits(put_plain(fixture->cache, "d.test", FOR_EVER_MS)), 1);
+  put_plain(fixture->cache, "unused.test", FOR_EVER_MS);
+  assert_int_equal(cache_hits(put_plain(fixture->cache, "unused.test", FOR_EVER_MS)), 0);
 }
 
 static void what_has_expired_is_evicted_whatever_its_mark(void **state) {
   struct fixture *fixture = *state;
-  for (int i = 0; i < 8; i++)
-    put_denial(fixture->cache, numbered(i), i >= 4 ? 1000 : FOR_EVER_MS);
-  int end = fill(fixture, 8); /* which evicted the first */
-  assert_int_equal(count_range(fixture, 0, 8), 7);
-  mark_range(fixture, 1, end);
+  int end = fill(fixture, 0), first = oldest(fixture, end), short_lived = first + 4;
+  for (int i = short_lived; i < short_lived + 4; i++)
+    put_plain(fixture->cache, numbered(i), 1000);
+  mark_range(fixture, first, end);
+  uint64_t before = evictions(fixture);
   while (expirations(fixture) == 0) {
-    struct domain_value *value = new_value(DOMAIN_NXDOMAIN, FOR_EVER_MS);
+    struct domain_value *value = new_value(DOMAIN_NULL_MX, FOR_EVER_MS);
     value->stored_at_ms = 1000;
     put(fixture->cache, numbered(end++), value);
   }
-  assert_null(get(fixture->cache, numbered(4)));
-  assert_int_equal(count_range(fixture, 1, 4), 3);
-  assert_int_equal(evictions(fixture), 1);
+  assert_null(get(fixture->cache, numbered(short_lived)));
+  assert_int_equal(count_range(fixture, first, short_lived), 4);
+  assert_true(evictions(fixture) == before);
 }
 
 static void what_has_not_expired_is_not_counted_as_an_expiration(void **state) {
   struct fixture *fixture = *state;
   for (int i = 0; evictions(fixture) + expirations(fixture) == 0; i++) {
-    struct domain_value *value = new_value(DOMAIN_NXDOMAIN, 1000);
+    struct domain_value *value = new_value(DOMAIN_NULL_MX, 1000);
     value->stored_at_ms = 999;
     put(fixture->cache, numbered(i), value);
   }
   assert_int_equal(expirations(fixture), 0);
 }
 
-static void a_cache_of_tiny_entries_fills_at_most_three_quarters_of_its_places(void **state) {
-  (void)state;
-  enum { PLACES = 1024 };
-  struct fixture *fixture = new_fixture(96 * PLACES);
-  for (int i = 0; i < 3 * PLACES; i++) {
-    put_denial(fixture->cache, numbered(i), FOR_EVER_MS);
-    assert_true(cache_count(fixture->cache) <= PLACES / 4 * 3);
+/* ---- the share of denials ---- */
+
+static void put_denial(struct cache *cache, const char *name, enum domain_kind kind) {
+  put(cache, name, new_value(kind, FOR_EVER_MS));
+}
+
+static uint64_t denied_evictions(const struct fixture *fixture) {
+  return atomic_load(&fixture->stats.counters[STATS_CACHE_DENIED_EVICTIONS]);
+}
+
+static void check_flood(struct fixture *fixture, enum domain_kind kind) {
+  int end = fill(fixture, 0), first = oldest(fixture, end);
+  uint64_t before = evictions(fixture);
+  for (int i = 0; i < 5 * end; i++)
+    put_denial(fixture->cache, numbered(end + i), kind);
+  int denied = count_range(fixture, end, 6 * end), good = count_range(fixture, first, end);
+  assert_int_equal((int)cache_count(fixture->cache), denied + good);
+  assert_in_range(denied, (end - first) / 15, (end - first) / 8);
+  assert_true(good > (end - first) * 80 / 100);
+  assert_true(denied_evictions(fixture) > (uint64_t)end * 4);
+  assert_true(evictions(fixture) - before < (uint64_t)end / 5);
+  assert_non_null(get(fixture->cache, numbered(6 * end - 1)));
+}
+
+static void a_flood_of_denials_takes_a_tenth_of_the_cache(void **state) {
+  check_flood(*state, DOMAIN_NXDOMAIN);
+}
+
+static void a_flood_of_failures_takes_a_tenth_of_the_cache(void **state) {
+  check_flood(*state, DOMAIN_FAILED);
+}
+
+static void denials_take_a_tenth_of_an_empty_cache_too(void **state) {
+  struct fixture *fixture = *state;
+  for (int i = 0; denied_evictions(fixture) == 0; i++) {
+    put_denial(fixture->cache, numbered(i), DOMAIN_NXDOMAIN);
+    assert_true(cache_count(fixture->cache) < NARROW_BYTES / 10 / 48);
   }
-  assert_int_equal(cache_count(fixture->cache), PLACES / 4 * 3);
-  assert_true(cache_bytes(fixture->cache) < 96 * PLACES);
-  free_fixture(fixture);
+  assert_true(cache_bytes(fixture->cache) < NARROW_BYTES / 4);
+  assert_int_equal(evictions(fixture), 0);
+}
+
+static void a_denial_that_is_asked_for_again_and_again_outlives_a_flood(void **state) {
+  struct fixture *fixture = *state;
+  put_denial(fixture->cache, "hot.test", DOMAIN_NXDOMAIN);
+  for (int i = 0; denied_evictions(fixture) < 5000; i++) {
+    if (i % 50 == 0)
+      cache_mark(get(fixture->cache, "hot.test"));
+    put_denial(fixture->cache, numbered(i), DOMAIN_NXDOMAIN);
+  }
+  assert_non_null(get(fixture->cache, "hot.test"));
+}
+
+static void a_name_changes_its_share_with_its_facts(void **state) {
+  struct fixture *fixture = *state;
+  for (int round = 0; round < 50000; round++)
+    if (round % 2)
+      put_denial(fixture->cache, numbered(round / 2 % 100), DOMAIN_NXDOMAIN);
+    else
+      put_plain(fixture->cache, numbered(round / 2 % 100), FOR_EVER_MS);
+  assert_int_equal(cache_count(fixture->cache), 100);
+  assert_int_equal(evictions(fixture) + denied_evictions(fixture), 0);
 }
 
 /* ---- sweeping ---- */
@@ -856,7 +944,7 @@ static void a_cache_of_tiny_entries_fills_at_most_three_quarters_of_its_places(v
 static void a_sweep_removes_what_has_expired_and_nothing_else(void **state) {
   struct fixture *fixture = *state;
   for (int i = 0; i < 100; i++)
-    put_denial(fixture->cache, numbered(i), i % 2 ? 1000 : 2000);
+    put_plain(fixture->cache, numbered(i), i % 2 ? 1000 : 2000);
   mark_range(fixture, 0, 50);
   cache_sweep(fixture->cache, 999, 100);
   assert_int_equal(cache_count(fixture->cache), 100);
@@ -868,10 +956,45 @@ static void a_sweep_removes_what_has_expired_and_nothing_else(void **state) {
   assert_int_equal(evictions(fixture), 0);
 }
 
+static void a_sweep_keeps_a_failure_for_as_long_again_as_it_lived(void **state) {
+  struct fixture *fixture = *state;
+  for (int i = 0; i < 3; i++) {
+    struct domain_value *value = new_value(DOMAIN_FAILED, 11000 + i * 1000);
+    value->stored_at_ms = 1000;
+    value->cause = VERDICT_DNS_SERVFAIL;
+    value->failures = (uint8_t)(i + 1);
+    put(fixture->cache, numbered(i), value);
+  }
+  cache_sweep(fixture->cache, 20999, 3);
+  assert_int_equal(cache_count(fixture->cache), 3);
+  for (int i = 0; i < 3; i++) {
+    assert_int_equal(get(fixture->cache, numbered(i))->failures, i + 1);
+    cache_sweep(fixture->cache, 21000 + i * 2000, 3);
+    assert_null(get(fixture->cache, numbered(i)));
+    assert_int_equal(cache_count(fixture->cache), 2 - i);
+  }
+  assert_int_equal(expirations(fixture), 3);
+}
+
+static void a_failure_that_has_expired_is_evicted_before_what_holds(void **state) {
+  struct fixture *fixture = *state;
+  struct domain_value *value = new_value(DOMAIN_FAILED, 6000);
+  value->stored_at_ms = 1000;
+  value->failures = 1;
+  cache_mark(put(fixture->cache, "failed.test", value));
+  for (int i = 0; evictions(fixture) + expirations(fixture) == 0; i++) {
+    struct domain_value *denial = new_value(DOMAIN_NXDOMAIN, FOR_EVER_MS);
+    denial->stored_at_ms = 6000;
+    put(fixture->cache, numbered(i), denial);
+  }
+  assert_null(get(fixture->cache, "failed.test"));
+  assert_int_equal(expirations(fixture), 1);
+}
+
 static void a_sweep_looks_at_so_many_and_the_next_goes_on_from_there(void **state) {
   struct fixture *fixture = *state;
   for (int i = 0; i < 100; i++)
-    put_denial(fixture->cache, numbered(i), i < 50 ? 2000 : 1000);
+    put_plain(fixture->cache, numbered(i), i < 50 ? 2000 : 1000);
   cache_sweep(fixture->cache, 1000, 40);
   assert_int_equal(cache_count(fixture->cache), 100);
   cache_sweep(fixture->cache, 1000, 40);
@@ -889,13 +1012,13 @@ static void a_sweep_looks_at_so_many_and_the_next_goes_on_from_there(void **stat
 static void a_sweep_goes_on_although_the_name_it_stands_on_is_gone_or_replaced(void **state) {
   struct fixture *fixture = *state;
   for (int i = 0; i < 10; i++)
-    put_denial(fixture->cache, numbered(i), i < 5 ? 2000 : 1000);
+    put_plain(fixture->cache, numbered(i), i < 5 ? 2000 : 1000);
   cache_sweep(fixture->cache, 1000, 4);
   remove_name(fixture->cache, numbered(4)); /* the next to be looked at */
-  put_denial(fixture->cache, numbered(5), 2000);
+  put_plain(fixture->cache, numbered(5), 2000);
   cache_sweep(fixture->cache, 1000, 1);
   assert_int_equal(cache_count(fixture->cache), 9);
-  put_denial(fixture->cache, numbered(6), 1000);
+  put_plain(fixture->cache, numbered(6), 1000);
   cache_sweep(fixture->cache, 1000, 1);
   assert_null(get(fixture->cache, numbered(6)));
   cache_sweep(fixture->cache, 1000, 3);
@@ -1007,7 +1130,7 @@ static void a_walk_finds_the_domains_that_share_a_set(void **state) {
 static void change_one(struct fixture *fixture, struct random *random, struct walking walkings[2]) {
   int number = (int)random_below(random, WALK_NAMES);
   if (random_below(random, 3)) {
-    put_denial(fixture->cache, numbered(number), FOR_EVER_MS);
+    put_plain(fixture->cache, numbered(number), FOR_EVER_MS);
   } else {
     remove_name(fixture->cache, numbered(number));
     walkings[0].stays[number] = walkings[1].stays[number] = false;
@@ -1091,37 +1214,124 @@ static void what_readers_hold_back_is_beside_the_bound(void **state) {
   size_t bytes = cache_bytes(fixture->cache);
   qsbr_online(cache_qsbr(fixture->cache), &fixture->reader);
   put_range(fixture, end, end + 1000);
-  assert_in_range(cache_bytes(fixture->cache), bytes + 60 * 1000, bytes + 100 * 1000);
+  assert_in_range(cache_bytes(fixture->cache), bytes + 56 * 1000, bytes + 80 * 1000);
   qsbr_offline(&fixture->reader);
-  put_denial(fixture->cache, "one.more.test", FOR_EVER_MS);
+  put_range(fixture, end + 1000, end + 1020); /* which move together what is left */
   assert_true(cache_bytes(fixture->cache) <= NARROW_BYTES);
+  assert_true(cache_count(fixture->cache) > 1400);
 }
 
+/* What malloc has given out itself, mapped or not. */
 static size_t malloc_bytes(void) {
   struct mallinfo2 info = mallinfo2();
   return info.uordblks + info.hblkhd;
 }
 
-static void the_accounts_agree_with_those_of_malloc(void **state) {
+static size_t resident_bytes(void) {
+  FILE *file = fopen("/proc/self/statm", "r");
+  size_t all, resident = 0;
+  assert_non_null(file);
+  assert_int_equal(fscanf(file, "%zu %zu", &all, &resident), 2);
+  fclose(file);
+  return resident * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static void the_accounts_agree_with_those_of_malloc_and_of_the_kernel(void **state) {
   (void)state;
   if (!malloc_is_watched()) /* nor is there the right mallinfo2 then */
     skip();
-  enum { BOUND = 8 << 20 };
+  enum { BOUND = 24 << 20 };
   struct random random = {.state = 7};
-  size_t before = malloc_bytes();
+  malloc_trim(0);
+  size_t malloced = malloc_bytes(), resident = resident_bytes();
   struct fixture *fixture = new_fixture(BOUND);
-  for (int i = 0; i < 40000; i++) {
+  size_t empty = malloc_bytes() - malloced; /* with what is known of pages: resident only with use */
+  for (int i = 0; i < 160000; i++) {
     if (i % 8 == 0)
       put_random(fixture, i, BOUND, &random);
     else
       put_varied(fixture->cache, i);
-    if (i % 5000 != 4999)
+    if (i % 20000 != 19999)
       continue;
-    size_t grown = malloc_bytes() - before, claimed = cache_bytes(fixture->cache);
-    assert_in_range(grown, claimed / 10 * 9, claimed / 10 * 11);
+    size_t claimed = cache_bytes(fixture->cache);
+    assert_in_range(resident_bytes() - resident, claimed / 10 * 9, claimed / 10 * 11);
+    assert_true(malloc_bytes() - malloced - empty < claimed);
   }
   assert_true(evictions(fixture) > 1000);
+  assert_true(resident_bytes() - resident < BOUND / 10 * 11);
   free_fixture(fixture);
+}
+
+static struct domain_value *plain_value(void) { return new_value(DOMAIN_NULL_MX, FOR_EVER_MS); }
+
+/* Puts names of `length` octets from `first` on until `count` are evicted. */
+static int put_long(struct fixture *fixture, int length, int first, uint64_t count) {
+  uint64_t before = evictions(fixture);
+  for (; evictions(fixture) - before < count; first++) {
+    char name[FACTS_NAME_SIZE];
+    snprintf(name, sizeof(name), "%0*d.test", length - 5, first);
+    put(fixture->cache, name, plain_value());
+    assert_true(cache_bytes(fixture->cache) <= SMALL_BYTES);
+  }
+  return first;
+}
+
+/* Octets that the entries themselves take, with their slots. */
+static size_t used_bytes(struct fixture *fixture) {
+  struct cache_walk walk;
+  size_t bytes = 0;
+  cache_walk_start(&walk, fixture->cache);
+  for (const struct domain_facts *facts; (facts = cache_walk_next(&walk));)
+    bytes += 56u + facts->name_length + 8u;
+  cache_walk_stop(&walk);
+  return bytes;
+}
+
+/* One in three is used, so that the others leave holes. */
+static void mark_some(struct fixture *fixture) {
+  struct cache_walk walk;
+  int number = 0;
+  cache_walk_start(&walk, fixture->cache);
+  for (const struct domain_facts *facts; (facts = cache_walk_next(&walk)); number++)
+    for (int hits = 0; number % 3 == 0 && hits < CACHE_HITS_MAX; hits++)
+      cache_mark(facts);
+  cache_walk_stop(&walk);
+}
+
+/* While entries of all lengths are there, little of the memory lies idle. */
+static void names_of_other_lengths_get_the_memory_of_those_that_go(void **state) {
+  struct fixture *fixture = *state;
+  static const int lengths[] = {12, 60, 200, 20, 120, 12};
+  int end = 0;
+  for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+    end = put_long(fixture, lengths[i], end, 100);
+    mark_some(fixture);
+    for (int slice = 0; slice < 8; slice++) {
+      end = put_long(fixture, lengths[i], end, cache_count(fixture->cache) / 8 + 1);
+      assert_true(used_bytes(fixture) > SMALL_BYTES / 100 * 78);
+    }
+  }
+}
+
+static void facts_that_are_held_stay_in_place_while_others_are_moved(void **state) {
+  struct fixture *fixture = *state;
+  enum { COUNT = 200 };
+  const struct domain_facts *facts[COUNT];
+  int end = put_long(fixture, 12, 0, 1);
+  for (int i = 0; i < COUNT; i++) {
+    char name[FACTS_NAME_SIZE];
+    snprintf(name, sizeof(name), "%07d.test", end - 1 - i * 20);
+    facts[i] = get(fixture->cache, name);
+    cache_hold(facts[i]);
+  }
+  put_long(fixture, 100, 0, 20000);
+  for (int i = 0; i < COUNT; i++) {
+    char name[FACTS_NAME_SIZE];
+    snprintf(name, sizeof(name), "%07d.test", end - 1 - i * 20);
+    assert_memory_equal(facts[i]->text, name, 12);
+    cache_release(fixture->cache, facts[i]);
+  }
+  assert_true(cache_bytes(fixture->cache) <= SMALL_BYTES);
 }
 
 /* ---- without memory ---- */
@@ -1152,7 +1362,7 @@ static void a_put_without_memory_leaves_what_was_there(void **state) {
     assert_int_equal(cache_host_count(cache), 2);
     assert_int_equal(host_of(get(cache, "other.test"), 0)->refs, 1);
   }
-  assert_in_range(allowed, 6, 8); /* an entry, a set, two hosts, the address's facts */
+  assert_in_range(allowed, 5, 7); /* a set, two hosts, the address's facts; the entry is of the arena */
   assert_ptr_equal(get(cache, "d.test"), facts);
   assert_int_equal(cache_host_count(cache), 3);
   cache_release(cache, facts);
@@ -1243,6 +1453,7 @@ struct record {
 };
 
 struct model {
+  bool evicts; /* so that names may be gone */
   struct fixture *fixture;
   struct random random;
   int64_t now_ms;
@@ -1292,6 +1503,10 @@ static void check_record(struct model *model, const struct domain_facts *facts, 
   }
 }
 
+static bool has_evicted(const struct fixture *fixture) {
+  return evictions(fixture) + denied_evictions(fixture) > 0;
+}
+
 static const struct domain_facts *find_record(struct model *model, int name) {
   return get_at(model->fixture->cache, numbered(name), crowded_hash(name));
 }
@@ -1300,7 +1515,7 @@ static const struct domain_facts *find_record(struct model *model, int name) {
 static void check_name(struct model *model, int name) {
   struct record *record = &model->records[name];
   const struct domain_facts *facts = find_record(model, name);
-  if (!facts && evictions(model->fixture) > 0)
+  if (!facts && model->evicts)
     record->is_in = false;
   assert_int_equal(facts != NULL, record->is_in);
   if (!facts)
@@ -1381,7 +1596,7 @@ static void sweep_all(struct model *model) {
 
 static void remove_one(struct model *model, int name) {
   bool removed = cache_remove(model->fixture->cache, numbered(name), 11, crowded_hash(name));
-  assert_true(removed == model->records[name].is_in || evictions(model->fixture) > 0);
+  assert_true(removed == model->records[name].is_in || model->evicts);
   assert_true(!removed || model->records[name].is_in);
   model->records[name].is_in = false;
 }
@@ -1409,6 +1624,7 @@ static void run_model(size_t size_bytes, bool evicts) {
   assert_non_null(model);
   model->fixture = new_fixture(size_bytes);
   model->random.state = size_bytes;
+  model->evicts = evicts;
   for (int i = 0; i < OPERATIONS; i++) {
     operate(model);
     qsbr_collect(cache_qsbr(model->fixture->cache));
@@ -1417,7 +1633,7 @@ static void run_model(size_t size_bytes, bool evicts) {
       check_counts(model);
   }
   assert_true(model->found > OPERATIONS / 10 && model->resolved > OPERATIONS / 10);
-  assert_int_equal(evictions(model->fixture) > 0, evicts);
+  assert_int_equal(has_evicted(model->fixture), evicts);
   assert_true(expirations(model->fixture) > 100);
   for (int i = 0; i < HELD; i++)
     release_held(model, i);
@@ -1664,7 +1880,7 @@ static void what_is_pinned_takes_no_room_from_the_rest(void **state) {
   }
   assert_true(cache_bytes(fixture->cache) > NARROW_BYTES);
   for (int i = 0; i < DOMAINS; i++)
-    put_denial(fixture->cache, numbered(i), FOR_EVER_MS);
+    put_plain(fixture->cache, numbered(i), FOR_EVER_MS);
   assert_int_equal(cache_count(fixture->cache), DOMAINS);
   assert_int_equal(fixture->stats.counters[STATS_CACHE_EVICTIONS], 0);
   for (int i = 0; i < PINNED; i++)
@@ -1749,14 +1965,28 @@ int main(void) {
                                       tear_down),
       cmocka_unit_test_setup_teardown(a_scan_of_one_time_names_does_not_evict_a_used_hot_set, set_up_narrow,
                                       tear_down),
-      cmocka_unit_test_setup_teardown(with_every_name_used_one_of_them_goes, set_up_narrow, tear_down),
+      cmocka_unit_test_setup_teardown(with_every_name_used_again_and_again_the_hand_does_not_walk_for_long,
+                                      set_up_narrow, tear_down),
       cmocka_unit_test_setup_teardown(replaced_facts_are_as_used_as_the_old_ones, set_up_narrow, tear_down),
+      cmocka_unit_test_setup_teardown(hits_are_counted_up_to_the_most, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(facts_that_replace_used_ones_begin_with_one_hit, set_up, tear_down),
       cmocka_unit_test_setup_teardown(what_has_expired_is_evicted_whatever_its_mark, set_up_narrow,
                                       tear_down),
       cmocka_unit_test_setup_teardown(what_has_not_expired_is_not_counted_as_an_expiration, set_up_narrow,
                                       tear_down),
-      cmocka_unit_test(a_cache_of_tiny_entries_fills_at_most_three_quarters_of_its_places),
+      cmocka_unit_test_setup_teardown(a_flood_of_denials_takes_a_tenth_of_the_cache, set_up_narrow,
+                                      tear_down),
+      cmocka_unit_test_setup_teardown(a_flood_of_failures_takes_a_tenth_of_the_cache, set_up_narrow,
+                                      tear_down),
+      cmocka_unit_test_setup_teardown(denials_take_a_tenth_of_an_empty_cache_too, set_up_narrow, tear_down),
+      cmocka_unit_test_setup_teardown(a_denial_that_is_asked_for_again_and_again_outlives_a_flood,
+                                      set_up_narrow, tear_down),
+      cmocka_unit_test_setup_teardown(a_name_changes_its_share_with_its_facts, set_up_narrow, tear_down),
       cmocka_unit_test_setup_teardown(a_sweep_removes_what_has_expired_and_nothing_else, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_sweep_keeps_a_failure_for_as_long_again_as_it_lived, set_up,
+                                      tear_down),
+      cmocka_unit_test_setup_teardown(a_failure_that_has_expired_is_evicted_before_what_holds, set_up_narrow,
+                                      tear_down),
       cmocka_unit_test_setup_teardown(a_sweep_looks_at_so_many_and_the_next_goes_on_from_there, set_up,
                                       tear_down),
       cmocka_unit_test_setup_teardown(a_sweep_goes_on_although_the_name_it_stands_on_is_gone_or_replaced,
@@ -1771,7 +2001,11 @@ int main(void) {
                                       tear_down),
       cmocka_unit_test_setup_teardown(the_bound_is_kept_after_each_put_and_used, set_up, tear_down),
       cmocka_unit_test_setup_teardown(what_readers_hold_back_is_beside_the_bound, set_up_narrow, tear_down),
-      cmocka_unit_test(the_accounts_agree_with_those_of_malloc),
+      cmocka_unit_test(the_accounts_agree_with_those_of_malloc_and_of_the_kernel),
+      cmocka_unit_test_setup_teardown(names_of_other_lengths_get_the_memory_of_those_that_go, set_up,
+                                      tear_down),
+      cmocka_unit_test_setup_teardown(facts_that_are_held_stay_in_place_while_others_are_moved, set_up,
+                                      tear_down),
       cmocka_unit_test_setup_teardown(a_pinned_set_is_shared_and_stays_when_nobody_names_it, set_up,
                                       tear_down),
       cmocka_unit_test_setup_teardown(what_is_pinned_takes_no_room_from_the_rest, set_up_narrow, tear_down),

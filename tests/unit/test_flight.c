@@ -56,7 +56,6 @@ static int open_trial(void **state) {
   trial->flights = (struct flights){.cache = trial->cache,
                                     .dns = trial->dns,
                                     .hosts = hosts,
-                                    .stats = &stats,
                                     .questions = &trial->questions,
                                     .stale = &trial->stale,
                                     .policy = &trial->policy,

@@ -159,6 +159,12 @@ static void a_lame_server_comes_back_only_by_helping(void **state) {
   assert_true(health_on_lame(&health, NOW_MS));
   health_on_reply(&health, 1000, NOW_MS); /* it answers: REFUSED, as ever */
   assert_true(health.is_demoted);
+  int64_t now_ms = NOW_MS + HEALTH_DEMOTED_LEAST_MS;
+  assert_true(health_start_probe(&health, now_ms));
+  health_on_reply(&health, 1000, now_ms); /* also to a probe, of which there are fewer and fewer */
+  assert_int_equal(health.demoted_ms, 2 * HEALTH_DEMOTED_LEAST_MS);
+  assert_false(health_start_probe(&health, now_ms + 2 * HEALTH_DEMOTED_LEAST_MS - 1));
+  assert_true(health_start_probe(&health, now_ms + 2 * HEALTH_DEMOTED_LEAST_MS));
   health_on_help(&health);
   assert_false(health.is_demoted);
 }

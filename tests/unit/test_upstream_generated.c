@@ -229,6 +229,20 @@ static void one_set_is_enough(void **state) {
   generated_destroy(generated);
 }
 
+static void with_all_sharing_every_domain_has_a_shared_set(void **state) {
+  (void)state;
+  struct generated *generated = generated_create(1, 50, -1);
+  generated_share_all(generated);
+  for (unsigned i = 0; i < 2000; i++) {
+    struct dname name = domain_of(i), mail = name_of("mail.bench.test");
+    struct seen seen;
+    assert_int_equal(look(generated, &name, TYPE_MX, &seen), FOUND_RECORDS);
+    for (size_t j = 0; j < seen.count; j++)
+      assert_true(dname_is_within(&seen.hosts[j], &mail));
+  }
+  generated_destroy(generated);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_same_seed_makes_the_same_zone),
@@ -237,6 +251,7 @@ int main(void) {
       cmocka_unit_test(names_are_what_the_header_says),
       cmocka_unit_test(ttls_are_realistic_or_as_ordered),
       cmocka_unit_test(one_set_is_enough),
+      cmocka_unit_test(with_all_sharing_every_domain_has_a_shared_set),
   };
   return cmocka_run_group_tests_name("upstream_generated", tests, NULL, NULL);
 }
