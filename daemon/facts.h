@@ -222,11 +222,12 @@ static inline bool domain_facts_want_refresh(const struct domain_facts *facts, i
   return now_ms >= domain_facts_until_ms(facts, false) - facts->refresh_lead_ms && facts->refresh_lead_ms > 0;
 }
 
-/* Whether the facts are records that may be answered when they have expired and nothing better is to be had
- * (ROUTING T6): a denial, or a failure, is not, and what had a TTL of 0 is forgotten (T3). */
+/* Whether the facts are a route that may be answered when it has expired and nothing better is to be had
+ * (ROUTING T6), the domain itself as its own exchange included: a domain that does not exist, or a failure,
+ * is not, and what had a TTL of 0 is forgotten (T3). */
 static inline bool domain_facts_are_lasting(const struct domain_facts *facts) {
-  bool is_positive =
-      facts->kind == DOMAIN_MX || facts->kind == DOMAIN_NULL_MX || facts->kind == DOMAIN_ALL_INVALID;
+  bool is_positive = facts->kind == DOMAIN_MX || facts->kind == DOMAIN_NODATA ||
+                     facts->kind == DOMAIN_NULL_MX || facts->kind == DOMAIN_ALL_INVALID;
   return is_positive && facts->expires_at_ms > facts->stored_at_ms;
 }
 

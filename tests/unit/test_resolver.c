@@ -1998,20 +1998,34 @@ static void what_expired_too_long_ago_is_not_answered(void **state) {
   assert_int_equal(client.verdict, VERDICT_DNS_SERVFAIL);
 }
 
-static void denials_and_a_ttl_of_0_are_never_stale(void **state) {
+static void a_denial_of_the_name_and_a_ttl_of_0_are_never_stale(void **state) {
   struct trial *trial = *state;
   static struct client client;
-  static const enum dnsmsg_outcome denials[] = {DNSMSG_NXDOMAIN, DNSMSG_NODATA, DNSMSG_ANSWER};
-  static const char *const names[] = {"x.test", "y.test", "z.test"};
-  for (int i = 0; i < 3; i++) {
+  static const char *const names[] = {"x.test", "z.test"};
+  for (int i = 0; i < 2; i++) {
     ask(trial, &client, names[i], DEPTH_EXCHANGES);
-    deliver(trial, names[i], DNSMSG_MX,
-            denials[i] == DNSMSG_ANSWER ? fake_mx(0, 10, "a.test") : fake_denial(denials[i], 60));
+    deliver(trial, names[i], DNSMSG_MX, i ? fake_mx(0, 10, "a.test") : fake_denial(DNSMSG_NXDOMAIN, 60));
     trial->now_ms += 61000;
     ask(trial, &client, names[i], DEPTH_EXCHANGES);
     deliver(trial, names[i], DNSMSG_MX, fake_reply(DNSMSG_SERVFAIL));
     assert_int_equal(client.verdict, VERDICT_DNS_SERVFAIL);
   }
+}
+
+static void a_domain_that_is_its_own_exchange_is_answered_stale(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  ask(trial, &client, "y.test", DEPTH_ADDRESSES);
+  deliver(trial, "y.test", DNSMSG_MX, fake_denial(DNSMSG_NODATA, 60));
+  deliver_host(trial, "y.test", 300);
+  trial->now_ms += 301000;
+  ask(trial, &client, "y.test", DEPTH_ADDRESSES);
+  deliver(trial, "y.test", DNSMSG_MX, fake_reply(DNSMSG_SERVFAIL));
+  fake_dns_fail(trial->dns, "y.test", DNSMSG_AAAA, DNS_TIMED_OUT, trial->now_ms);
+  fake_dns_fail(trial->dns, "y.test", DNSMSG_A, DNS_TIMED_OUT, trial->now_ms);
+  assert_stale(&client);
+  assert_true(client.implicit);
+  assert_int_equal(client.exchanges[0].address_count, 2);
 }
 
 /* ---- refreshing ahead ---- */
@@ -2593,7 +2607,8 @@ int main(void) {
       STALE(too_much_to_do_is_answered_stale_rather_than_refused),
       STALE(a_denial_replaces_stale_facts_at_once),
       STALE(what_expired_too_long_ago_is_not_answered),
-      STALE(denials_and_a_ttl_of_0_are_never_stale),
+      STALE(a_denial_of_the_name_and_a_ttl_of_0_are_never_stale),
+      STALE(a_domain_that_is_its_own_exchange_is_answered_stale),
       STALE(a_refresh_asks_for_what_is_due_and_only_once_at_a_time),
       STALE(a_refresh_of_addresses_leaves_the_mx_alone),
       STALE(who_joins_a_refresh_makes_it_urgent),
