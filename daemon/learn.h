@@ -4,7 +4,7 @@
  * Pure: what a chase found, what was known before and the policy of lives come in; the value that
  * is to be published goes out. Says which end is a fact about the domain and which a failure, and how long
  * each lives (ROUTING V2-V15, T1-T5). Does not decide whether a failure may replace what is known: that is
- * the caller's (resolver, hosts).
+ * the caller's (flight, hosts).
  */
 #ifndef MXWAY_DAEMON_LEARN_H
 #define MXWAY_DAEMON_LEARN_H

@@ -1,24 +1,16 @@
 /*
- * resolver: all policy of a miss.
+ * resolver: what is done where memory has no answer.
  *
- * Looks in the cache again, asks the DNS for what is missing, publishes what it learns, and tells
- * everyone who waits. Any number of questions for one name are one flight (ROUTING T8); exchanges that
- * several domains share are asked for once. A flight ends by itself at the lookup deadline; a
- * question may end earlier, at its own, and the flight goes on and fills the cache
- * (ROUTING L1), or be taken back. What fails is remembered for longer each time, in memory alone, and never
- * in the place of good facts (T5, RFC 9520); what we had no means to ask is not remembered. Records that
- * have expired are answered stale where the DNS fails or is late (T6, RFC 8767), for a minute; the first hit
- * in the second half of that asks again. The first question that wants a refresh sends a flight back for the
- * MX; where the refresh fails only who wanted it is told. Knows no socket, no protobuf, no loop: whoever runs
+ * Looks in the cache again, and decides: answers from there, has the question wait for the flight that is
+ * under way (ROUTING T8) or for a new one, or says why not. A question may end before its flight, at its own
+ * deadline (L1), or earlier with records that have expired where the DNS is late (T6, RFC 8767), or be taken
+ * back; the flight goes on and fills the cache. A refresh that a hit wants goes behind everything else (T7).
+ * What the DNS said, and what becomes of it, is flight's. Knows no socket, no protobuf, no loop: whoever runs
  * it calls resolver_run when resolver_next_ms says so.
  *
  * One thread: the cache's writer. Time is an argument.
  *
- * Invariants: a question is in exactly one flight's list from PENDING to its answer; a flight is
- * in the table from its first question to its end; a name has at most one flight that asks for its MX.
- *
- * A configured route (question.pinned) begins with the second stage: a flight of its own, for those who ask
- * for the same set of exchanges, and have the same wish for a refresh.
+ * Invariant: a question is among the waiters of exactly one flight from PENDING to its answer.
  */
 #ifndef MXWAY_DAEMON_RESOLVER_H
 #define MXWAY_DAEMON_RESOLVER_H
@@ -28,13 +20,11 @@
 
 #include "cache.h"
 #include "dns.h"
-#include "heap.h"
-#include "hosts.h"
 #include "learn.h"
 #include "name.h"
+#include "question.h"
 #include "route.h"
-#include "story.h"
-#include "verdict.h"
+#include "stats.h"
 
 struct resolver_options {
   struct learn_policy learn;
@@ -43,37 +33,9 @@ struct resolver_options {
   uint32_t max_cname_hops;
 };
 
-/* One caller's question, inside an object of the caller's. */
-struct question {
-  /* The caller's, constant while pending. */
-  struct name name; /* NAME_DOMAIN */
-  uint64_t hash;    /* name_hash of it */
-  enum depth depth;
-  bool refresh;                      /* ask although the cache has an answer */
-  bool cache_only;                   /* ask nobody */
-  bool no_stale;                     /* no answer from facts that have expired */
-  uint32_t timeout_ms;               /* 0: the lookup deadline */
-  const struct domain_facts *pinned; /* of a configured route, its set kept by the cache: only the addresses
-                                      * are asked for. NULL: the DNS says where mail goes */
-  struct story *story;               /* told what happens, lent; or NULL */
-  /* The resolver's. */
-  struct heap_node due; /* its deadline, or when it may be answered stale */
-  int64_t deadline_ms;
-  struct flight *flight;
-  struct question *previous, *next;
-};
-
-struct answer {
-  const struct domain_facts *facts; /* lent for the call; NULL: `verdict` alone */
-  enum verdict verdict;             /* where there are no facts */
-  bool from_memory;                 /* nobody was asked for this answer */
-  int64_t since_ms;                 /* facts that had expired before this do not count */
-};
-
 /* Answers a pending question: exactly once, never before resolver_ask has
  * returned. The question is the caller's again. Must not call the resolver. */
-typedef void resolver_answer_fn(void *context, struct question *question, const struct answer *answer,
-                                int64_t now_ms);
+typedef question_answer_fn resolver_answer_fn;
 
 struct resolver;
 
