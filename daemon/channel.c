@@ -281,6 +281,8 @@ static void on_ares(void *context, int status, int timeouts, unsigned char *byte
   struct channels *channels = flying->channel->channels;
   void *asker = flying->context;
   bool is_at_once = flying == channels->sending, was_over = flying->is_over;
+  /* Of errors of the network, too, some say that the time is over. */
+  bool is_timeout = status == ARES_ETIMEOUT && clock_now_ms() + 1 >= flying->due_ms;
   flying->channel->in_ares--;
   channels->in_ares--;
   if (!was_over)
@@ -288,7 +290,7 @@ static void on_ares(void *context, int status, int timeouts, unsigned char *byte
   free(flying);
   if (was_over)
     return;
-  enum channel_result result = status == ARES_ETIMEOUT ? CHANNEL_TIMED_OUT : CHANNEL_UNREACHABLE;
+  enum channel_result result = is_timeout ? CHANNEL_TIMED_OUT : CHANNEL_UNREACHABLE;
   if (channels->is_ending || status == ARES_EDESTRUCTION)
     channels->done(asker, CHANNEL_CLOSED, NULL, 0);
   else if (is_at_once)

@@ -12,6 +12,8 @@
  *   channel_was_plain, and queries with and without OPT, and over TCP, have channels of their own;
  * - it cuts a reply over UDP that is longer than was asked for: such a one cannot be read;
  * - its own time-keeping is linear in the queries under way: a tick of 50 ms drives it;
+ * - between 1.20 and 1.34 it keeps what it cannot read to itself, which then looks like silence, and calls
+ *   errors of the network a timeout: told apart here by when they come;
  * - from 1.32 on it makes up timeouts of its own, 250 ms where servers are fast: they are kept here, and what
  *   has timed out is forgotten by c-ares when it can be.
  *

@@ -9,6 +9,7 @@
 
 #include "cmocka_compat.h"
 
+#include <ares.h>
 #include <arpa/inet.h>
 #include <errno.h>
 #include <ev.h>
@@ -56,6 +57,14 @@ struct upstream {
 };
 
 static struct dns_builder builder; /* of the reply being made */
+
+/* c-ares between 1.20 and 1.34 keeps what it cannot read to itself: it looks like silence. */
+static inline void skip_where_garbage_is_silence(void) {
+  int version;
+  ares_version(&version);
+  if (version >= 0x011400 && version < 0x012200)
+    skip();
+}
 
 static inline unsigned get16(const uint8_t *at) { return (unsigned)(at[0] << 8 | at[1]); }
 
