@@ -269,7 +269,7 @@ static bool claim_refresh(const struct domain_facts *facts, enum depth depth, in
 }
 
 /* A hit on what ends soon, or is stale, asks for it anew; nobody waits for that (ROUTING T6, T7). A domain
- * that is asked for once in its life is not worth it. */
+ * that is asked for once in its life is not worth it; who wants the cache alone causes no query. */
 static void send_refresh(struct api *api, const struct lookup *lookup, const struct domain_facts *facts) {
   enum depth depth = (enum depth)lookup->request.depth;
   bool is_stale = facts->expires_at_ms <= api->now_ms;
@@ -295,7 +295,8 @@ static bool answer_from_memory(struct api *api, struct connection *connection, c
     return false;
   cache_mark(facts);
   answer_route(api, connection, lookup, facts, SOURCE_MEMORY);
-  if (route_wants_refresh(facts, (enum depth)lookup->request.depth, api->now_ms))
+  if (!lookup->request.cache_only &&
+      route_wants_refresh(facts, (enum depth)lookup->request.depth, api->now_ms))
     send_refresh(api, lookup, facts);
   return true;
 }
@@ -326,11 +327,23 @@ static void send_miss(struct api *api, struct connection *connection, const stru
   miss_send(miss, api->shared->resolver);
 }
 
+/* Lets the ways to memory of a batch overlap: what the first step has loaded, the next reads. */
+static void load_ahead(const struct api *api, size_t count) {
+  const struct cache *cache = api->shared->cache;
+  for (size_t i = 0; i < count; i++)
+    if (api->lookups[i].is_pending)
+      cache_prefetch_entry(cache, api->lookups[i].hash);
+  for (size_t i = 0; i < count; i++)
+    if (api->lookups[i].is_pending)
+      cache_prefetch_set(cache, api->lookups[i].hash);
+}
+
 static void on_frames(void *context, struct connection *connection, const struct frame *frames,
                       size_t count) {
   struct api *api = context;
   for (size_t i = 0; i < count; i++)
     read_frame(api, connection, &frames[i], &api->lookups[i]);
+  load_ahead(api, count);
   for (size_t i = 0; i < count; i++)
     if (api->lookups[i].is_pending && !answer_from_memory(api, connection, &api->lookups[i]))
       send_miss(api, connection, &api->lookups[i]);

@@ -118,7 +118,7 @@ static const char route_expected[] =
 static const char route_example[] =
     "route \"example.com\" = \"mx1.example.net 10, mx2.example.net:2525 20, expires 2030-12-31\"";
 
-enum { DNS_PORT = 53, REASON_SIZE = CONFFILE_REASON_SIZE };
+enum { DNS_PORT = 53, REASON_SIZE = CONFFILE_REASON_SIZE, ROUTE_VALUE_SIZE = 16 * 1024 };
 _Static_assert((int)CONFFILE_REASON_SIZE == (int)SETTING_REASON_SIZE &&
                    (int)CONFFILE_REASON_SIZE == (int)OVERRIDE_REASON_SIZE,
                "a reason goes from setting and override to conffile");
@@ -266,19 +266,34 @@ static const char *route_assignment(const char *assignment) {
              : NULL;
 }
 
+/* A copy of a part of an assignment, without the spaces around it and the quotation marks that the file has;
+ * false where there is no room. */
+static bool copy_unquoted(char *to, size_t size, const char *from, size_t length) {
+  while (length > 0 && (from[0] == ' ' || from[0] == '\t'))
+    from++, length--;
+  while (length > 0 && (from[length - 1] == ' ' || from[length - 1] == '\t'))
+    length--;
+  if (length >= 2 && (from[0] == '"' || from[0] == '\'') && from[length - 1] == from[0])
+    from++, length -= 2;
+  if (length >= size)
+    return false;
+  memcpy(to, from, length);
+  to[length] = '\0';
+  return true;
+}
+
 /* `equals` is the one in `assignment`, whose pattern begins at `at`. */
 static int assign_route(struct config *config, const char *assignment, const char *at, const char *equals,
                         char error[CONFIG_ERROR_SIZE]) {
-  char pattern[2 * OVERRIDE_PATTERN_SIZE], reason[REASON_SIZE];
+  char pattern[2 * OVERRIDE_PATTERN_SIZE], value[ROUTE_VALUE_SIZE], reason[REASON_SIZE];
   struct override *route;
-  size_t length = (size_t)(equals - at);
-  if (length == 0)
+  if (equals == at)
     return fail(error, "-o %.100s: expected route PATTERN=VALUE", assignment);
-  if (length >= sizeof(pattern))
+  if (!copy_unquoted(pattern, sizeof(pattern), at, (size_t)(equals - at)))
     return fail(error, "-o %.100s: the pattern is too long", assignment);
-  memcpy(pattern, at, length);
-  pattern[length] = '\0';
-  if (parse_route(pattern, equals + 1, &route, reason) != 0)
+  if (!copy_unquoted(value, sizeof(value), equals + 1, strlen(equals + 1)))
+    return fail(error, "-o %.100s: the route is too long", assignment);
+  if (parse_route(pattern, value, &route, reason) != 0)
     return fail(error, "-o %.100s: %s", assignment, reason);
   int status = override_list_put(&config->routes, route);
   if (status == 0)

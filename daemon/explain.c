@@ -12,14 +12,16 @@ static int64_t seconds(int64_t span_ms) { return (span_ms + 999) / 1000; }
 static void explain_failure(struct story *story, const char *name, const struct domain_facts *facts,
                             int64_t now_ms) {
   const char *verdict = verdict_name((enum verdict)facts->cause);
+  char row[32] = "";
+  if (facts->cause != VERDICT_DNS_NETWORK) /* which is ours and not counted */
+    snprintf(row, sizeof(row), ", %u times in a row", facts->failures);
   if (facts->expires_at_ms > now_ms)
     story_add(story, "T5 (RFC 9520 3.2)",
-              "memory knows that %s failed with %s, %u times in a row; the DNS is not asked for %" PRId64
-              " s more",
-              name, verdict, facts->failures, seconds(facts->expires_at_ms - now_ms));
+              "memory knows that %s failed with %s%s; the DNS is not asked for %" PRId64 " s more", name,
+              verdict, row, seconds(facts->expires_at_ms - now_ms));
   else
-    story_add(story, "T5 (RFC 9520 3.2)", "%s failed with %s, %u times in a row; it may be asked for again",
-              name, verdict, facts->failures);
+    story_add(story, "T5 (RFC 9520 3.2)", "%s failed with %s%s; it may be asked for again", name, verdict,
+              row);
 }
 
 static void explain_domain(struct story *story, const char *name, const struct domain_facts *facts,
@@ -55,15 +57,15 @@ static void describe_family(char text[STATE_TEXT_SIZE], const struct host_facts 
       [FAMILY_TEMPFAIL] = "failed just now",
       [FAMILY_LOOP] = "its aliases loop",
   };
-  int64_t left_ms = facts->expires_at_ms[family] - now_ms;
+  int64_t expires_at_ms = facts->expires_at_ms[family];
   char left[40] = "for ever";
   int64_t stale_ms = host_facts_until_ms(facts, family, false) - now_ms;
-  if (left_ms <= 0 && stale_ms > 0)
+  if (expires_at_ms <= now_ms && stale_ms > 0)
     snprintf(left, sizeof(left), "expired, answered for %" PRId64 " s more", seconds(stale_ms));
-  else if (left_ms <= 0)
+  else if (expires_at_ms <= now_ms)
     snprintf(left, sizeof(left), "expired");
-  else if (facts->expires_at_ms[family] != INT64_MAX)
-    snprintf(left, sizeof(left), "for %" PRId64 " s", seconds(left_ms));
+  else if (expires_at_ms != INT64_MAX)
+    snprintf(left, sizeof(left), "for %" PRId64 " s", seconds(expires_at_ms - now_ms));
   if (facts->state[family] == FAMILY_OK)
     snprintf(text, STATE_TEXT_SIZE, "%u %s %s", facts->count[family], types[family], left);
   else

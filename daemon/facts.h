@@ -23,11 +23,13 @@
 
 #include "story.h"
 #include "table.h"
+#include "verdict.h"
 
 enum {
   FACTS_EXCHANGES_MAX = 100, /* ROUTING V16 */
   FACTS_ADDRESSES_MAX = 32,  /* of one family of one host */
   FACTS_NAME_SIZE = 254,
+  FACTS_ROW_KEPT_MS = 300000, /* of failures (RFC 9520 section 3.2) */
 };
 
 /* Field numbers of mxway.v1 that stored bytes are packed with. */
@@ -228,14 +230,20 @@ static inline bool domain_facts_are_lasting(const struct domain_facts *facts) {
   return is_positive && facts->expires_at_ms > facts->stored_at_ms;
 }
 
-/* Whether facts, fresh or not, are still of use: for a stale answer while they are no older than that, or, a
- * failure, as long again as it lived, so that the next one is known to follow on it (RFC 9520 section 3.2).
- */
+/* How long a failure that has expired is kept, so that the next one is known to follow on it (RFC 9520
+ * section 3.2): as long again as it lived. One of ours lived for a moment only: the row it interrupts is kept
+ * for as long as any failure may live. */
+static inline int64_t domain_facts_row_ms(const struct domain_facts *facts) {
+  if (facts->kind != DOMAIN_FAILED || facts->failures == 0)
+    return 0;
+  return facts->cause == VERDICT_DNS_NETWORK ? FACTS_ROW_KEPT_MS : facts->expires_at_ms - facts->stored_at_ms;
+}
+
+/* Whether facts, fresh or not, are still of use: for a stale answer while they are no older than that, or for
+ * the row of failures. */
 static inline bool domain_facts_are_kept(const struct domain_facts *facts, int64_t max_stale_ms,
                                          int64_t now_ms) {
-  int64_t again_ms = domain_facts_are_lasting(facts) ? max_stale_ms
-                     : facts->kind == DOMAIN_FAILED  ? facts->expires_at_ms - facts->stored_at_ms
-                                                     : 0;
+  int64_t again_ms = domain_facts_are_lasting(facts) ? max_stale_ms : domain_facts_row_ms(facts);
   return facts->expires_at_ms + again_ms > now_ms;
 }
 

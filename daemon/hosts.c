@@ -13,7 +13,7 @@ struct host_flight {
   struct hosts_wait *waits;
   unsigned running;    /* of the chases */
   unsigned forgotten;  /* bits of enum family_state: families of these are not kept (ROUTING T11) */
-  struct story *story; /* of who asked first, held; NULL: of nobody */
+  struct story *story; /* of the first who wants one, held; or NULL */
   struct chase chases[FAMILY_COUNT];
   struct family_value values[FAMILY_COUNT];
 };
@@ -181,13 +181,23 @@ static struct host_flight *start_flight(struct hosts *hosts, struct host *host, 
   return NULL;
 }
 
-/* A wish meets a flight that is under way. */
-static void meet(struct host_flight *flight, const struct hosts_wish *wish) {
-  for (enum family family = 0; family < FAMILY_COUNT; family++)
-    chase_promote(&flight->chases[family], wish->priority);
+static bool was_asked(const struct host_flight *flight, enum family family) {
+  return flight->chases[family].done != NULL;
+}
+
+/* A wish meets a flight that is under way. One for a refresh asks for the family, too, that was left out
+ * because it held. */
+static void meet(struct host_flight *flight, const struct hosts_wish *wish, int64_t now_ms) {
   if (flight->story != wish->story)
     story_add(wish->story, "T8", "the addresses of %s are being asked for already: waits for those",
               flight->host->name);
+  if (!flight->story)
+    flight->story = story_ref(wish->story);
+  for (enum family family = 0; family < FAMILY_COUNT; family++)
+    if (wish->refresh && !was_asked(flight, family))
+      start_family(flight, family, wish->priority, now_ms);
+    else
+      chase_promote(&flight->chases[family], wish->priority);
 }
 
 bool hosts_ask(struct hosts *hosts, struct host *host, const struct hosts_wish *wish, int64_t now_ms,
@@ -199,7 +209,7 @@ bool hosts_ask(struct hosts *hosts, struct host *host, const struct hosts_wish *
   struct host_flight *flight =
       (struct host_flight *)table_get(&hosts->flights, host->node.hash, is_for_host, host);
   if (flight)
-    meet(flight, wish);
+    meet(flight, wish, now_ms);
   else
     flight = start_flight(hosts, host, wish, now_ms);
   if (!flight || !wait)

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 /* ---- the MX query ---- */
@@ -86,6 +87,9 @@ static int64_t lead_ms(const struct learn_policy *policy, int64_t life_ms, struc
 static void tell_life(struct story *story, const struct learn_policy *policy, const struct chase_end *end,
                       int64_t life_ms) {
   int64_t life_s = life_ms / 1000;
+  char aliases[48] = "";
+  if (end->alias_ttl_s != UINT32_MAX)
+    snprintf(aliases, sizeof(aliases), ", no longer than its aliases' %" PRIu32 " s", end->alias_ttl_s);
   const char *zero = life_ms == 0 ? ", that is, for this answer alone" : "";
   if (end->outcome == DNSMSG_ANSWER)
     story_add(story, "T1 (RFC 2181 5.2), T2",
@@ -94,11 +98,11 @@ static void tell_life(struct story *story, const struct learn_policy *policy, co
               life_s, end->alias_ttl_s, policy->ttl.min_s, policy->ttl.max_s, zero);
   else if (end->message->has_soa)
     story_add(story, "T4 (RFC 2308 5)",
-              "the denial lives %" PRId64 " s: the SOA says %" PRIu32 ", at most %" PRIu32 "%s", life_s,
-              end->message->negative_ttl_s, policy->ttl.max_negative_s, zero);
+              "the denial lives %" PRId64 " s: the SOA says %" PRIu32 ", at most %" PRIu32 "%s%s", life_s,
+              end->message->negative_ttl_s, policy->ttl.max_negative_s, aliases, zero);
   else
-    story_add(story, "T4 (RFC 2308 5)", "the denial came without an SOA and lives %" PRId64 " s%s", life_s,
-              zero);
+    story_add(story, "T4 (RFC 2308 5)", "the denial came without an SOA and lives %" PRId64 " s%s%s", life_s,
+              aliases, zero);
 }
 
 void learn_domain(const struct learn_policy *policy, const char *name, const struct chase_end *end,
@@ -211,8 +215,14 @@ static uint8_t failures_before(const struct learn_policy *policy, const struct f
 static void learn_family_failure(const struct learn_policy *policy, enum family_state state,
                                  const struct chase_end *end, int64_t now_ms, struct random *random,
                                  struct family_value *value) {
+  if (end->result == DNS_SHED) {
+    learn_family_overload(policy, now_ms, value);
+    return;
+  }
+  bool is_ours = end->result == DNS_UNREACHABLE;
   uint8_t failures = failures_before(policy, value, now_ms);
-  if (still_holds(value, now_ms) || learn_family_stale(policy, now_ms, value))
+  if (still_holds(value, now_ms) || (is_ours && value->expires_at_ms > now_ms) ||
+      learn_family_stale(policy, now_ms, value))
     return;
   value->state = state;
   value->authentic = false;
@@ -221,9 +231,7 @@ static void learn_family_failure(const struct learn_policy *policy, enum family_
   value->refresh_at_ms = INT64_MAX;
   value->stale_until_ms = 0;
   value->failures = failures;
-  if (end->result == DNS_SHED) {
-    value->expires_at_ms = now_ms;
-  } else if (end->result == DNS_UNREACHABLE) {
+  if (is_ours) {
     value->expires_at_ms = now_ms + ttl_own_failure_ms();
   } else {
     value->failures = one_more(failures);
@@ -260,7 +268,7 @@ bool learn_family(const struct learn_policy *policy, const struct chase_end *end
 }
 
 void learn_family_overload(const struct learn_policy *policy, int64_t now_ms, struct family_value *value) {
-  if (still_holds(value, now_ms) || learn_family_stale(policy, now_ms, value))
+  if (value->expires_at_ms > now_ms || is_failure(value->state) || learn_family_stale(policy, now_ms, value))
     return;
   value->state = FAMILY_TEMPFAIL;
   value->authentic = false;

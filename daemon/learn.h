@@ -47,13 +47,14 @@ void learn_domain_failure(const struct learn_policy *policy, enum verdict failur
                           struct domain_value *value);
 
 /* Brings `value`, what was known of one family of a host, up to date. A soft failure leaves
- * addresses that still hold as they are (ROUTING T5), lets those that have expired be answered stale (T6),
- * else counts failures in a row. `value->expanded` is left alone. Returns whether the end was a fact, and so
- * says what the host's alias is. */
+ * addresses that still hold as they are (ROUTING T5), one of ours whatever holds, lets addresses that have
+ * expired be answered stale (T6), else counts failures in a row. `value->expanded` is left alone where the
+ * end is a fact. Returns whether the end was a fact, and so says what the host's alias is. */
 bool learn_family(const struct learn_policy *policy, const struct chase_end *end, int64_t now_ms,
                   struct random *random, struct family_value *value);
 
-/* The same where the query could not be asked at all: ours, so nothing is remembered. */
+/* The same where the query could not be asked at all: ours, so nothing is remembered. What holds stays, as
+ * does a failure that has expired, for the sake of its row. */
 void learn_family_overload(const struct learn_policy *policy, int64_t now_ms, struct family_value *value);
 
 /* Lets addresses that have expired be answered for LEARN_STALE_MS from now on. False where there are none, or

@@ -60,7 +60,7 @@ static void print_help(void) {
       "  mxwayd -o cache-size=1GiB --print-config > mxwayd.conf\n"
       "  mxwayd -t -c mxwayd.conf\n"
       "\n"
-      "SIGTERM and SIGINT stop it, SIGUSR1 logs its counters.\n"
+      "SIGTERM and SIGINT stop it, SIGUSR1 logs its counters, SIGHUP does nothing.\n"
       "Exit: 0 stopped or good, 64 usage, 69 socket in use, 71 cannot start, 78 configuration.\n"
       "\n"
       "Options of the file and of -o:\n",
@@ -149,6 +149,7 @@ static void block_signals(sigset_t *set) {
   sigaddset(set, SIGTERM);
   sigaddset(set, SIGINT);
   sigaddset(set, SIGUSR1);
+  sigaddset(set, SIGHUP);
   pthread_sigmask(SIG_BLOCK, set, NULL);
 }
 
@@ -180,6 +181,8 @@ static void on_impatience(int number) {
 /* From here a second signal, or STOP_MAX_S seconds, end the process at once. */
 static void limit_stop(const sigset_t *set) {
   struct sigaction action = {.sa_handler = on_impatience};
+  signal(SIGUSR1, SIG_IGN);
+  signal(SIGHUP, SIG_IGN);
   sigaction(SIGALRM, &action, NULL);
   sigaction(SIGTERM, &action, NULL);
   sigaction(SIGINT, &action, NULL);
@@ -192,6 +195,8 @@ static void wait_for_stop(const sigset_t *set) {
     int number = sigwaitinfo(set, NULL);
     if (number == SIGUSR1)
       log_counters(log_notice);
+    else if (number == SIGHUP)
+      log_notice("SIGHUP: the configuration is read at the start alone; a restart reads it again");
     else if (number == SIGTERM || number == SIGINT)
       return;
   }

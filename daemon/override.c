@@ -110,12 +110,16 @@ static int take_expiry(struct piece *value, int64_t *unix_s, char reason[OVERRID
 
 /* ---- the pattern ---- */
 
+static const char quoted[] = "a name has no quotation marks";
+
 static int parse_pattern(const char *text, struct override *override, char reason[OVERRIDE_REASON_SIZE]) {
   const struct piece whole = trim(text, strlen(text));
   struct piece domain = whole;
   override->is_suffix = whole.length >= 2 && memcmp(whole.at, "*.", 2) == 0;
   if (override->is_suffix)
     domain = (struct piece){whole.at + 2, whole.length - 2};
+  if (memchr(whole.at, '"', whole.length))
+    return fail(reason, &whole, quoted);
   struct name name;
   enum name_error error = name_parse((const uint8_t *)domain.at, domain.length, &any_name, &name);
   if (error == NAME_BARE_ADDRESS || (error == NAME_OK && name.kind == NAME_LITERAL))
@@ -170,6 +174,8 @@ static int parse_exchange(const struct piece *piece, struct exchange_value *exch
     return fail(reason, piece, "expected EXCHANGE[:PORT] [PREFERENCE]");
   if (rest.length > 0 && !parse_number(&rest, UINT16_MAX, &preference))
     return fail(reason, &rest, "expected a preference, 0 to 65535");
+  if (memchr(target.at, '"', target.length))
+    return fail(reason, &target, quoted);
   if (!take_port(&target, &exchange->port))
     return fail(reason, piece, "expected a port, 1 to 65535, behind the colon");
   struct name name;

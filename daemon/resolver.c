@@ -52,6 +52,11 @@ struct resolver {
 
 /* ---- questions ---- */
 
+static void take_story(struct flight *flight, const struct question *question) {
+  if (!flight->story)
+    flight->story = story_ref(question->story);
+}
+
 static void join(struct flight *flight, struct question *question) {
   question->flight = flight;
   question->next = NULL;
@@ -59,8 +64,7 @@ static void join(struct flight *flight, struct question *question) {
   *(flight->last ? &flight->last->next : &flight->first) = question;
   flight->last = question;
   flight->wants_addresses |= question->depth != DEPTH_EXCHANGES;
-  if (!flight->story)
-    flight->story = story_ref(question->story);
+  take_story(flight, question);
   flight->priority = DNS_FOR_CLIENT;
   chase_promote(&flight->mx, DNS_FOR_CLIENT);
 }
@@ -76,6 +80,8 @@ static void leave(struct question *question) {
 static void answer_question(struct question *question, const struct answer *answer, int64_t now_ms) {
   struct resolver *resolver = question->flight->resolver;
   leave(question);
+  if (!answer->facts && answer->verdict == VERDICT_OVERLOAD)
+    stats_add(resolver->stats, STATS_LOOKUPS_OVERLOAD);
   resolver->on_answer(resolver->context, question, answer, now_ms);
 }
 
@@ -179,11 +185,14 @@ static void on_facts(struct flight *flight, const struct domain_facts *facts, in
 
 /* ---- the first stage: what the MX query said ---- */
 
-/* What the cache holds that a failure must not replace (ROUTING T5), or NULL. */
-static const struct domain_facts *good_facts(const struct flight *flight, int64_t now_ms) {
+/* What the cache holds that a failure must not replace (ROUTING T5), or NULL: good facts, and where the
+ * failure is ours what is known of an earlier one, too. */
+static const struct domain_facts *good_facts(const struct flight *flight, enum verdict failure,
+                                             int64_t now_ms) {
+  bool is_ours = failure == VERDICT_DNS_NETWORK || failure == VERDICT_OVERLOAD;
   const struct domain_facts *facts =
       cache_peek(flight->resolver->cache, flight->name.text, flight->name.length, flight->hash);
-  return facts && facts->kind != DOMAIN_FAILED && facts->expires_at_ms > now_ms ? facts : NULL;
+  return facts && facts->expires_at_ms > now_ms && (facts->kind != DOMAIN_FAILED || is_ours) ? facts : NULL;
 }
 
 /* A refresh has failed and good facts stay: who wanted it is told, the others go on with those. */
@@ -262,7 +271,7 @@ static void put_value(struct flight *flight, int64_t now_ms) {
 static void on_failure(struct flight *flight, enum verdict failure, int64_t now_ms) {
   struct resolver *resolver = flight->resolver;
   const struct name *name = &flight->name;
-  const struct domain_facts *good = good_facts(flight, now_ms);
+  const struct domain_facts *good = good_facts(flight, failure, now_ms);
   story_add(flight->story, "V10", "the question for the MX records of %s ends with %s", name->text,
             verdict_name(failure));
   if (good) {
@@ -270,7 +279,6 @@ static void on_failure(struct flight *flight, enum verdict failure, int64_t now_
   } else if (go_on_stale(flight, failure, now_ms)) {
     return;
   } else if (failure == VERDICT_OVERLOAD) {
-    stats_add(resolver->stats, STATS_LOOKUPS_OVERLOAD);
     land_with_verdict(flight, failure, now_ms);
   } else {
     const struct domain_facts *before = cache_peek(resolver->cache, name->text, name->length, flight->hash);
@@ -449,6 +457,7 @@ static bool meet(struct flight *flight, const struct question *question, int64_t
   story_add(question->story, "T8", "%s is being looked up already: waits for that", question->name.text);
   bool is_stale = flight->facts && domain_facts_until_ms(flight->facts, true) < flight->started_ms;
   if ((question->refresh && !flight->refresh) || (question->no_stale && is_stale)) {
+    take_story(flight, question);
     if (flight->facts && start_over(flight) != 0)
       return overload(flight->resolver, question, now_ms, answer);
     flight->refresh |= question->refresh;
@@ -598,16 +607,17 @@ static void end_question(struct question *question, int64_t now_ms) {
 static void time_out(struct flight *flight, int64_t now_ms) {
   story_add(flight->story, "L1", "the lookup ends at its deadline of %" PRIu32 " ms",
             flight->resolver->options.lookup_deadline_ms);
-  const struct domain_facts *good = flight->facts ? NULL : good_facts(flight, now_ms);
+  enum verdict failure = chase_is_sent(&flight->mx) ? VERDICT_DNS_TIMEOUT : VERDICT_OVERLOAD;
+  const struct domain_facts *good = flight->facts ? NULL : good_facts(flight, failure, now_ms);
   if (good) {
-    fail_refresh(flight, VERDICT_DNS_TIMEOUT, now_ms);
+    fail_refresh(flight, failure, now_ms);
     cache_hold(good);
     flight->facts = good;
   }
   if (flight->facts)
     land_with_facts(flight, now_ms);
   else
-    on_failure(flight, chase_is_sent(&flight->mx) ? VERDICT_DNS_TIMEOUT : VERDICT_OVERLOAD, now_ms);
+    on_failure(flight, failure, now_ms);
 }
 
 void resolver_run(struct resolver *resolver, int64_t now_ms) {

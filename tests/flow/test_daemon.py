@@ -8,7 +8,7 @@ import time
 import unittest
 from pathlib import Path
 
-from harness import INSTRUMENTED, FlowTest, json_lines, run_mxwayd, run_tool
+from harness import INSTRUMENTED, FlowTest, json_lines, run_mxwayd, run_tool, wait_until
 from protocol import frame, pack_request
 from upstream import SILENT, Reply
 
@@ -237,9 +237,11 @@ class Signals(FlowTest):
         self.assertEqual(daemon.stop(), 0)
         self.assertLess(time.monotonic() - before_s, 5.0)
 
-    def test_sigpipe_and_sigusr1_do_not_end_it(self):
+    def test_sigpipe_sighup_and_sigusr1_do_not_end_it(self):
         daemon = self.start_daemon(self.start_upstream(ZONE))
         daemon.child.send_signal(signal.SIGPIPE)
+        daemon.child.send_signal(signal.SIGHUP)
+        wait_until(lambda: "SIGHUP" in daemon.output(), "a line about it")
         counters = daemon.counters()
         self.assertEqual(counters["requests"], 0)
         client = self.connect(daemon)

@@ -27,7 +27,8 @@ struct dns_query {
   char name[DNSMSG_NAME_SIZE];
   uint16_t qtype;
   enum dns_priority priority;
-  bool is_waiting; /* the test says so: it has not gone out */
+  struct story *story; /* held */
+  bool is_waiting;     /* the test says so: it has not gone out */
   dns_done_fn *done;
   void *context;
 };
@@ -65,11 +66,16 @@ static inline void fake_dns_unlink(struct dns_query *query) {
   query->dns->open_count--;
 }
 
+static inline void fake_dns_free(struct dns_query *query) {
+  story_unref(query->story);
+  free(query);
+}
+
 void dns_destroy(struct dns *dns) {
   while (dns && dns->first) {
     struct dns_query *query = dns->first;
     fake_dns_unlink(query);
-    free(query);
+    fake_dns_free(query);
   }
   free(dns);
 }
@@ -90,6 +96,7 @@ int dns_ask(struct dns *dns, const struct dns_question *question, dns_done_fn *d
   memcpy(query->name, name, length + 1);
   query->qtype = question->qtype;
   query->priority = question->priority;
+  query->story = story_ref(question->story);
   query->done = done;
   query->context = context;
   struct dns_query **last = &dns->first;
@@ -113,7 +120,7 @@ bool dns_is_sent(const struct dns_query *query) { return !query->is_waiting; }
 void dns_cancel(struct dns_query *query) {
   query->dns->cancelled_count++;
   fake_dns_unlink(query);
-  free(query);
+  fake_dns_free(query);
 }
 
 /* From now on `count` queries are accepted, all later ones refused with `error`. */
@@ -142,7 +149,7 @@ static inline void fake_dns_end(struct dns_query *query, enum dns_result result,
   struct dns_query ended = *query;
   struct dnsmsg *lent = NULL;
   fake_dns_unlink(query);
-  free(query);
+  fake_dns_free(query);
   if (message) {
     lent = malloc(sizeof(*lent));
     assert_non_null(lent);

@@ -1222,6 +1222,17 @@ static void a_hit_on_what_is_stale_says_so_and_asks_for_it_anew(void **state) {
   LOOP_UNTIL(fixture->loop, fixture->resolver.refreshed_count == 1);
 }
 
+static void who_wants_the_cache_alone_asks_for_nothing(void **state) {
+  struct fixture *fixture = *state;
+  put_stale(fixture, true);
+  Request request = request_for(8, "d.test");
+  request.cache_only = 1;
+  send_request(fixture, &request);
+  expect_route(fixture, 8, MXWAY__V1__SOURCE__SOURCE_MEMORY);
+  assert_silent(fixture);
+  assert_int_equal(fixture->resolver.refreshed_count, 0);
+}
+
 static void what_is_stale_is_left_alone_until_it_may_be_asked_for_again(void **state) {
   struct fixture *fixture = *state;
   put_stale(fixture, false);
@@ -1638,6 +1649,7 @@ int main(void) {
       TEST(hits_on_what_ends_soon_ask_for_it_anew_once),
       TEST(hits_before_that_ask_for_nothing),
       TEST(a_hit_on_what_is_stale_says_so_and_asks_for_it_anew),
+      TEST(who_wants_the_cache_alone_asks_for_nothing),
       TEST(what_is_stale_is_left_alone_until_it_may_be_asked_for_again),
       TEST(who_wants_nothing_stale_is_asked_for),
       TEST(a_negative_or_huge_enum_value_is_refused),

@@ -956,6 +956,41 @@ static void a_sweep_removes_what_has_expired_and_nothing_else(void **state) {
   assert_int_equal(evictions(fixture), 0);
 }
 
+static void a_sweep_keeps_a_failure_for_as_long_again_as_it_lived(void **state) {
+  struct fixture *fixture = *state;
+  for (int i = 0; i < 3; i++) {
+    struct domain_value *value = new_value(DOMAIN_FAILED, 11000 + i * 1000);
+    value->stored_at_ms = 1000;
+    value->cause = VERDICT_DNS_SERVFAIL;
+    value->failures = (uint8_t)(i + 1);
+    put(fixture->cache, numbered(i), value);
+  }
+  cache_sweep(fixture->cache, 20999, 3);
+  assert_int_equal(cache_count(fixture->cache), 3);
+  for (int i = 0; i < 3; i++) {
+    assert_int_equal(get(fixture->cache, numbered(i))->failures, i + 1);
+    cache_sweep(fixture->cache, 21000 + i * 2000, 3);
+    assert_null(get(fixture->cache, numbered(i)));
+    assert_int_equal(cache_count(fixture->cache), 2 - i);
+  }
+  assert_int_equal(expirations(fixture), 3);
+}
+
+static void a_failure_that_has_expired_is_evicted_before_what_holds(void **state) {
+  struct fixture *fixture = *state;
+  struct domain_value *value = new_value(DOMAIN_FAILED, 6000);
+  value->stored_at_ms = 1000;
+  value->failures = 1;
+  cache_mark(put(fixture->cache, "failed.test", value));
+  for (int i = 0; evictions(fixture) + expirations(fixture) == 0; i++) {
+    struct domain_value *denial = new_value(DOMAIN_NXDOMAIN, FOR_EVER_MS);
+    denial->stored_at_ms = 6000;
+    put(fixture->cache, numbered(i), denial);
+  }
+  assert_null(get(fixture->cache, "failed.test"));
+  assert_int_equal(expirations(fixture), 1);
+}
+
 static void a_sweep_looks_at_so_many_and_the_next_goes_on_from_there(void **state) {
   struct fixture *fixture = *state;
   for (int i = 0; i < 100; i++)
@@ -1948,6 +1983,10 @@ int main(void) {
                                       set_up_narrow, tear_down),
       cmocka_unit_test_setup_teardown(a_name_changes_its_share_with_its_facts, set_up_narrow, tear_down),
       cmocka_unit_test_setup_teardown(a_sweep_removes_what_has_expired_and_nothing_else, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_sweep_keeps_a_failure_for_as_long_again_as_it_lived, set_up,
+                                      tear_down),
+      cmocka_unit_test_setup_teardown(a_failure_that_has_expired_is_evicted_before_what_holds, set_up_narrow,
+                                      tear_down),
       cmocka_unit_test_setup_teardown(a_sweep_looks_at_so_many_and_the_next_goes_on_from_there, set_up,
                                       tear_down),
       cmocka_unit_test_setup_teardown(a_sweep_goes_on_although_the_name_it_stands_on_is_gone_or_replaced,

@@ -335,6 +335,84 @@ static void a_chase_that_never_ran_or_has_ended_can_be_cancelled(void **state) {
   assert_int_equal(trial->dns->cancelled_count, 0);
 }
 
+static enum dns_priority priority_of(struct trial *trial, const char *name) {
+  struct dns_query *query = fake_dns_find(trial->dns, name, trial->chase.qtype);
+  assert_non_null(query);
+  return query->priority;
+}
+
+static void start_with(struct trial *trial, enum dns_priority priority) {
+  const struct dns_question question = {"a.test", DNSMSG_A, priority, NULL};
+  assert_int_equal(chase_start(&trial->chase, trial->dns, &question, HOPS, on_done), 0);
+}
+
+static void every_query_of_a_chase_has_its_priority(void **state) {
+  struct trial *trial = *state;
+  for (enum dns_priority priority = 0; priority < DNS_PRIORITY_COUNT; priority++) {
+    start_with(trial, priority);
+    assert_int_equal(priority_of(trial, "a.test"), priority);
+    deliver(trial, "a.test", fake_alias(DNSMSG_FOLLOW, 1, 60, "b.test"));
+    assert_int_equal(priority_of(trial, "b.test"), priority);
+    deliver(trial, "b.test", fake_a(300, 1, 1));
+  }
+}
+
+static void promoting_raises_the_query_under_way_and_those_after_it_and_never_lowers(void **state) {
+  struct trial *trial = *state;
+  start_with(trial, DNS_FOR_PREFETCH);
+  chase_promote(&trial->chase, DNS_FOR_REFRESH);
+  assert_int_equal(priority_of(trial, "a.test"), DNS_FOR_REFRESH);
+  chase_promote(&trial->chase, DNS_FOR_PREFETCH);
+  assert_int_equal(priority_of(trial, "a.test"), DNS_FOR_REFRESH);
+  chase_promote(&trial->chase, DNS_FOR_CLIENT);
+  assert_int_equal(priority_of(trial, "a.test"), DNS_FOR_CLIENT);
+  deliver(trial, "a.test", fake_alias(DNSMSG_FOLLOW, 1, 60, "b.test"));
+  assert_int_equal(priority_of(trial, "b.test"), DNS_FOR_CLIENT);
+  deliver(trial, "b.test", fake_a(300, 1, 1));
+}
+
+static void a_chase_that_does_not_run_is_not_promoted_and_not_sent(void **state) {
+  struct trial *trial = *state;
+  chase_promote(&trial->chase, DNS_FOR_CLIENT);
+  assert_false(chase_is_sent(&trial->chase));
+  start(trial, DNSMSG_A);
+  deliver(trial, "a.test", fake_a(300, 1, 1));
+  chase_promote(&trial->chase, DNS_FOR_CLIENT);
+  assert_false(chase_is_sent(&trial->chase));
+}
+
+static void a_chase_is_sent_when_its_query_under_way_is(void **state) {
+  struct trial *trial = *state;
+  start(trial, DNSMSG_A);
+  assert_true(chase_is_sent(&trial->chase));
+  fake_dns_find(trial->dns, "a.test", DNSMSG_A)->is_waiting = true;
+  assert_false(chase_is_sent(&trial->chase));
+  deliver(trial, "a.test", fake_alias(DNSMSG_FOLLOW, 1, 60, "b.test"));
+  assert_true(chase_is_sent(&trial->chase));
+  deliver(trial, "b.test", fake_a(300, 1, 1));
+}
+
+/* Its steps, told where they are taken; every query tells the same story. */
+static void a_story_is_told_of_aliases_and_of_loops(void **state) {
+  struct trial *trial = *state;
+  struct story *story = story_create();
+  const struct dns_question question = {"a.test", DNSMSG_A, DNS_FOR_CLIENT, story};
+  assert_int_equal(chase_start(&trial->chase, trial->dns, &question, 1, on_done), 0);
+  assert_ptr_equal(fake_dns_find(trial->dns, "a.test", DNSMSG_A)->story, story);
+  assert_int_equal(story_count(story), 0);
+  deliver(trial, "a.test", fake_alias(DNSMSG_FOLLOW, 1, 60, "b.test"));
+  assert_ptr_equal(fake_dns_find(trial->dns, "b.test", DNSMSG_A)->story, story);
+  assert_int_equal(story_count(story), 1);
+  assert_string_equal(story_line(story, 0).rule, "V13, V14 (RFC 2181 10.1)");
+  assert_non_null(strstr(story_line(story, 0).text, "a.test leads to b.test"));
+  deliver(trial, "b.test", fake_alias(DNSMSG_FOLLOW, 1, 60, "c.test"));
+  assert_int_equal(trial->outcome, DNSMSG_LOOP);
+  assert_int_equal(story_count(story), 2);
+  assert_string_equal(story_line(story, 1).rule, "V13, V14");
+  assert_non_null(strstr(story_line(story, 1).text, "more than 1"));
+  story_unref(story);
+}
+
 static void the_longest_name_is_asked_for_whole(void **state) {
   struct trial *trial = *state;
   char longest[DNSMSG_NAME_SIZE];
@@ -372,6 +450,11 @@ int main(void) {
       TRIAL(a_query_refused_midway_ends_the_chase_as_shed),
       TRIAL(a_cancelled_chase_makes_no_call),
       TRIAL(a_chase_that_never_ran_or_has_ended_can_be_cancelled),
+      TRIAL(every_query_of_a_chase_has_its_priority),
+      TRIAL(promoting_raises_the_query_under_way_and_those_after_it_and_never_lowers),
+      TRIAL(a_chase_that_does_not_run_is_not_promoted_and_not_sent),
+      TRIAL(a_chase_is_sent_when_its_query_under_way_is),
+      TRIAL(a_story_is_told_of_aliases_and_of_loops),
       TRIAL(the_longest_name_is_asked_for_whole),
   };
   return cmocka_run_group_tests_name("chase", tests, NULL, NULL);

@@ -492,7 +492,7 @@ static void a_route_of_the_command_line_comes_over_that_of_the_file(void **state
   struct config config = parse_good("route a.test = x.test\nroute b.test = x.test\n");
   set_good(&config, "route b.test=y.test 5");
   set_good(&config, "route *.c.test = z.test");
-  set_good(&config, "route *.c.test = w.test, [192.0.2.1]:26 20");
+  set_good(&config, "route \"*.c.test\" = \"w.test, [192.0.2.1]:26 20\""); /* as in the file */
   assert_int_equal(config.routes.count, 3);
   assert_route(&config, 0, "a.test", "x.test");
   assert_route(&config, 1, "b.test", "y.test");
@@ -520,6 +520,10 @@ static void a_wrong_route_of_the_command_line_is_refused(void **state) {
   expect_assignment_error("route a.test=", "-o route a.test=: \"\": expected EXCHANGE[:PORT] [PREFERENCE]");
   expect_assignment_error("route=x.test", "-o route=x.test: expected route PATTERN=VALUE");
   expect_assignment_error("route =x.test", "-o route =x.test: \"\": the name is empty");
+  expect_assignment_error("route \"a.test=x.test",
+                          "-o route \"a.test=x.test: \"\"a.test\": a name has no quotation marks");
+  expect_assignment_error("route a.test=x.test\" 10",
+                          "-o route a.test=x.test\" 10: \"x.test\"\": a name has no quotation marks");
   expect_assignment_error("route a.test", "-o route a.test: expected NAME=VALUE");
   expect_assignment_error("routea.test=x",
                           "-o routea.test=x: unknown option routea.test; mxwayd --help lists them");

@@ -189,7 +189,7 @@ static void memory_may_change_while_it_is_dumped(void **state) {
   }
   take_rest(trial, IMAGE_BYTES, 10);
   read_image(trial);
-  assert_in_range(trial->domain_count, 500, 1500); /* those that came meanwhile may be in it */
+  assert_in_range(trial->domain_count, 500, 1500);
   assert_int_equal(trial->host_count, 1);
 }
 

@@ -82,6 +82,71 @@ static void a_failure_is_told_with_its_number_and_the_next_attempt(void **state)
   zone_fini(&zone);
 }
 
+static void a_failure_of_ours_is_told_without_a_number(void **state) {
+  (void)state;
+  struct zone zone;
+  zone_init(&zone, DOMAIN_FAILED, NOW_MS, NOW_MS + 1000);
+  zone.value.cause = VERDICT_DNS_NETWORK;
+  zone_build(&zone, "d.test");
+  zone.facts->failures = 3; /* of the servers, before */
+  expect(&zone, "d.test failed with DNS_NETWORK; the DNS is not asked for 1 s more [T5 ");
+  zone.facts->expires_at_ms = NOW_MS;
+  expect(&zone, "d.test failed with DNS_NETWORK; it may be asked for again [T5 ");
+  zone_fini(&zone);
+}
+
+static void every_state_of_a_family_is_told(void **state) {
+  (void)state;
+  static const struct {
+    enum family_state state;
+    int64_t expires_at_ms;
+    const char *told;
+  } rows[] = {
+      {FAMILY_OK, NOW_MS + 1, "1 AAAA for 1 s; 1 A for 1 s"},
+      {FAMILY_OK, NOW_MS, "1 AAAA expired; 1 A expired"},
+      {FAMILY_NODATA, NOW_MS + 900000, "AAAA none, for 900 s; A none, for 900 s"},
+      {FAMILY_NXDOMAIN, NOW_MS + 60000, "AAAA no such name, for 60 s; A no such name, for 60 s"},
+      {FAMILY_TEMPFAIL, NOW_MS - 1, "AAAA failed just now, expired; A failed just now, expired"},
+      {FAMILY_LOOP, NOW_MS + 5000, "AAAA its aliases loop, for 5 s; A its aliases loop, for 5 s"},
+      {FAMILY_UNKNOWN, INT64_MIN, "AAAA unknown, expired; A unknown, expired"},
+  };
+  struct zone zone;
+  zone_init(&zone, DOMAIN_NODATA, NOW_MS, NOW_MS + 300000);
+  zone_add(&zone, 0, "d.test");
+  zone_build(&zone, "d.test");
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    char line[128];
+    zone_give_state(&zone, 0, rows[i].state, rows[i].expires_at_ms, "");
+    snprintf(line, sizeof(line), "memory holds of d.test: %s [T1]\n", rows[i].told);
+    expect(&zone, line);
+  }
+  zone_fini(&zone);
+}
+
+static void a_host_that_is_an_address_holds_for_ever(void **state) {
+  (void)state;
+  static const uint8_t octets[4] = {192, 0, 2, 7};
+  struct zone zone;
+  zone_init(&zone, DOMAIN_MX, NOW_MS, NOW_MS + 300000);
+  zone_add(&zone, 10, "192.0.2.7");
+  zone_build(&zone, "d.test");
+  atomic_store(&zone.hosts[0]->facts, host_facts_build_address(octets, sizeof(octets)));
+  expect(&zone, "memory holds of 192.0.2.7: AAAA none, for ever; 1 A for ever [T1]\n");
+  zone_fini(&zone);
+}
+
+static void addresses_are_told_although_the_domain_has_expired(void **state) {
+  (void)state;
+  struct zone zone;
+  zone_init(&zone, DOMAIN_MX, NOW_MS - 1000, NOW_MS);
+  zone_add(&zone, 10, "a.test");
+  zone_build(&zone, "d.test");
+  assert_string_equal(tell(zone.facts, DEPTH_ADDRESSES),
+                      "what memory knew of d.test (its MX records) expired 0 s ago [T1]\n"
+                      "memory holds no addresses of a.test []\n");
+  zone_fini(&zone);
+}
+
 static void addresses_are_told_where_they_are_wanted(void **state) {
   (void)state;
   struct zone zone;
@@ -107,6 +172,10 @@ int main(void) {
       cmocka_unit_test(without_a_story_nothing_is_looked_at),
       cmocka_unit_test(what_is_known_is_told_with_its_age_and_its_end),
       cmocka_unit_test(a_failure_is_told_with_its_number_and_the_next_attempt),
+      cmocka_unit_test(a_failure_of_ours_is_told_without_a_number),
+      cmocka_unit_test(every_state_of_a_family_is_told),
+      cmocka_unit_test(a_host_that_is_an_address_holds_for_ever),
+      cmocka_unit_test(addresses_are_told_although_the_domain_has_expired),
       cmocka_unit_test(addresses_are_told_where_they_are_wanted),
   };
   return cmocka_run_group_tests_name("explain", tests, NULL, NULL);

@@ -270,6 +270,49 @@ static void check_random_list(struct random *random) {
   free(value);
 }
 
+/* Adds each line of the story as "rule: text;" and frees it. */
+static const char *retold(struct story *story) {
+  static char text[4096];
+  size_t length = 0;
+  text[0] = '\0';
+  for (size_t i = 0; i < story_count(story); i++)
+    length += (size_t)snprintf(text + length, sizeof(text) - length, "%s: %s;", story_line(story, i).rule,
+                               story_line(story, i).text);
+  story_unref(story);
+  return text;
+}
+
+static void what_is_dropped_or_odd_is_told(void **state) {
+  (void)state;
+  static const struct {
+    const char *hosts[3]; /* at preferences 10, 20, 30; NULL: no more */
+    unsigned unusable_count;
+    const char *told;
+  } rows[] = {
+      {{"a.test", "b.test"}, 1, ""},
+      {{"a.test", "b.test", "a.test"},
+       0,
+       "V15: dropped a.test at preference 30: the same exchange stands at 10;"},
+      {{"", "a.test"}, 0, "V9 (RFC 7505 3): dropped the root, which stands beside real exchanges;"},
+      {{""}, 0, "V8 (RFC 7505 3): the only exchange is the root: a null MX, no mail is accepted;"},
+      {{"", ""},
+       0,
+       "V15: dropped the root at preference 20: the same exchange stands at 10;"
+       "V8 (RFC 7505 3): the only exchange is the root: a null MX, no mail is accepted;"},
+      {{NULL}, 1, "V11: no MX record names a possible host;"},
+      {{"192.0.2.7"}, 0, "V12: the exchange 192.0.2.7 is an address: it is never asked for as a name;"},
+  };
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    struct domain_value *value = new_value();
+    struct story *story = story_create();
+    for (unsigned at = 0; at < 3 && rows[i].hosts[at]; at++)
+      add(value, (uint16_t)(10 * (at + 1)), rows[i].hosts[at]);
+    domain_value_normalise(value, rows[i].unusable_count, story);
+    assert_string_equal(retold(story), rows[i].told);
+    free(value);
+  }
+}
+
 static void random_lists_become_what_the_model_says(void **state) {
   (void)state;
   struct random random = {.state = 5};
@@ -443,6 +486,7 @@ static void check_family(const struct host_facts *facts, enum family family, con
   assert_int_equal(unpacked.state, value->state);
   assert_true(unpacked.expires_at_ms == value->expires_at_ms);
   assert_int_equal(unpacked.count, value->count);
+  assert_int_equal(unpacked.failures, value->failures);
   assert_int_equal(unpacked.authentic, value->authentic);
   for (uint8_t i = 0; i < value->count; i++)
     assert_memory_equal(unpacked.addresses[i], value->addresses[i], octets_of[family]);
@@ -597,6 +641,18 @@ static void every_state_goes_round(void **state) {
     }
 }
 
+static void failures_in_a_row_go_round(void **state) {
+  (void)state;
+  static const uint8_t failures[] = {0, 1, 7, UINT8_MAX};
+  for (size_t six = 0; six < sizeof(failures); six++)
+    for (size_t four = 0; four < sizeof(failures); four++) {
+      struct family_value values[FAMILY_COUNT] = {
+          [FAMILY_V6] = {.state = FAMILY_TEMPFAIL, .failures = failures[six]},
+          [FAMILY_V4] = {.state = FAMILY_LOOP, .failures = failures[four]}};
+      check_host(values, "");
+    }
+}
+
 static void without_facts_a_family_unpacks_as_unknown_and_expired_for_ever(void **state) {
   (void)state;
   const struct family_value nothing = {.state = FAMILY_UNKNOWN, .expires_at_ms = INT64_MIN};
@@ -672,6 +728,36 @@ static void the_canonical_name_is_the_name_itself_or_what_stands_behind_it(void 
   free(facts);
 }
 
+/* Stored at 1000 and good until 6000. */
+static void facts_are_kept_until_they_expire_and_failures_as_long_again(void **state) {
+  (void)state;
+  static const struct {
+    enum domain_kind kind;
+    enum verdict cause;
+    uint8_t failures;
+    int64_t kept_until_ms;
+  } rows[] = {
+      {DOMAIN_MX, 0, 0, 6000},
+      {DOMAIN_NULL_MX, 0, 0, 6000},
+      {DOMAIN_NODATA, 0, 0, 6000},
+      {DOMAIN_NXDOMAIN, 0, 0, 6000},
+      {DOMAIN_ALL_INVALID, 0, 0, 6000},
+      {DOMAIN_FAILED, VERDICT_DNS_SERVFAIL, 1, 11000},
+      {DOMAIN_FAILED, VERDICT_CNAME_LOOP, UINT8_MAX, 11000},
+      {DOMAIN_FAILED, VERDICT_DNS_NETWORK, 0, 6000}, /* no row to go on with */
+      {DOMAIN_FAILED, VERDICT_DNS_NETWORK, 1, 6000 + FACTS_ROW_KEPT_MS},
+  };
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    struct domain_facts facts = {.stored_at_ms = 1000,
+                                 .expires_at_ms = 6000,
+                                 .kind = (uint8_t)rows[i].kind,
+                                 .cause = (uint8_t)rows[i].cause,
+                                 .failures = rows[i].failures};
+    assert_true(domain_facts_are_kept(&facts, 0, rows[i].kept_until_ms - 1));
+    assert_false(domain_facts_are_kept(&facts, 0, rows[i].kept_until_ms));
+  }
+}
+
 static void warnings_and_fields_have_the_numbers_of_the_protocol(void **state) {
   (void)state;
   static const struct {
@@ -723,6 +809,7 @@ int main(void) {
       cmocka_unit_test(names_that_only_look_like_addresses_are_not_warned_of),
       cmocka_unit_test(warnings_add_up_and_earlier_ones_stay),
       cmocka_unit_test(a_hundred_exchanges_are_all_kept),
+      cmocka_unit_test(what_is_dropped_or_odd_is_told),
       cmocka_unit_test(random_lists_become_what_the_model_says),
       cmocka_unit_test(a_packed_set_decodes_to_its_exchanges),
       cmocka_unit_test(preferences_of_every_length_are_packed),
@@ -738,11 +825,13 @@ int main(void) {
       cmocka_unit_test(an_alias_that_only_one_family_saw_is_kept),
       cmocka_unit_test(facts_of_nothing_are_unknown_and_expired),
       cmocka_unit_test(every_state_goes_round),
+      cmocka_unit_test(failures_in_a_row_go_round),
       cmocka_unit_test(without_facts_a_family_unpacks_as_unknown_and_expired_for_ever),
       cmocka_unit_test(one_family_can_be_renewed_alone),
       cmocka_unit_test(facts_are_fresh_until_the_first_family_expires),
       cmocka_unit_test(a_host_that_is_an_address_has_it_for_ever),
       cmocka_unit_test(the_canonical_name_is_the_name_itself_or_what_stands_behind_it),
+      cmocka_unit_test(facts_are_kept_until_they_expire_and_failures_as_long_again),
       cmocka_unit_test(warnings_and_fields_have_the_numbers_of_the_protocol),
   };
   return cmocka_run_group_tests_name("facts", tests, NULL, NULL);

@@ -102,16 +102,20 @@ static int close_trial(void **state) {
   return 0;
 }
 
-static bool ask_at(struct trial *trial, struct waiter *waiter, struct host *host, bool refresh,
-                   int64_t now_ms) {
+static bool wish_at(struct trial *trial, struct waiter *waiter, struct host *host,
+                    const struct hosts_wish *wish, int64_t now_ms) {
   memset(waiter, 0, sizeof(*waiter));
   waiter->wait.done = on_done;
   waiter->wait.context = waiter;
   waiter->host = host;
-  bool is_waiting =
-      hosts_ask(trial->hosts, host, &(struct hosts_wish){.refresh = refresh}, now_ms, &waiter->wait);
+  bool is_waiting = hosts_ask(trial->hosts, host, wish, now_ms, &waiter->wait);
   assert_int_equal(waiter->calls, 0);
   return is_waiting;
+}
+
+static bool ask_at(struct trial *trial, struct waiter *waiter, struct host *host, bool refresh,
+                   int64_t now_ms) {
+  return wish_at(trial, waiter, host, &(struct hosts_wish){.refresh = refresh}, now_ms);
 }
 
 static bool ask(struct trial *trial, struct waiter *waiter, struct host *host) {
@@ -444,6 +448,164 @@ static void a_denial_replaces_addresses_that_hold(void **state) {
   check_family(trial->a, FAMILY_V4, FAMILY_NXDOMAIN, 0, NOW_MS + 60000);
 }
 
+static void each_failure_in_a_row_of_one_family_lives_twice_as_long(void **state) {
+  struct trial *trial = *state;
+  static const int64_t lives_s[] = {7, 14, 28, 56, 112, 224, 300, 300};
+  int64_t now_ms = NOW_MS;
+  for (size_t i = 0; i < sizeof(lives_s) / sizeof(lives_s[0]); i++) {
+    struct waiter waiter;
+    assert_true(ask_at(trial, &waiter, trial->a, false, now_ms));
+    deliver_at(trial, "a.test", DNSMSG_A, fake_reply(DNSMSG_SERVFAIL), now_ms);
+    if (fake_dns_is_asked(trial->dns, "a.test", DNSMSG_AAAA))
+      deliver_at(trial, "a.test", DNSMSG_AAAA, fake_aaaa(MAX_S, 1, 1), now_ms);
+    check_family(trial->a, FAMILY_V4, FAMILY_TEMPFAIL, 0, now_ms + lives_s[i] * 1000);
+    assert_int_equal(facts_of(trial->a)->failures[FAMILY_V4], i + 1);
+    assert_int_equal(facts_of(trial->a)->failures[FAMILY_V6], 0);
+    now_ms += lives_s[i] * 1000;
+  }
+  assert_int_equal(trial->dns->of_type[DNSMSG_AAAA], 1);
+  struct waiter waiter;
+  assert_true(ask_at(trial, &waiter, trial->a, false, now_ms));
+  deliver_at(trial, "a.test", DNSMSG_A, fake_denial(DNSMSG_NODATA, 0), now_ms); /* ends the row */
+  assert_true(ask_at(trial, &waiter, trial->a, false, now_ms));
+  deliver_at(trial, "a.test", DNSMSG_A, fake_reply(DNSMSG_SERVFAIL), now_ms);
+  check_family(trial->a, FAMILY_V4, FAMILY_TEMPFAIL, 0, now_ms + FAILURE_S * 1000);
+}
+
+static void too_much_to_do_leaves_a_failure_that_holds_and_its_row(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  assert_true(ask(trial, &waiter, trial->a));
+  deliver(trial, "a.test", DNSMSG_A, fake_reply(DNSMSG_SERVFAIL));
+  deliver(trial, "a.test", DNSMSG_AAAA, fake_reply(DNSMSG_SERVFAIL));
+  fake_dns_refuse_after(trial->dns, 0, ERR_OVERLOAD);
+  assert_false(ask_at(trial, &waiter, trial->a, true, NOW_MS + 1000));
+  check_family(trial->a, FAMILY_V4, FAMILY_TEMPFAIL, 0, NOW_MS + FAILURE_S * 1000);
+  int64_t later_ms = NOW_MS + FAILURE_S * 1000;
+  assert_false(ask_at(trial, &waiter, trial->a, false, later_ms));
+  fake_dns_accept(trial->dns);
+  assert_true(ask_at(trial, &waiter, trial->a, false, later_ms + 1));
+  deliver_at(trial, "a.test", DNSMSG_A, fake_reply(DNSMSG_SERVFAIL), later_ms + 1);
+  deliver_at(trial, "a.test", DNSMSG_AAAA, fake_reply(DNSMSG_SERVFAIL), later_ms + 1);
+  check_family(trial->a, FAMILY_V4, FAMILY_TEMPFAIL, 0, later_ms + 1 + 2 * FAILURE_S * 1000);
+}
+
+static void a_refresh_asks_for_the_family_that_a_flight_under_way_left_out(void **state) {
+  struct trial *trial = *state;
+  struct waiter ordinary, joining, refreshing, again;
+  int64_t later_ms = NOW_MS + 100000;
+  resolve(trial, 300, 100);
+  assert_true(ask_at(trial, &ordinary, trial->a, false, later_ms));
+  assert_true(ask_at(trial, &joining, trial->a, false, later_ms));
+  assert_int_equal(trial->dns->open_count, 1);
+  assert_true(ask_at(trial, &refreshing, trial->a, true, later_ms));
+  assert_true(ask_at(trial, &again, trial->a, true, later_ms));
+  assert_int_equal(trial->dns->open_count, 2);
+  deliver_at(trial, "a.test", DNSMSG_A, fake_a(500, 1, 1), later_ms);
+  assert_int_equal(ordinary.calls, 0);
+  deliver_at(trial, "a.test", DNSMSG_AAAA, fake_aaaa(500, 1, 1), later_ms);
+  assert_int_equal(ordinary.calls + joining.calls + refreshing.calls + again.calls, 4);
+  check_family(trial->a, FAMILY_V6, FAMILY_OK, 1, later_ms + 500000);
+}
+
+static void a_refresh_that_is_refused_midway_leaves_the_flight_as_it_was(void **state) {
+  struct trial *trial = *state;
+  struct waiter ordinary, refreshing;
+  int64_t later_ms = NOW_MS + 100000;
+  resolve(trial, 300, 100);
+  assert_true(ask_at(trial, &ordinary, trial->a, false, later_ms));
+  fake_dns_refuse_after(trial->dns, 0, ERR_OVERLOAD);
+  assert_true(ask_at(trial, &refreshing, trial->a, true, later_ms));
+  deliver_at(trial, "a.test", DNSMSG_A, fake_a(500, 1, 1), later_ms);
+  assert_int_equal(ordinary.calls + refreshing.calls, 2);
+  check_family(trial->a, FAMILY_V6, FAMILY_OK, 2, NOW_MS + 300000);
+  check_family(trial->a, FAMILY_V4, FAMILY_OK, 1, later_ms + 500000);
+}
+
+/* ---- importance and stories ---- */
+
+static void a_more_important_wish_raises_a_flight_under_way(void **state) {
+  struct trial *trial = *state;
+  static const struct {
+    enum dns_priority wished, both;
+  } steps[] = {{DNS_FOR_PREFETCH, DNS_FOR_PREFETCH},
+               {DNS_FOR_REFRESH, DNS_FOR_REFRESH},
+               {DNS_FOR_PREFETCH, DNS_FOR_REFRESH},
+               {DNS_FOR_CLIENT, DNS_FOR_CLIENT}};
+  struct waiter waiters[4];
+  for (size_t i = 0; i < 4; i++) {
+    const struct hosts_wish wish = {.priority = steps[i].wished};
+    assert_true(wish_at(trial, &waiters[i], trial->a, &wish, NOW_MS));
+    assert_int_equal(fake_dns_find(trial->dns, "a.test", DNSMSG_A)->priority, steps[i].both);
+    assert_int_equal(fake_dns_find(trial->dns, "a.test", DNSMSG_AAAA)->priority, steps[i].both);
+  }
+  assert_int_equal(trial->dns->asked_count, 2);
+  deliver(trial, "a.test", DNSMSG_A, fake_alias(DNSMSG_FOLLOW, 1, 60, "real.test"));
+  assert_int_equal(fake_dns_find(trial->dns, "real.test", DNSMSG_A)->priority, DNS_FOR_CLIENT);
+}
+
+static void the_story_of_who_asked_first_is_told_and_outlives_him(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  struct story *story = story_create();
+  const struct hosts_wish wish = {.story = story};
+  assert_true(wish_at(trial, &waiter, trial->a, &wish, NOW_MS));
+  assert_ptr_equal(fake_dns_find(trial->dns, "a.test", DNSMSG_A)->story, story);
+  hosts_leave(&waiter.wait);
+  deliver(trial, "a.test", DNSMSG_AAAA, fake_denial(DNSMSG_NODATA, 60));
+  story_unref(story); /* who asked has gone, the flight tells on */
+  deliver(trial, "a.test", DNSMSG_A, fake_alias(DNSMSG_FOLLOW, 1, 60, "real.test"));
+  story_ref(story);
+  assert_int_equal(story_count(story), 1);
+  assert_non_null(strstr(story_line(story, 0).text, "a.test leads to real.test"));
+  deliver(trial, "real.test", DNSMSG_A, fake_a(300, 1, 1));
+  story_unref(story);
+}
+
+static void who_joins_is_told_whose_addresses_he_waits_for(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiters[3];
+  struct story *first = story_create(), *second = story_create();
+  assert_true(wish_at(trial, &waiters[0], trial->a, &(struct hosts_wish){.story = first}, NOW_MS));
+  assert_true(wish_at(trial, &waiters[1], trial->a, &(struct hosts_wish){.story = second}, NOW_MS));
+  assert_true(wish_at(trial, &waiters[2], trial->a, &(struct hosts_wish){.story = first}, NOW_MS));
+  assert_int_equal(story_count(first), 0);
+  assert_int_equal(story_count(second), 1);
+  assert_string_equal(story_line(second, 0).rule, "T8");
+  assert_non_null(strstr(story_line(second, 0).text, "the addresses of a.test"));
+  deliver(trial, "a.test", DNSMSG_A, fake_alias(DNSMSG_LOOP, 2, 60, "c.test"));
+  assert_int_equal(story_count(first), 1);
+  assert_int_equal(story_count(second), 1);
+  story_unref(first);
+  story_unref(second);
+}
+
+static void a_flight_without_a_story_takes_that_of_who_makes_it_ask_more(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiters[2];
+  struct story *story = story_create();
+  int64_t later_ms = NOW_MS + 100000;
+  resolve(trial, 300, 100);
+  assert_true(ask_at(trial, &waiters[0], trial->a, false, later_ms));
+  assert_true(
+      wish_at(trial, &waiters[1], trial->a, &(struct hosts_wish){.refresh = true, .story = story}, later_ms));
+  assert_null(fake_dns_find(trial->dns, "a.test", DNSMSG_A)->story);
+  assert_ptr_equal(fake_dns_find(trial->dns, "a.test", DNSMSG_AAAA)->story, story);
+  story_unref(story);
+}
+
+static void that_there_is_too_much_to_do_is_told(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  struct story *story = story_create();
+  fake_dns_refuse_after(trial->dns, 1, ERR_OVERLOAD);
+  assert_true(wish_at(trial, &waiter, trial->a, &(struct hosts_wish){.story = story}, NOW_MS));
+  assert_int_equal(story_count(story), 1);
+  assert_string_equal(story_line(story, 0).rule, "L2");
+  assert_non_null(strstr(story_line(story, 0).text, "the addresses of a.test are not asked for"));
+  story_unref(story);
+}
+
 /* ---- aliases ---- */
 
 static struct dnsmsg with_alias(struct dnsmsg message, unsigned hops, const char *canonical) {
@@ -742,6 +904,15 @@ int main(void) {
       TRIAL(a_soft_failure_replaces_addresses_that_have_expired),
       TRIAL(addresses_that_expire_while_they_are_refreshed_do_not_stay),
       TRIAL(a_denial_replaces_addresses_that_hold),
+      TRIAL(each_failure_in_a_row_of_one_family_lives_twice_as_long),
+      TRIAL(too_much_to_do_leaves_a_failure_that_holds_and_its_row),
+      TRIAL(a_refresh_asks_for_the_family_that_a_flight_under_way_left_out),
+      TRIAL(a_refresh_that_is_refused_midway_leaves_the_flight_as_it_was),
+      TRIAL(a_more_important_wish_raises_a_flight_under_way),
+      TRIAL(the_story_of_who_asked_first_is_told_and_outlives_him),
+      TRIAL(who_joins_is_told_whose_addresses_he_waits_for),
+      TRIAL(a_flight_without_a_story_takes_that_of_who_makes_it_ask_more),
+      TRIAL(that_there_is_too_much_to_do_is_told),
       TRIAL(an_alias_is_followed_and_its_end_kept),
       TRIAL(a_loop_of_aliases_keeps_no_expanded_name),
       TRIAL(eight_hops_are_addresses_and_nine_a_loop),

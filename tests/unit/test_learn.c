@@ -22,6 +22,16 @@ static struct chase_end end_of(const struct dnsmsg *message) {
                             .message = message};
 }
 
+/* How often `piece` is told under `rule`. */
+static unsigned times_told(const struct story *story, const char *rule, const char *piece) {
+  unsigned times = 0;
+  for (size_t i = 0; i < story_count(story); i++) {
+    struct story_line line = story_line(story, i);
+    times += strcmp(line.rule, rule) == 0 && strstr(line.text, piece);
+  }
+  return times;
+}
+
 static struct chase_end failed(enum dns_result result, enum dnsmsg_outcome outcome) {
   return (struct chase_end){
       .result = result, .outcome = outcome, .alias_ttl_s = UINT32_MAX, .canonical = "e.test"};
@@ -81,6 +91,115 @@ static void records_become_a_set_with_the_life_of_the_least(void **state) {
   assert_true(value.stored_at_ms == NOW_MS && value.expires_at_ms == NOW_MS + 300000);
 }
 
+static void records_live_within_the_bounds_and_0_is_for_this_answer_alone(void **state) {
+  (void)state;
+  static const struct {
+    uint32_t ttl_s, min_s;
+    int64_t life_s;
+    const char *told;
+  } rows[] = {
+      {300, 0, 300, "the MX facts live 300 s: the least TTL is 300, within 0 to 86400"},
+      {86401, 0, 86400, "the least TTL is 86401"},
+      {UINT32_C(0x80000005), 0, 86400, "the least TTL is 2147483653"},
+      {0, 0, 0, "the least TTL is 0, within 0 to 86400, that is, for this answer alone"},
+      {0, 60, 60, "the MX facts live 60 s: the least TTL is 0, within 60 to 86400"},
+  };
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    struct learn_policy floored = policy;
+    struct dnsmsg message = fake_mx(rows[i].ttl_s, 10, "a.test");
+    struct chase_end end = end_of(&message);
+    struct story *story = story_create();
+    floored.ttl.min_s = rows[i].min_s;
+    learn_domain(&floored, "d.test", &end, NOW_MS, &noise, story, &value);
+    assert_true(value.expires_at_ms == NOW_MS + rows[i].life_s * 1000);
+    assert_int_equal(times_told(story, "T1 (RFC 2181 5.2), T2", rows[i].told), 1);
+    assert_int_equal(times_told(story, "T1 (RFC 2181 5.2), T2", "alone"), rows[i].life_s == 0);
+    story_unref(story);
+  }
+}
+
+static void an_alias_gives_the_canonical_name_to_records_and_to_denials(void **state) {
+  (void)state;
+  struct dnsmsg messages[] = {fake_mx(300, 10, "a.test"), fake_denial(DNSMSG_NXDOMAIN, 300)};
+  for (size_t i = 0; i < 2; i++) {
+    struct chase_end end = end_of(&messages[i]);
+    learn_mx(&end, NULL);
+    assert_string_equal(value.canonical, "");
+    end.is_alias = true;
+    learn_mx(&end, NULL);
+    assert_string_equal(value.canonical, "e.test");
+  }
+}
+
+static void the_longest_names_are_taken_whole(void **state) {
+  (void)state;
+  char longest[DNSMSG_NAME_SIZE];
+  memset(longest, 'x', sizeof(longest) - 1);
+  longest[sizeof(longest) - 1] = '\0';
+  struct dnsmsg message = fake_mx(300, 10, longest), denial = fake_denial(DNSMSG_NODATA, 300);
+  struct chase_end end = end_of(&message);
+  learn_mx(&end, NULL);
+  assert_string_equal(value.exchanges[0].host, longest);
+  end = end_of(&denial);
+  end.is_alias = true;
+  end.canonical = longest;
+  learn_mx(&end, NULL);
+  assert_string_equal(value.canonical, longest);
+  assert_string_equal(value.exchanges[0].host, longest);
+}
+
+static void duplicates_and_a_root_beside_others_are_dropped_and_told(void **state) {
+  (void)state;
+  struct dnsmsg message = fake_mx(300, 20, "a.test");
+  fake_add_mx(&message, 0, "");
+  fake_add_mx(&message, 10, "a.test");
+  fake_add_mx(&message, 30, "192.0.2.7");
+  struct chase_end end = end_of(&message);
+  struct story *story = story_create();
+  learn_mx(&end, story);
+  assert_int_equal(value.kind, DOMAIN_MX);
+  assert_int_equal(value.count, 2);
+  assert_int_equal(value.exchanges[0].preference, 10);
+  assert_int_equal(value.warnings,
+                   WARNING_DUPLICATE_EXCHANGE | WARNING_NULL_MX_MIXED | WARNING_MX_IS_ADDRESS);
+  assert_int_equal(times_told(story, "V15", "dropped a.test at preference 20"), 1);
+  assert_int_equal(times_told(story, "V9 (RFC 7505 3)", "the root"), 1);
+  assert_int_equal(times_told(story, "V12", "192.0.2.7"), 1);
+  assert_int_equal(story_count(story), 4); /* the fourth is their life */
+  story_unref(story);
+}
+
+static void a_null_mx_and_a_list_without_a_host_have_no_exchange(void **state) {
+  (void)state;
+  for (int is_null = 0; is_null < 2; is_null++) {
+    struct dnsmsg message = fake_mx(300, 0, "");
+    message.mx[0].usable = is_null;
+    struct chase_end end = end_of(&message);
+    struct story *story = story_create();
+    learn_mx(&end, story);
+    assert_int_equal(value.kind, is_null ? DOMAIN_NULL_MX : DOMAIN_ALL_INVALID);
+    assert_int_equal(value.count, 0);
+    assert_true(value.expires_at_ms == NOW_MS + 300000);
+    assert_int_equal(times_told(story, "V8 (RFC 7505 3)", "a null MX"), is_null);
+    assert_int_equal(times_told(story, "V11", "no MX record names a possible host"), !is_null);
+    story_unref(story);
+  }
+}
+
+static void the_most_records_are_all_taken(void **state) {
+  (void)state;
+  struct dnsmsg message = fake_reply(DNSMSG_ANSWER);
+  for (unsigned i = 0; i < DNSMSG_MX_MAX; i++) {
+    char host[16];
+    snprintf(host, sizeof(host), "h%02u.test", i);
+    fake_add_mx(&message, 1, host);
+  }
+  struct chase_end end = end_of(&message);
+  learn_mx(&end, NULL);
+  assert_int_equal(value.count, DNSMSG_MX_MAX);
+  assert_string_equal(value.exchanges[DNSMSG_MX_MAX - 1].host, "h99.test");
+}
+
 static void what_names_no_host_is_dropped_and_told(void **state) {
   (void)state;
   struct dnsmsg message = fake_mx(300, 10, "a.test");
@@ -95,6 +214,7 @@ static void what_names_no_host_is_dropped_and_told(void **state) {
   assert_non_null(strstr(story_line(story, 0).text, "preference 7"));
   assert_string_equal(story_line(story, 0).rule, "V11");
   assert_string_equal(story_line(story, 1).rule, "V16");
+  assert_non_null(strstr(story_line(story, 1).text, "first 2 MX records"));
   story_unref(story);
 }
 
@@ -112,6 +232,46 @@ static void a_domain_without_mx_is_its_own_exchange_or_the_end_of_its_aliases(vo
   assert_string_equal(value.exchanges[0].host, "e.test");
   assert_string_equal(value.canonical, "e.test");
   assert_true(value.expires_at_ms == NOW_MS + 60000);
+}
+
+static void the_story_of_a_denial_says_what_it_is_and_why_it_lives_so_long(void **state) {
+  (void)state;
+  static const struct {
+    bool has_soa;
+    uint32_t soa_s, alias_s;
+    const char *told;
+  } rows[] = {
+      {true, 900, UINT32_MAX, "the denial lives 900 s: the SOA says 900, at most 3600"},
+      {true, 86400, UINT32_MAX, "the denial lives 3600 s: the SOA says 86400, at most 3600"},
+      {true, 0, UINT32_MAX, "the denial lives 0 s: the SOA says 0, at most 3600, that is, for this"},
+      {true, 900, 60,
+       "the denial lives 60 s: the SOA says 900, at most 3600, no longer than its aliases' 60 s"},
+      {false, 0, UINT32_MAX, "the denial came without an SOA and lives 5 s"},
+      {false, 0, 3, "the denial came without an SOA and lives 3 s, no longer than its aliases' 3 s"},
+  };
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    struct dnsmsg message = fake_denial(DNSMSG_NODATA, rows[i].soa_s);
+    message.has_soa = rows[i].has_soa;
+    struct chase_end end = end_of(&message);
+    end.alias_ttl_s = rows[i].alias_s;
+    struct story *story = story_create();
+    learn_mx(&end, story);
+    assert_int_equal(times_told(story, "V3 (RFC 5321 5.1)", "d.test has no MX record"), 1);
+    assert_int_equal(times_told(story, "T4 (RFC 2308 5)", rows[i].told), 1);
+    assert_int_equal(times_told(story, "T4 (RFC 2308 5)", "aliases"), rows[i].alias_s != UINT32_MAX);
+    assert_int_equal(story_count(story), 2);
+    story_unref(story);
+  }
+}
+
+static void notimp_that_counts_as_a_denial_is_learned_as_one(void **state) {
+  (void)state;
+  struct dnsmsg message = fake_reply(DNSMSG_NOTIMP);
+  struct chase_end end = end_of(&message);
+  learn_mx(&end, NULL);
+  assert_int_equal(value.kind, DOMAIN_NODATA);
+  assert_string_equal(value.exchanges[0].host, "d.test");
+  assert_true(value.expires_at_ms == NOW_MS + 5000);
 }
 
 static void denials_live_as_their_soa_says_and_5_s_without_one(void **state) {
@@ -136,6 +296,9 @@ static int64_t fail_once(enum verdict failure, const struct domain_facts *before
   assert_int_equal(value.cause, failure);
   assert_int_equal(value.count, 0);
   assert_false(value.authentic);
+  assert_int_equal(value.warnings, 0);
+  assert_string_equal(value.canonical, "");
+  assert_true(value.stored_at_ms == now_ms);
   return (value.expires_at_ms - now_ms) / 1000;
 }
 
@@ -186,6 +349,41 @@ static void no_network_is_neither_charged_nor_forgiven(void **state) {
   fail_once(VERDICT_DNS_TIMEOUT, zone.facts, NOW_MS);
   assert_int_equal(value.failures, UINT8_MAX);
   zone_fini(&zone);
+}
+
+static void a_row_that_our_own_failure_interrupts_goes_on_within_5_minutes(void **state) {
+  (void)state;
+  for (int is_late = 0; is_late < 2; is_late++) {
+    struct zone zone;
+    zone_init(&zone, DOMAIN_FAILED, NOW_MS, NOW_MS + 1000);
+    zone.value.cause = VERDICT_DNS_NETWORK;
+    zone_build(&zone, "d.test");
+    zone.facts->failures = 3;
+    fail_once(VERDICT_DNS_SERVFAIL, zone.facts, NOW_MS + 1000 + FACTS_ROW_KEPT_MS - !is_late);
+    assert_int_equal(value.failures, is_late ? 1 : 4);
+    zone_fini(&zone);
+  }
+}
+
+static void the_draw_moves_the_life_of_a_failure(void **state) {
+  (void)state;
+  struct learn_policy jittered = policy;
+  struct family_value family;
+  struct chase_end end = failed(DNS_TIMED_OUT, 0);
+  int64_t least_ms = INT64_MAX, most_ms = 0;
+  jittered.ttl.failure_jitter_percent = 10;
+  for (int i = 0; i < 2000; i++) {
+    host_facts_unpack(NULL, FAMILY_V6, &family);
+    learn_domain_failure(&jittered, VERDICT_DNS_SERVFAIL, NULL, NOW_MS, &noise, &value);
+    learn_family(&jittered, &end, NOW_MS, &noise, &family);
+    int64_t lives_ms[] = {value.expires_at_ms - NOW_MS, family.expires_at_ms - NOW_MS};
+    for (int each = 0; each < 2; each++) {
+      least_ms = lives_ms[each] < least_ms ? lives_ms[each] : least_ms;
+      most_ms = lives_ms[each] > most_ms ? lives_ms[each] : most_ms;
+    }
+  }
+  assert_in_range(least_ms, 4500, 4510);
+  assert_in_range(most_ms, 5490, 5500);
 }
 
 /* ---- the address queries ---- */
@@ -271,6 +469,177 @@ static void what_could_not_be_asked_is_not_remembered(void **state) {
   assert_int_equal(family.state, FAMILY_OK);
 }
 
+/* Every end of a query, with the state it leaves where nothing was known. */
+static void every_end_of_an_address_query_has_its_state(void **state) {
+  (void)state;
+  static const struct {
+    enum dns_result result;
+    enum dnsmsg_outcome outcome;
+    enum family_state state, with_notimp;
+  } rows[] = {
+      {DNS_REPLIED, DNSMSG_ANSWER, FAMILY_OK, FAMILY_OK},
+      {DNS_REPLIED, DNSMSG_NODATA, FAMILY_NODATA, FAMILY_NODATA},
+      {DNS_REPLIED, DNSMSG_NXDOMAIN, FAMILY_NXDOMAIN, FAMILY_NXDOMAIN},
+      {DNS_REPLIED, DNSMSG_LOOP, FAMILY_LOOP, FAMILY_LOOP},
+      {DNS_REPLIED, DNSMSG_FORMERR, FAMILY_TEMPFAIL, FAMILY_TEMPFAIL},
+      {DNS_REPLIED, DNSMSG_SERVFAIL, FAMILY_TEMPFAIL, FAMILY_TEMPFAIL},
+      {DNS_REPLIED, DNSMSG_NOTIMP, FAMILY_TEMPFAIL, FAMILY_NODATA},
+      {DNS_REPLIED, DNSMSG_REFUSED, FAMILY_TEMPFAIL, FAMILY_TEMPFAIL},
+      {DNS_REPLIED, DNSMSG_OTHER_RCODE, FAMILY_TEMPFAIL, FAMILY_TEMPFAIL},
+      {DNS_REPLIED, DNSMSG_MALFORMED, FAMILY_TEMPFAIL, FAMILY_TEMPFAIL},
+      {DNS_TIMED_OUT, 0, FAMILY_TEMPFAIL, FAMILY_TEMPFAIL},
+      {DNS_UNREACHABLE, 0, FAMILY_TEMPFAIL, FAMILY_TEMPFAIL},
+      {DNS_SHED, 0, FAMILY_TEMPFAIL, FAMILY_TEMPFAIL},
+  };
+  struct learn_policy lax = policy;
+  lax.notimp_as_nodata = true;
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    struct dnsmsg message = rows[i].outcome == DNSMSG_ANSWER ? fake_a(60, 1, 1) : fake_reply(rows[i].outcome);
+    struct chase_end end = end_of(&message);
+    end.result = rows[i].result;
+    if (end.result != DNS_REPLIED)
+      end.message = NULL;
+    for (int is_lax = 0; is_lax < 2; is_lax++) {
+      enum family_state expected = is_lax ? rows[i].with_notimp : rows[i].state;
+      bool is_fact = expected != FAMILY_TEMPFAIL && expected != FAMILY_LOOP;
+      struct family_value family = unknown();
+      assert_int_equal(learn_family(is_lax ? &lax : &policy, &end, NOW_MS, &noise, &family), is_fact);
+      assert_int_equal(family.state, expected);
+      assert_int_equal(family.count, expected == FAMILY_OK);
+    }
+  }
+}
+
+static void addresses_are_those_of_the_reply_and_denials_live_as_long_as_their_aliases(void **state) {
+  (void)state;
+  struct family_value family = unknown();
+  struct dnsmsg message = fake_aaaa(100000, 1, DNSMSG_ADDRESS_MAX), denial = fake_denial(DNSMSG_NODATA, 900);
+  struct chase_end end = end_of(&message);
+  snprintf(family.expanded, sizeof(family.expanded), "kept.test");
+  assert_true(learn_family(&policy, &end, NOW_MS, &noise, &family));
+  assert_int_equal(family.count, DNSMSG_ADDRESS_MAX);
+  assert_memory_equal(family.addresses, message.addresses, sizeof(message.addresses));
+  assert_true(family.expires_at_ms == NOW_MS + 86400000);
+  assert_string_equal(family.expanded, "kept.test"); /* the caller's to say */
+  end = end_of(&denial);
+  end.alias_ttl_s = 30;
+  assert_true(learn_family(&policy, &end, NOW_MS, &noise, &family));
+  assert_true(family.expires_at_ms == NOW_MS + 30000);
+  assert_string_equal(family.expanded, "kept.test");
+}
+
+static void a_soft_failure_takes_the_alias_away_with_the_addresses(void **state) {
+  (void)state;
+  struct chase_end end = failed(DNS_REPLIED, DNSMSG_SERVFAIL);
+  struct family_value family = made_family(FAMILY_V4, FAMILY_OK, 2, NOW_MS, "old.test");
+  assert_false(learn_family(&policy, &end, NOW_MS - 1, &noise, &family));
+  assert_string_equal(family.expanded, "old.test");
+  assert_false(learn_family(&policy, &end, NOW_MS, &noise, &family));
+  assert_string_equal(family.expanded, "");
+}
+
+/* A family that has failed `failures` times in a row, the last until NOW_MS. */
+static struct family_value failing(uint8_t failures) {
+  struct family_value family = made_family(FAMILY_V4, FAMILY_TEMPFAIL, 0, NOW_MS, "");
+  family.failures = failures;
+  return family;
+}
+
+static void a_row_of_soft_failures_is_over_when_it_is_as_long_ago_again(void **state) {
+  (void)state;
+  struct chase_end end = failed(DNS_TIMED_OUT, 0);
+  for (uint8_t failures = 1; failures <= 8; failures++) {
+    int64_t life_ms = ttl_failure_ms(&policy.ttl, failures, 0);
+    struct family_value family = failing(failures);
+    learn_family(&policy, &end, NOW_MS + life_ms - 1, &noise, &family);
+    assert_int_equal(family.failures, failures + 1);
+    family = failing(failures);
+    learn_family(&policy, &end, NOW_MS + life_ms, &noise, &family);
+    assert_int_equal(family.failures, 1);
+  }
+  struct family_value family = failing(UINT8_MAX);
+  learn_family(&policy, &end, NOW_MS, &noise, &family);
+  assert_int_equal(family.failures, UINT8_MAX);
+  assert_true(family.expires_at_ms == NOW_MS + 300000);
+}
+
+static void a_soft_failure_within_another_is_the_next_in_the_row(void **state) {
+  (void)state;
+  struct chase_end end = failed(DNS_TIMED_OUT, 0);
+  struct family_value family = failing(2);
+  learn_family(&policy, &end, NOW_MS - 5000, &noise, &family);
+  assert_int_equal(family.failures, 3);
+  assert_true(family.expires_at_ms == NOW_MS - 5000 + 20000);
+}
+
+static void no_network_neither_charges_a_family_nor_forgives_it(void **state) {
+  (void)state;
+  struct chase_end network = failed(DNS_UNREACHABLE, 0), silence = failed(DNS_TIMED_OUT, 0);
+  struct family_value family = failing(4);
+  learn_family(&policy, &network, NOW_MS, &noise, &family);
+  assert_int_equal(family.failures, 4);
+  assert_true(family.expires_at_ms == NOW_MS + 1000);
+  learn_family(&policy, &silence, NOW_MS + 30000, &noise, &family);
+  assert_int_equal(family.failures, 5);
+  family = failing(4);
+  learn_family(&policy, &network, NOW_MS + 40000, &noise, &family); /* the row is over */
+  assert_int_equal(family.failures, 0);
+}
+
+/* Whatever state a family is in, failures of ours leave it where it holds. */
+static void what_holds_stays_where_the_failure_is_ours(void **state) {
+  (void)state;
+  struct chase_end ends[] = {failed(DNS_UNREACHABLE, 0), failed(DNS_SHED, 0)};
+  for (enum family_state known = FAMILY_OK; known <= FAMILY_LOOP; known++)
+    for (int way = 0; way < 3; way++) {
+      struct family_value family = made_family(FAMILY_V4, known, known == FAMILY_OK, NOW_MS + 1, "x.test");
+      family.failures = known >= FAMILY_TEMPFAIL ? 6 : 0;
+      if (way < 2)
+        assert_false(learn_family(&policy, &ends[way], NOW_MS, &noise, &family));
+      else
+        learn_family_overload(&policy, NOW_MS, &family);
+      assert_int_equal(family.state, known);
+      assert_int_equal(family.count, known == FAMILY_OK);
+      assert_int_equal(family.failures, known >= FAMILY_TEMPFAIL ? 6 : 0);
+      assert_true(family.expires_at_ms == NOW_MS + 1);
+      assert_string_equal(family.expanded, "x.test");
+    }
+}
+
+static void facts_that_have_expired_are_gone_when_they_could_not_be_asked_for(void **state) {
+  (void)state;
+  struct chase_end shed = failed(DNS_SHED, 0);
+  for (enum family_state known = FAMILY_OK; known <= FAMILY_NXDOMAIN; known++)
+    for (int is_shed = 0; is_shed < 2; is_shed++) {
+      struct family_value family = made_family(FAMILY_V4, known, known == FAMILY_OK, NOW_MS, "x.test");
+      if (is_shed)
+        assert_false(learn_family(&policy, &shed, NOW_MS, &noise, &family));
+      else
+        learn_family_overload(&policy, NOW_MS, &family);
+      assert_int_equal(family.state, FAMILY_TEMPFAIL);
+      assert_int_equal(family.count, 0);
+      assert_int_equal(family.failures, 0);
+      assert_string_equal(family.expanded, "");
+      assert_true(family.expires_at_ms == NOW_MS);
+    }
+}
+
+static void too_much_to_do_does_not_wake_a_row_of_long_ago(void **state) {
+  (void)state;
+  struct chase_end silence = failed(DNS_TIMED_OUT, 0), shed = failed(DNS_SHED, 0);
+  for (int is_shed = 0; is_shed < 2; is_shed++) {
+    struct family_value family = failing(3);
+    int64_t later_ms = NOW_MS + 3600000;
+    if (is_shed)
+      learn_family(&policy, &shed, later_ms, &noise, &family);
+    else
+      learn_family_overload(&policy, later_ms, &family);
+    assert_true(family.expires_at_ms <= later_ms); /* asked for again at once */
+    learn_family(&policy, &silence, later_ms + 1, &noise, &family);
+    assert_int_equal(family.failures, 1);
+  }
+}
+
 static void a_loop_of_aliases_is_a_failure_of_its_own(void **state) {
   (void)state;
   struct family_value family = unknown();
@@ -285,16 +654,35 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_end_has_its_verdict_or_is_a_fact),
       cmocka_unit_test(records_become_a_set_with_the_life_of_the_least),
+      cmocka_unit_test(records_live_within_the_bounds_and_0_is_for_this_answer_alone),
+      cmocka_unit_test(an_alias_gives_the_canonical_name_to_records_and_to_denials),
+      cmocka_unit_test(the_longest_names_are_taken_whole),
+      cmocka_unit_test(duplicates_and_a_root_beside_others_are_dropped_and_told),
+      cmocka_unit_test(a_null_mx_and_a_list_without_a_host_have_no_exchange),
+      cmocka_unit_test(the_most_records_are_all_taken),
       cmocka_unit_test(what_names_no_host_is_dropped_and_told),
       cmocka_unit_test(a_domain_without_mx_is_its_own_exchange_or_the_end_of_its_aliases),
       cmocka_unit_test(denials_live_as_their_soa_says_and_5_s_without_one),
+      cmocka_unit_test(the_story_of_a_denial_says_what_it_is_and_why_it_lives_so_long),
+      cmocka_unit_test(notimp_that_counts_as_a_denial_is_learned_as_one),
       cmocka_unit_test(failures_in_a_row_live_twice_as_long_each),
       cmocka_unit_test(a_failure_of_long_ago_or_good_facts_begin_no_row),
       cmocka_unit_test(no_network_is_neither_charged_nor_forgiven),
+      cmocka_unit_test(a_row_that_our_own_failure_interrupts_goes_on_within_5_minutes),
+      cmocka_unit_test(the_draw_moves_the_life_of_a_failure),
       cmocka_unit_test(addresses_and_denials_are_facts),
       cmocka_unit_test(a_soft_failure_leaves_addresses_that_hold_and_replaces_others),
       cmocka_unit_test(soft_failures_in_a_row_live_twice_as_long_each_until_a_success),
       cmocka_unit_test(what_could_not_be_asked_is_not_remembered),
+      cmocka_unit_test(every_end_of_an_address_query_has_its_state),
+      cmocka_unit_test(addresses_are_those_of_the_reply_and_denials_live_as_long_as_their_aliases),
+      cmocka_unit_test(a_soft_failure_takes_the_alias_away_with_the_addresses),
+      cmocka_unit_test(a_row_of_soft_failures_is_over_when_it_is_as_long_ago_again),
+      cmocka_unit_test(a_soft_failure_within_another_is_the_next_in_the_row),
+      cmocka_unit_test(no_network_neither_charges_a_family_nor_forgives_it),
+      cmocka_unit_test(what_holds_stays_where_the_failure_is_ours),
+      cmocka_unit_test(facts_that_have_expired_are_gone_when_they_could_not_be_asked_for),
+      cmocka_unit_test(too_much_to_do_does_not_wake_a_row_of_long_ago),
       cmocka_unit_test(a_loop_of_aliases_is_a_failure_of_its_own),
   };
   return cmocka_run_group_tests_name("learn", tests, NULL, NULL);

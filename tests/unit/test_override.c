@@ -322,7 +322,7 @@ static void a_route_is_printed_as_it_can_be_read(void **state) {
       {"d.test", "reject, expires 2026-12-31T00:00:01Z",
        "\"d.test\" = \"reject, expires 2026-12-31T00:00:01Z\""},
       {"d.test", "reject", "\"d.test\" = \"reject\""},
-      {"$d\".test", "reject a \"b\" ${c} \\", "\"\\$d\\\".test\" = \"reject a \\\"b\\\" \\${c} \\\\\""},
+      {"$d.test", "reject a \"b\" ${c} \\", "\"\\$d.test\" = \"reject a \\\"b\\\" \\${c} \\\\\""},
   };
   for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
     expect_print(cases[i].pattern, cases[i].value, cases[i].printed);

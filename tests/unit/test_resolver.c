@@ -39,8 +39,9 @@ struct client {
   struct trial *trial;
   int64_t asked_ms, answered_ms;
   unsigned answers;
-  size_t place;      /* among all answers of the trial */
-  bool is_allocated; /* freed when answered */
+  size_t place;           /* among all answers of the trial */
+  bool is_allocated;      /* freed when answered */
+  struct client **listed; /* forgets it when answered; or NULL */
   /* the answer */
   bool has_facts, from_memory;
   int64_t since_ms;
@@ -97,6 +98,13 @@ static void record(struct client *client, const struct answer *answer, int64_t n
   client->trial->answered++;
 }
 
+static void free_client(struct client *client) {
+  if (client->listed)
+    *client->listed = NULL;
+  story_unref(client->question.story);
+  free(client);
+}
+
 static void on_answer(void *context, struct question *question, const struct answer *answer, int64_t now_ms) {
   struct trial *trial = context;
   struct client *client = (struct client *)question;
@@ -110,7 +118,7 @@ static void on_answer(void *context, struct question *question, const struct ans
     timeout_ms = DEADLINE_MS;
   assert_true(now_ms <= client->asked_ms + timeout_ms);
   if (client->is_allocated)
-    free(client);
+    free_client(client);
 }
 
 static void open_with(struct trial *trial, const struct resolver_options *options, size_t cache_bytes) {
@@ -692,6 +700,161 @@ static void every_failure_has_its_verdict_and_is_remembered_for_a_while(void **s
     deliver(trial, name, DNSMSG_MX, fake_denial(DNSMSG_NXDOMAIN, 60));
     assert_int_equal(client.verdict, VERDICT_NO_SUCH_DOMAIN);
   }
+}
+
+/* ---- failures in a row ---- */
+
+/* Asks for d.test, which fails with SERVFAIL; for how long that is remembered. */
+static int64_t fail_for_s(struct trial *trial) {
+  static struct client client;
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+  deliver(trial, "d.test", DNSMSG_MX, fake_reply(DNSMSG_SERVFAIL));
+  assert_int_equal(client.verdict, VERDICT_DNS_SERVFAIL);
+  return client.ttl_s;
+}
+
+static void each_failure_in_a_row_is_remembered_twice_as_long(void **state) {
+  struct trial *trial = *state;
+  static const int64_t lives_s[] = {7, 14, 28, 56, 112, 224, 300, 300};
+  static struct client client;
+  for (size_t i = 0; i < sizeof(lives_s) / sizeof(lives_s[0]); i++) {
+    assert_int_equal(fail_for_s(trial), lives_s[i]);
+    trial->now_ms += lives_s[i] * 1000 - 1;
+    ask_known(trial, &client, "d.test", DEPTH_EXCHANGES);
+    assert_int_equal(client.verdict, VERDICT_DNS_SERVFAIL);
+    trial->now_ms += 1;
+  }
+}
+
+static void a_success_between_failures_begins_the_row_anew(void **state) {
+  struct trial *trial = *state;
+  struct dnsmsg facts[] = {fake_mx(0, 10, "a.test"), fake_denial(DNSMSG_NXDOMAIN, 0),
+                           fake_denial(DNSMSG_NODATA, 0)};
+  for (size_t i = 0; i < 3; i++) {
+    static struct client client;
+    assert_int_equal(fail_for_s(trial), FAILURE_S);
+    trial->now_ms += FAILURE_S * 1000;
+    assert_int_equal(fail_for_s(trial), 2 * FAILURE_S);
+    trial->now_ms += 2 * FAILURE_S * 1000;
+    ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+    deliver(trial, "d.test", DNSMSG_MX, facts[i]);
+  }
+  assert_int_equal(fail_for_s(trial), FAILURE_S);
+}
+
+static void a_failure_that_the_sweep_finds_is_kept_as_long_again_as_it_lived(void **state) {
+  (void)state;
+  for (int is_late = 0; is_late < 2; is_late++) {
+    struct trial trial;
+    open_with(&trial, &usual, CACHE_BYTES);
+    assert_int_equal(fail_for_s(&trial), FAILURE_S);
+    trial.now_ms += FAILURE_S * 1000 * 2 - !is_late;
+    cache_sweep(trial.cache, trial.now_ms, 10);
+    assert_int_equal(cache_count(trial.cache), !is_late);
+    assert_int_equal(fail_for_s(&trial), is_late ? FAILURE_S : 2 * FAILURE_S);
+    close_it(&trial);
+  }
+}
+
+static void a_failure_of_long_ago_begins_no_row_though_no_sweep_has_come(void **state) {
+  struct trial *trial = *state;
+  fail_for_s(trial);
+  trial->now_ms += FAILURE_S * 1000 * 2;
+  assert_int_equal(fail_for_s(trial), FAILURE_S);
+}
+
+static void fail_without_network(struct trial *trial) {
+  static struct client client;
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+  fake_dns_fail(trial->dns, "d.test", DNSMSG_MX, DNS_UNREACHABLE, trial->now_ms);
+  assert_int_equal(client.verdict, VERDICT_DNS_NETWORK);
+  assert_int_equal(client.ttl_s, 1);
+}
+
+static void no_network_neither_charges_a_domain_nor_forgives_it(void **state) {
+  struct trial *trial = *state;
+  fail_without_network(trial);
+  trial->now_ms += 1000;
+  assert_int_equal(fail_for_s(trial), FAILURE_S);
+  trial->now_ms += FAILURE_S * 1000;
+  assert_int_equal(fail_for_s(trial), 2 * FAILURE_S);
+  trial->now_ms += 2 * FAILURE_S * 1000;
+  fail_without_network(trial);
+  trial->now_ms += 1000;
+  fail_without_network(trial);
+  trial->now_ms += 60000; /* the network is away for longer than its failure is remembered */
+  cache_sweep(trial->cache, trial->now_ms, 10);
+  assert_int_equal(fail_for_s(trial), 4 * FAILURE_S);
+}
+
+static void no_network_and_too_much_to_do_leave_a_failure_that_holds(void **state) {
+  struct trial *trial = *state;
+  static const struct {
+    enum dns_result result;
+    enum verdict verdict;
+  } rows[] = {{DNS_UNREACHABLE, VERDICT_DNS_NETWORK}, {DNS_SHED, VERDICT_OVERLOAD}};
+  static struct client client;
+  fail_for_s(trial);
+  for (size_t i = 0; i < 2; i++) {
+    trial->now_ms += 1000;
+    prepare(trial, &client, "d.test", DEPTH_ADDRESSES);
+    client.question.refresh = true;
+    assert_false(submit(&client));
+    fake_dns_fail(trial->dns, "d.test", DNSMSG_MX, rows[i].result, trial->now_ms);
+    assert_int_equal(client.verdict, rows[i].verdict);
+    assert_false(client.has_facts);
+    ask_known(trial, &client, "d.test", DEPTH_ADDRESSES);
+    assert_int_equal(client.verdict, VERDICT_DNS_SERVFAIL);
+    assert_int_equal(client.ttl_s, FAILURE_S - 1 - i);
+  }
+}
+
+static void a_shed_query_is_overload_for_each_who_waits_and_not_remembered(void **state) {
+  struct trial *trial = *state;
+  static struct client clients[3];
+  uint64_t overload = counted(STATS_LOOKUPS_OVERLOAD);
+  for (unsigned i = 0; i < 3; i++)
+    ask(trial, &clients[i], "d.test", i % 2 ? DEPTH_ADDRESSES : DEPTH_EXCHANGES);
+  fake_dns_fail(trial->dns, "d.test", DNSMSG_MX, DNS_SHED, trial->now_ms);
+  for (unsigned i = 0; i < 3; i++) {
+    assert_int_equal(clients[i].answers, 1);
+    assert_int_equal(clients[i].verdict, VERDICT_OVERLOAD);
+    assert_false(clients[i].has_facts);
+  }
+  assert_int_equal(counted(STATS_LOOKUPS_OVERLOAD), overload + 3);
+  assert_int_equal(cache_count(trial->cache), 0);
+  ask(trial, &clients[0], "d.test", DEPTH_EXCHANGES);
+}
+
+static void a_refresh_that_is_shed_is_counted_and_leaves_good_facts(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  uint64_t overload = counted(STATS_LOOKUPS_OVERLOAD);
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  prepare(trial, &client, "d.test", DEPTH_EXCHANGES);
+  client.question.refresh = true;
+  assert_false(submit(&client));
+  fake_dns_fail(trial->dns, "d.test", DNSMSG_MX, DNS_SHED, trial->now_ms);
+  assert_int_equal(client.verdict, VERDICT_OVERLOAD);
+  assert_int_equal(counted(STATS_LOOKUPS_OVERLOAD), overload + 1);
+  ask_known(trial, &client, "d.test", DEPTH_EXCHANGES);
+  assert_int_equal(client.verdict, VERDICT_ROUTE);
+}
+
+static void a_refresh_that_never_went_out_is_overload(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  prepare(trial, &client, "d.test", DEPTH_EXCHANGES);
+  client.question.refresh = true;
+  assert_false(submit(&client));
+  fake_dns_find(trial->dns, "d.test", DNSMSG_MX)->is_waiting = true;
+  run_at(trial, START_MS + DEADLINE_MS);
+  assert_int_equal(client.verdict, VERDICT_OVERLOAD);
+  ask_known(trial, &client, "d.test", DEPTH_EXCHANGES);
+  assert_int_equal(client.verdict, VERDICT_ROUTE);
 }
 
 static void notimp_is_a_domain_without_mx_where_that_is_wanted(void **state) {
@@ -1296,6 +1459,285 @@ static void the_next_deadline_is_that_of_the_earliest(void **state) {
   assert_true(resolver_next_ms(trial->resolver) == INT64_MAX);
 }
 
+/* ---- questions that are taken back ---- */
+
+/* Takes a pending question back; it is never answered. */
+static void take_back(struct trial *trial, struct client *client) {
+  assert_true(resolver_leave(trial->resolver, &client->question));
+  assert_false(resolver_leave(trial->resolver, &client->question));
+  assert_int_equal(client->answers, 0);
+  memset(&client->question, 0x5a, sizeof(client->question)); /* the caller's again */
+}
+
+static void a_question_taken_back_is_not_answered_and_the_flight_fills_the_cache(void **state) {
+  struct trial *trial = *state;
+  static struct client gone, later;
+  ask(trial, &gone, "d.test", DEPTH_ADDRESSES);
+  take_back(trial, &gone);
+  assert_int_equal(trial->dns->open_count, 1);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  deliver_host(trial, "a.test", 300); /* which he had wanted */
+  ask_known(trial, &later, "d.test", DEPTH_ADDRESSES);
+  assert_int_equal(later.verdict, VERDICT_ROUTE);
+  assert_int_equal(gone.answers, 0);
+}
+
+static void any_of_several_questions_can_be_taken_back(void **state) {
+  struct trial *trial = *state;
+  static struct client clients[3];
+  for (unsigned left = 0; left < 8; left++) { /* a bit for each that goes */
+    for (unsigned i = 0; i < 3; i++) {
+      prepare(trial, &clients[i], "d.test", i % 2);
+      clients[i].question.refresh = true;
+      assert_false(submit(&clients[i]));
+    }
+    for (unsigned i = 0; i < 3; i++)
+      if (left >> i & 1)
+        take_back(trial, &clients[i]);
+    deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+    deliver_host(trial, "a.test", 300);
+    for (unsigned i = 0; i < 3; i++)
+      assert_int_equal(clients[i].answers, !(left >> i & 1));
+    assert_true(resolver_next_ms(trial->resolver) == INT64_MAX);
+  }
+}
+
+static void a_question_that_is_not_pending_cannot_be_taken_back(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  memset(&client, 0, sizeof(client));
+  assert_false(resolver_leave(trial->resolver, &client.question)); /* never asked */
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  assert_false(resolver_leave(trial->resolver, &client.question));
+  ask_known(trial, &client, "d.test", DEPTH_EXCHANGES);
+  assert_false(resolver_leave(trial->resolver, &client.question));
+}
+
+static void the_deadline_of_a_question_goes_with_it(void **state) {
+  struct trial *trial = *state;
+  static struct client gone, patient;
+  uint64_t late = counted(STATS_LOOKUPS_DEADLINE);
+  prepare(trial, &gone, "d.test", DEPTH_EXCHANGES);
+  gone.question.timeout_ms = 100;
+  assert_false(submit(&gone));
+  prepare(trial, &patient, "d.test", DEPTH_EXCHANGES);
+  patient.question.timeout_ms = 200;
+  assert_false(submit(&patient));
+  assert_int_equal(resolver_next_ms(trial->resolver), START_MS + 100);
+  take_back(trial, &gone);
+  assert_int_equal(resolver_next_ms(trial->resolver), START_MS + 200);
+  run_at(trial, START_MS + 100);
+  assert_int_equal(counted(STATS_LOOKUPS_DEADLINE), late);
+  run_at(trial, START_MS + 200);
+  assert_int_equal(patient.verdict, VERDICT_DEADLINE);
+  assert_int_equal(counted(STATS_LOOKUPS_DEADLINE), late + 1);
+}
+
+static void a_question_may_be_taken_back_while_its_addresses_are_asked_for(void **state) {
+  struct trial *trial = *state;
+  static struct client gone, patient, later;
+  ask(trial, &gone, "d.test", DEPTH_ADDRESSES);
+  ask(trial, &patient, "d.test", DEPTH_ADDRESSES);
+  deliver(trial, "d.test", DNSMSG_MX, two_mx(300));
+  deliver_host(trial, "a.test", 300);
+  take_back(trial, &gone);
+  take_back(trial, &patient);
+  assert_int_equal(trial->dns->open_count, 2);
+  assert_int_equal(trial->dns->cancelled_count, 0);
+  deliver_host(trial, "b.test", 300);
+  ask_known(trial, &later, "d.test", DEPTH_ADDRESSES);
+  assert_int_equal(later.verdict, VERDICT_ROUTE);
+}
+
+static void a_flight_that_nobody_waits_for_can_be_joined_and_ends_at_its_deadline(void **state) {
+  struct trial *trial = *state;
+  static struct client gone, late;
+  ask(trial, &gone, "d.test", DEPTH_EXCHANGES);
+  take_back(trial, &gone);
+  trial->now_ms += 1000;
+  ask(trial, &late, "d.test", DEPTH_EXCHANGES);
+  assert_int_equal(trial->dns->asked_count, 1);
+  run_at(trial, START_MS + DEADLINE_MS);
+  assert_int_equal(late.verdict, VERDICT_DNS_TIMEOUT);
+  ask(trial, &gone, "e.test", DEPTH_EXCHANGES);
+  take_back(trial, &gone);
+  run_at(trial, trial->now_ms + DEADLINE_MS);
+  assert_int_equal(trial->dns->open_count, 0);
+  ask_known(trial, &late, "e.test", DEPTH_EXCHANGES);
+  assert_int_equal(late.verdict, VERDICT_DNS_TIMEOUT);
+}
+
+static void a_refresh_that_is_taken_back_and_fails_leaves_good_facts(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  prepare(trial, &client, "d.test", DEPTH_ADDRESSES);
+  client.question.refresh = true;
+  assert_false(submit(&client));
+  take_back(trial, &client);
+  deliver(trial, "d.test", DNSMSG_MX, fake_reply(DNSMSG_SERVFAIL));
+  assert_int_equal(trial->dns->open_count, 0); /* nobody is left who wants addresses */
+  ask_known(trial, &client, "d.test", DEPTH_EXCHANGES);
+  assert_int_equal(client.verdict, VERDICT_ROUTE);
+  check_holds_are_gone(&client);
+}
+
+/* ---- stories ---- */
+
+/* Prepares a question with a story, lent. */
+static void prepare_told(struct trial *trial, struct client *client, const char *domain, enum depth depth,
+                         struct story *story) {
+  prepare(trial, client, domain, depth);
+  client->question.story = story;
+}
+
+/* The lines of a story begin, in order, with the rules `rules`, and no more of them. */
+static void check_rules(const struct story *story, const char *const rules[], size_t count) {
+  for (size_t i = 0; i < story_count(story) && i < count; i++)
+    assert_string_equal(story_line(story, i).rule, rules[i]);
+  assert_int_equal(story_count(story), count);
+}
+
+static void a_lookup_tells_its_steps_in_order(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  struct story *story = story_create();
+  prepare_told(trial, &client, "d.test", DEPTH_ADDRESSES, story);
+  assert_false(submit(&client));
+  assert_ptr_equal(fake_dns_find(trial->dns, "d.test", DNSMSG_MX)->story, story);
+  struct dnsmsg message = two_mx(300);
+  fake_add_mx(&message, 30, "a.test");
+  deliver(trial, "d.test", DNSMSG_MX, fake_alias(DNSMSG_FOLLOW, 1, 60, "e.test"));
+  deliver(trial, "e.test", DNSMSG_MX, message);
+  assert_ptr_equal(fake_dns_find(trial->dns, "b.test", DNSMSG_AAAA)->story, story);
+  deliver(trial, "b.test", DNSMSG_AAAA, fake_alias(DNSMSG_LOOP, 2, 60, "c.test"));
+  static const char *const rules[] = {"", "V13, V14 (RFC 2181 10.1)", "V15", "T1 (RFC 2181 5.2), T2",
+                                      "V13, V14"};
+  check_rules(story, rules, 5);
+  assert_string_equal(story_line(story, 0).text, "memory holds nothing about d.test");
+  story_unref(story);
+}
+
+static void what_ends_badly_is_told(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  struct story *story = story_create();
+  prepare_told(trial, &client, "d.test", DEPTH_EXCHANGES, story);
+  assert_false(submit(&client));
+  run_at(trial, START_MS + DEADLINE_MS);
+  static const char *const rules[] = {"", "L1", "V10"};
+  check_rules(story, rules, 3);
+  assert_non_null(strstr(story_line(story, 1).text, "5000 ms"));
+  assert_non_null(strstr(story_line(story, 2).text, "d.test ends with DNS_TIMEOUT"));
+  story_unref(story);
+}
+
+static void a_refresh_that_fails_tells_that_the_facts_stay(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  struct story *story = story_create();
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  prepare_told(trial, &client, "d.test", DEPTH_EXCHANGES, story);
+  client.question.refresh = true;
+  assert_false(submit(&client));
+  deliver(trial, "d.test", DNSMSG_MX, fake_reply(DNSMSG_REFUSED));
+  static const char *const rules[] = {"T1, T9", "V10", "T5"};
+  check_rules(story, rules, 3);
+  story_unref(story);
+}
+
+static void the_story_of_who_has_gone_is_told_on_and_freed_with_the_flight(void **state) {
+  struct trial *trial = *state;
+  static struct client gone;
+  struct story *story = story_create();
+  prepare_told(trial, &gone, "d.test", DEPTH_ADDRESSES, story);
+  assert_false(submit(&gone));
+  take_back(trial, &gone);
+  story_unref(story); /* as his request does; a sanitizer sees who tells a story that is gone */
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  deliver(trial, "a.test", DNSMSG_A, fake_alias(DNSMSG_FOLLOW, 1, 60, "real.test"));
+  deliver(trial, "a.test", DNSMSG_AAAA, fake_denial(DNSMSG_NODATA, 60));
+  assert_ptr_equal(fake_dns_find(trial->dns, "real.test", DNSMSG_A)->story, story);
+  deliver(trial, "real.test", DNSMSG_A, fake_a(300, 1, 1));
+}
+
+static void a_story_outlives_the_flight_that_told_it(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  struct story *story = story_create();
+  prepare_told(trial, &client, "d.test", DEPTH_EXCHANGES, story);
+  assert_false(submit(&client));
+  deliver(trial, "d.test", DNSMSG_MX, fake_denial(DNSMSG_NODATA, 60));
+  assert_int_equal(client.answers, 1);
+  story_add(story, "", "the end");
+  assert_string_equal(story_line(story, story_count(story) - 1).text, "the end");
+  story_unref(story);
+}
+
+static void who_joins_a_flight_is_told_so_and_the_first_is_told_the_rest(void **state) {
+  struct trial *trial = *state;
+  static struct client first, second;
+  struct story *stories[] = {story_create(), story_create()};
+  prepare_told(trial, &first, "d.test", DEPTH_EXCHANGES, stories[0]);
+  assert_false(submit(&first));
+  prepare_told(trial, &second, "d.test", DEPTH_EXCHANGES, stories[1]);
+  assert_false(submit(&second));
+  deliver(trial, "d.test", DNSMSG_MX, fake_denial(DNSMSG_NXDOMAIN, 60));
+  static const char *const first_rules[] = {"", "T4 (RFC 2308 5)"}, *const second_rules[] = {"", "T8"};
+  check_rules(stories[0], first_rules, 2);
+  check_rules(stories[1], second_rules, 2);
+  assert_non_null(strstr(story_line(stories[1], 1).text, "d.test is being looked up already"));
+  story_unref(stories[0]);
+  story_unref(stories[1]);
+}
+
+static void a_flight_without_a_story_tells_the_first_that_joins_with_one(void **state) {
+  struct trial *trial = *state;
+  static struct client silent, curious;
+  struct story *story = story_create();
+  ask(trial, &silent, "d.test", DEPTH_EXCHANGES);
+  prepare_told(trial, &curious, "d.test", DEPTH_ADDRESSES, story);
+  assert_false(submit(&curious));
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  static const char *const rules[] = {"", "T8", "T1 (RFC 2181 5.2), T2"};
+  check_rules(story, rules, 3);
+  assert_ptr_equal(fake_dns_find(trial->dns, "a.test", DNSMSG_A)->story, story);
+  deliver_host(trial, "a.test", 300);
+  story_unref(story);
+}
+
+static void who_sends_a_flight_back_for_the_mx_is_told_of_that_query(void **state) {
+  struct trial *trial = *state;
+  static struct client silent, curious;
+  struct story *story = story_create();
+  ask(trial, &silent, "d.test", DEPTH_ADDRESSES);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  prepare_told(trial, &curious, "d.test", DEPTH_EXCHANGES, story);
+  curious.question.refresh = true;
+  assert_false(submit(&curious));
+  assert_ptr_equal(fake_dns_find(trial->dns, "d.test", DNSMSG_MX)->story, story);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  story_unref(story);
+}
+
+static void an_answer_from_memory_tells_what_memory_held(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  struct story *story = story_create();
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  deliver_host(trial, "a.test", 300);
+  prepare_told(trial, &client, "d.test", DEPTH_ADDRESSES, story);
+  assert_true(submit(&client));
+  static const char *const rules[] = {"T1, T9", "T1"};
+  check_rules(story, rules, 2);
+  assert_string_equal(story_line(story, 1).text, "memory holds of a.test: 1 AAAA for 300 s; 1 A for 300 s");
+  story_unref(story);
+}
+
 /* ---- too much to do, the end ---- */
 
 static void a_query_that_is_refused_is_overload_at_once_and_not_remembered(void **state) {
@@ -1711,12 +2153,14 @@ static void a_domain_that_is_purged_while_it_is_looked_up_is_still_answered(void
 
 /* ---- anything in any order ---- */
 
-enum { DOMAINS = 12, HOSTS = 6 };
+enum { DOMAINS = 12, HOSTS = 6, PENDING_MAX = 64 };
 
 struct play {
   struct trial trial;
   struct random random;
-  size_t asked;
+  size_t asked, taken_back;
+  struct client *pending[PENDING_MAX]; /* questions; NULL: has been answered */
+  size_t pending_count;
 };
 
 static unsigned below(struct play *play, unsigned bound) { return random_below(&play->random, bound); }
@@ -1779,8 +2223,9 @@ static void play_reply(struct play *play) {
   for (unsigned skip = below(play, (unsigned)dns->open_count); skip > 0; skip--)
     query = query->next;
   unsigned way = below(play, 12);
-  if (way < 2) {
-    fake_dns_end(query, way ? DNS_TIMED_OUT : DNS_UNREACHABLE, NULL, play->trial.now_ms);
+  if (way < 3) {
+    static const enum dns_result results[] = {DNS_TIMED_OUT, DNS_UNREACHABLE, DNS_SHED};
+    fake_dns_end(query, results[way], NULL, play->trial.now_ms);
     return;
   }
   struct dnsmsg message = some_message(play, query->qtype);
@@ -1797,9 +2242,40 @@ static void play_question(struct play *play) {
   client->question.cache_only = below(play, 16) == 0;
   client->question.timeout_ms = below(play, 2) ? 0 : 1 + below(play, 8000);
   client->is_allocated = true;
+  client->question.story = below(play, 4) == 0 ? story_create() : NULL;
   play->asked++;
-  if (submit(client))
-    free(client);
+  if (submit(client)) {
+    free_client(client);
+    return;
+  }
+  if (play->pending_count == PENDING_MAX)
+    return;
+  client->listed = &play->pending[play->pending_count];
+  play->pending[play->pending_count++] = client;
+}
+
+/* Takes any question that is still pending from the list, or NULL. */
+static struct client *draw_pending(struct play *play) {
+  while (play->pending_count > 0) {
+    size_t at = below(play, (unsigned)play->pending_count);
+    struct client *client = play->pending[at];
+    play->pending[at] = play->pending[--play->pending_count];
+    if (play->pending[at])
+      play->pending[at]->listed = &play->pending[at];
+    if (client)
+      return client;
+  }
+  return NULL;
+}
+
+static void play_leave(struct play *play) {
+  struct client *client = draw_pending(play);
+  if (!client)
+    return;
+  assert_true(resolver_leave(play->trial.resolver, &client->question));
+  client->listed = NULL;
+  free_client(client);
+  play->taken_back++;
 }
 
 /* Lets time pass, calling the resolver when it is due. */
@@ -1850,12 +2326,17 @@ static void play_step(struct play *play) {
     cache_sweep(trial->cache, trial->now_ms, 4);
     break;
   default:
-    switch (below(play, 4)) {
+    switch (below(play, 9)) {
     case 0:
+    case 1:
       play_question(play);
       break;
-    case 1:
+    case 2:
+    case 3:
       play_time(play);
+      break;
+    case 4:
+      play_leave(play);
       break;
     default:
       play_reply(play);
@@ -1870,7 +2351,7 @@ static void play_game(uint64_t seed, size_t cache_bytes, bool stops) {
   for (int step = 0; step < STEPS; step++) {
     play_step(&play);
     check_queries(&play);
-    assert_true(play.trial.answered <= play.asked);
+    assert_true(play.trial.answered + play.taken_back <= play.asked);
   }
   assert_in_range(play.asked, STEPS / 10, STEPS);
   if (stops)
@@ -1879,7 +2360,8 @@ static void play_game(uint64_t seed, size_t cache_bytes, bool stops) {
   int64_t end_ms = play.trial.now_ms + DEADLINE_MS;
   while (resolver_next_ms(play.trial.resolver) <= end_ms)
     resolver_run(play.trial.resolver, resolver_next_ms(play.trial.resolver));
-  assert_int_equal(play.trial.answered, play.asked);
+  assert_int_equal(play.trial.answered + play.taken_back, play.asked);
+  assert_true(play.taken_back > 50);
   assert_true(resolver_next_ms(play.trial.resolver) == INT64_MAX);
   close_it(&play.trial);
 }
@@ -2040,6 +2522,15 @@ int main(void) {
       TRIAL(an_alias_of_nothing_is_no_such_domain),
       TRIAL(eight_aliases_are_followed_and_nine_are_a_loop),
       TRIAL(every_failure_has_its_verdict_and_is_remembered_for_a_while),
+      TRIAL(each_failure_in_a_row_is_remembered_twice_as_long),
+      TRIAL(a_success_between_failures_begins_the_row_anew),
+      cmocka_unit_test(a_failure_that_the_sweep_finds_is_kept_as_long_again_as_it_lived),
+      TRIAL(a_failure_of_long_ago_begins_no_row_though_no_sweep_has_come),
+      TRIAL(no_network_neither_charges_a_domain_nor_forgives_it),
+      TRIAL(no_network_and_too_much_to_do_leave_a_failure_that_holds),
+      TRIAL(a_shed_query_is_overload_for_each_who_waits_and_not_remembered),
+      TRIAL(a_refresh_that_is_shed_is_counted_and_leaves_good_facts),
+      TRIAL(a_refresh_that_never_went_out_is_overload),
       cmocka_unit_test(notimp_is_a_domain_without_mx_where_that_is_wanted),
       TRIAL(refresh_asks_for_all_although_it_is_known),
       TRIAL(refresh_in_the_first_stage_makes_do_with_the_query_under_way),
@@ -2070,6 +2561,22 @@ int main(void) {
       TRIAL(a_refresh_that_is_too_slow_is_so_only_for_who_wanted_it),
       TRIAL(a_question_that_joins_late_ends_with_its_flight),
       TRIAL(the_next_deadline_is_that_of_the_earliest),
+      TRIAL(a_question_taken_back_is_not_answered_and_the_flight_fills_the_cache),
+      TRIAL(any_of_several_questions_can_be_taken_back),
+      TRIAL(a_question_that_is_not_pending_cannot_be_taken_back),
+      TRIAL(the_deadline_of_a_question_goes_with_it),
+      TRIAL(a_question_may_be_taken_back_while_its_addresses_are_asked_for),
+      TRIAL(a_flight_that_nobody_waits_for_can_be_joined_and_ends_at_its_deadline),
+      TRIAL(a_refresh_that_is_taken_back_and_fails_leaves_good_facts),
+      TRIAL(a_lookup_tells_its_steps_in_order),
+      TRIAL(what_ends_badly_is_told),
+      TRIAL(a_refresh_that_fails_tells_that_the_facts_stay),
+      TRIAL(the_story_of_who_has_gone_is_told_on_and_freed_with_the_flight),
+      TRIAL(a_story_outlives_the_flight_that_told_it),
+      TRIAL(who_joins_a_flight_is_told_so_and_the_first_is_told_the_rest),
+      TRIAL(a_flight_without_a_story_tells_the_first_that_joins_with_one),
+      TRIAL(who_sends_a_flight_back_for_the_mx_is_told_of_that_query),
+      TRIAL(an_answer_from_memory_tells_what_memory_held),
       TRIAL(a_query_that_is_refused_is_overload_at_once_and_not_remembered),
       TRIAL(who_joins_a_flight_under_way_is_not_refused),
       TRIAL(addresses_that_are_all_refused_are_overload),
