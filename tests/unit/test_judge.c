@@ -28,6 +28,7 @@ static void open_kind(struct fixture *fixture, enum domain_kind kind, const char
   judge_init(&fixture->judge, &plain_policy, NULL, NULL);
   fixture->judge.domain_facts = fixture->zone.facts;
   fixture->judge.with_addresses = true;
+  fixture->judge.no_stale = false;
   fixture->judge.since_ms = NOW_MS;
 }
 
@@ -41,6 +42,7 @@ static void look_again(struct fixture *fixture, const struct judge_policy *polic
   judge_init(&fixture->judge, policy, &fixture->block.wishes, before.story);
   fixture->judge.domain_facts = before.domain_facts;
   fixture->judge.with_addresses = before.with_addresses;
+  fixture->judge.no_stale = before.no_stale;
   fixture->judge.since_ms = before.since_ms;
 }
 
