@@ -107,6 +107,7 @@ char *tool_json_build(const char *domain, size_t domain_length, const struct mxw
       put_text(object, "source", mxway_source_text(reply->source)) &&
       put_bool(object, "stale", reply->stale) && put_bool(object, "implicit", reply->implicit) &&
       put_bool(object, "truncated", reply->truncated) &&
+      put_bool(object, "authenticated", reply->authenticated) &&
       put_hex(object, "site_id", reply->site_id, reply->site_id_length) &&
       put_text(object, "site_name", reply->site_name) && put_warnings(object, reply) &&
       put_exchanges(object, reply) && (!with_story || put_story(object, reply)))

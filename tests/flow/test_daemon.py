@@ -267,7 +267,7 @@ class Tool(FlowTest):
         + "two.test 300 MX 10 a.test\ntwo.test 300 MX 20 b.test\nb.test 300 AAAA 2001:db8::1\n"
     )
     KEYS = (
-        "domain canonical verdict class smtp_code enhanced_status ttl mx_ttl age source stale implicit truncated "
+        "domain canonical verdict class smtp_code enhanced_status ttl mx_ttl age source stale implicit truncated authenticated "
         "site_id site_name warnings exchanges"
     ).split()
 

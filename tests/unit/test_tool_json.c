@@ -35,7 +35,8 @@ static void object_without_a_route_has_every_key_in_order(void **state) {
          "\"permanent\","
          "\"smtp_code\":556,\"enhanced_status\":\"5.1.10\",\"ttl\":900,\"mx_ttl\":0,\"age\":0,\"source\":"
          "\"DNS\","
-         "\"stale\":false,\"implicit\":false,\"truncated\":false,\"site_id\":\"\",\"site_name\":\"\","
+         "\"stale\":false,\"implicit\":false,\"truncated\":false,\"authenticated\":false,\"site_id\":\"\","
+         "\"site_name\":\"\","
          "\"warnings\":[],\"exchanges\":[]}");
 }
 
@@ -54,6 +55,7 @@ static void object_with_a_route_has_every_key_in_order(void **state) {
                               .stale = true,
                               .implicit = true,
                               .truncated = true,
+                              .authenticated = true,
                               .canonical = "c.test",
                               .enhanced_status = "",
                               .site_name = "(a|b).test",
@@ -64,17 +66,17 @@ static void object_with_a_route_has_every_key_in_order(void **state) {
                               .warnings = warnings,
                               .exchange_count = 2,
                               .exchanges = exchanges};
-  expect(
-      "d.test", 6, &reply,
-      "{\"domain\":\"d.test\",\"canonical\":\"c.test\",\"verdict\":\"ROUTE\",\"class\":\"ok\","
-      "\"smtp_code\":0,\"enhanced_status\":\"\",\"ttl\":1,\"mx_ttl\":2,\"age\":3,\"source\":\"UNKNOWN\","
-      "\"stale\":true,\"implicit\":true,\"truncated\":true,\"site_id\":\"ab0100000000000000000000000000ff\","
-      "\"site_name\":\"(a|b).test\",\"warnings\":[\"mx_is_cname\",\"UNKNOWN\"],\"exchanges\":["
-      "{\"preference\":10,\"host\":\"mx.test\",\"expanded\":\"host.test\",\"status\":\"OK\",\"ttl\":"
-      "4000000000,"
-      "\"addresses\":[\"2001:db8::1\",\"192.0.2.1\"]},"
-      "{\"preference\":65535,\"host\":\"gone.test\",\"expanded\":\"\",\"status\":\"NXDOMAIN\",\"ttl\":0,"
-      "\"addresses\":[]}]}");
+  expect("d.test", 6, &reply,
+         "{\"domain\":\"d.test\",\"canonical\":\"c.test\",\"verdict\":\"ROUTE\",\"class\":\"ok\","
+         "\"smtp_code\":0,\"enhanced_status\":\"\",\"ttl\":1,\"mx_ttl\":2,\"age\":3,\"source\":\"UNKNOWN\","
+         "\"stale\":true,\"implicit\":true,\"truncated\":true,\"authenticated\":true,\"site_id\":"
+         "\"ab0100000000000000000000000000ff\","
+         "\"site_name\":\"(a|b).test\",\"warnings\":[\"mx_is_cname\",\"UNKNOWN\"],\"exchanges\":["
+         "{\"preference\":10,\"host\":\"mx.test\",\"expanded\":\"host.test\",\"status\":\"OK\",\"ttl\":"
+         "4000000000,"
+         "\"addresses\":[\"2001:db8::1\",\"192.0.2.1\"]},"
+         "{\"preference\":65535,\"host\":\"gone.test\",\"expanded\":\"\",\"status\":\"NXDOMAIN\",\"ttl\":0,"
+         "\"addresses\":[]}]}");
 }
 
 /* What the line of an explained answer has behind "exchanges":[]; to be freed. */
@@ -115,7 +117,6 @@ static void story_that_was_not_asked_for_is_left_out(void **state) {
   struct mxway_reply reply = bare;
   reply.story = &story;
   reply.story_count = 1;
-  reply.authenticated = true;
   char *told = tool_json_build("d.test", 6, &reply, false),
        *plain = tool_json_build("d.test", 6, &bare, false);
   assert_string_equal(told, plain);
