@@ -1,6 +1,6 @@
 #include "health.h"
 
-enum { MUCH_SLOWER_US = 50000, TROUBLE_SHARE = 16, TROUBLE_DOUBT = HEALTH_TROUBLE_ALL / 4 };
+enum { MUCH_SLOWER_US = 50000, STEADY_US = 5000, TROUBLE_SHARE = 16, TROUBLE_DOUBT = HEALTH_TROUBLE_ALL / 4 };
 
 void health_init(struct health *health) { *health = (struct health){.is_known = false}; }
 
@@ -108,7 +108,8 @@ bool health_is_much_slower(const struct health *health, const struct health *oth
 uint32_t health_hedge_ms(const struct health *health) {
   if (!health->is_known)
     return HEALTH_HEDGE_UNKNOWN_MS;
-  uint64_t usual_ms = (health->srtt_us + (uint64_t)health->rttvar_us * 4) / 1000;
+  uint64_t usual_us = (uint64_t)health->rttvar_us * 4, least_us = health->srtt_us / 4 + STEADY_US;
+  uint64_t usual_ms = (health->srtt_us + (usual_us > least_us ? usual_us : least_us)) / 1000;
   if (health->failures + health->lates > 0 || usual_ms < HEALTH_HEDGE_LEAST_MS)
     return HEALTH_HEDGE_LEAST_MS;
   return usual_ms > HEALTH_HEDGE_MOST_MS ? HEALTH_HEDGE_MOST_MS : (uint32_t)usual_ms;

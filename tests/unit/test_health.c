@@ -203,6 +203,8 @@ static void a_hedge_waits_for_what_is_usual_within_bounds(void **state) {
   health.srtt_us = 50000;
   health.rttvar_us = 10000;
   assert_int_equal(health_hedge_ms(&health), 90);
+  health.rttvar_us = 0; /* as steady as can be: a quarter more, and 5 ms */
+  assert_int_equal(health_hedge_ms(&health), 67);
   health.rttvar_us = UINT32_MAX;
   assert_int_equal(health_hedge_ms(&health), HEALTH_HEDGE_MOST_MS);
   health_on_late(&health, NOW_MS, NOW_MS); /* in doubt */
