@@ -424,6 +424,13 @@ void dns_promote(struct dns_query *query, enum dns_priority priority) {
 
 bool dns_is_sent(const struct dns_query *query) { return !query->node.is_waiting; }
 
+bool dns_is_down(const struct dns *dns) {
+  for (size_t i = 0; i < dns->server_count; i++)
+    if (!dns->servers[i]->health.is_demoted)
+      return false;
+  return true;
+}
+
 void dns_cancel(struct dns_query *query) {
   struct dns *dns = query->dns;
   if (query->node.is_waiting)

@@ -88,6 +88,9 @@ void dns_promote(struct dns_query *query, enum dns_priority priority);
 /* Whether a query has gone out, rather than waiting in the queue. */
 bool dns_is_sent(const struct dns_query *query);
 
+/* Whether no server is in favour: each has failed, or helped nobody, of late. Queries go out all the same. */
+bool dns_is_down(const struct dns *dns);
+
 /* Forgets a query that has not called back. Takes `query`. */
 void dns_cancel(struct dns_query *query);
 

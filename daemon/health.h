@@ -77,8 +77,8 @@ bool health_is_in_doubt(const struct health *health);
  */
 bool health_is_much_slower(const struct health *health, const struct health *other);
 
-/* How long to wait for its reply before another server is asked as well: beyond what is usual for it, and by a
- * margin however steady it is. */
+/* How long to wait for its reply before another server is asked as well: beyond what is usual for it, and by
+ * a margin however steady it is. */
 uint32_t health_hedge_ms(const struct health *health);
 
 #endif

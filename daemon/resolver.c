@@ -33,13 +33,21 @@ static bool overload(struct resolver *resolver, const struct question *question,
   return true;
 }
 
+/* How long a question waits before it is answered stale: where no upstream server is well, nothing much is
+ * to be waited for. */
+static uint32_t patience_ms(const struct resolver *resolver) {
+  uint32_t patience_ms = resolver->options.stale_after_ms;
+  return patience_ms > RESOLVER_STALE_DOWN_MS && dns_is_down(resolver->flights.dns) ? RESOLVER_STALE_DOWN_MS
+                                                                                    : patience_ms;
+}
+
 /* Puts a question where it is looked at when it may be answered stale, or at its own deadline; one that has
  * neither ends with its flight. */
 static int set_deadline(struct resolver *resolver, struct question *question,
                         const struct domain_facts *facts, int64_t now_ms) {
   bool is_own = question->timeout_ms > 0 && question->timeout_ms < resolver->options.lookup_deadline_ms;
   question->deadline_ms = is_own ? now_ms + question->timeout_ms : INT64_MAX;
-  int64_t due_ms = question->deadline_ms, stale_ms = now_ms + resolver->options.stale_after_ms;
+  int64_t due_ms = question->deadline_ms, stale_ms = now_ms + patience_ms(resolver);
   if (stale_ms < due_ms && stale_is_possible(&resolver->stale, question, facts, now_ms))
     due_ms = stale_ms;
   return question_set_due(&resolver->questions, question, due_ms);

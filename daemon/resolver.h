@@ -26,10 +26,13 @@
 #include "route.h"
 #include "stats.h"
 
+enum { RESOLVER_STALE_DOWN_MS = 100 };
+
 struct resolver_options {
   struct learn_policy learn;
   uint32_t lookup_deadline_ms;
-  uint32_t stale_after_ms; /* a question waits so long before it is answered stale, if that is possible */
+  uint32_t stale_after_ms; /* a question waits so long before it is answered stale, if that is possible; at
+                            * most RESOLVER_STALE_DOWN_MS where the DNS is known to be down */
   uint32_t max_cname_hops;
 };
 

@@ -38,6 +38,7 @@ struct dns {
   size_t open_count, asked_count, cancelled_count;
   size_t accepted_count; /* refuse after so many more; SIZE_MAX: never */
   int refusal;
+  bool is_down;
   size_t of_type[UINT8_MAX + 1]; /* asked, by qtype */
 };
 
@@ -116,6 +117,8 @@ void dns_promote(struct dns_query *query, enum dns_priority priority) {
 }
 
 bool dns_is_sent(const struct dns_query *query) { return !query->is_waiting; }
+
+bool dns_is_down(const struct dns *dns) { return dns->is_down; }
 
 void dns_cancel(struct dns_query *query) {
   query->dns->cancelled_count++;

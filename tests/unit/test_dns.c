@@ -656,6 +656,7 @@ static void a_demoted_server_is_probed_and_comes_back(void **state) {
   create(fixture);
   for (int i = 0; i < 3; i++)
     ask(fixture);
+  assert_false(dns_is_down(fixture->dns)); /* the second is well */
   first->script = answer;
   int64_t start_ms = clock_now_ms();
   LOOP_UNTIL(fixture->loop, (ask(fixture), counter(fixture, STATS_DNS_PROBES)) == 1);
@@ -772,10 +773,12 @@ static void a_late_server_gets_company_of_a_demoted_one_where_all_are(void **sta
   for (int i = 0; i < HEALTH_FAILURES_MAX; i++)
     ask(fixture);
   assert_true(counter(fixture, STATS_DNS_DEMOTIONS) >= 2);
+  assert_true(dns_is_down(fixture->dns));
   uint64_t hedges = counter(fixture, STATS_DNS_HEDGES);
   second->script = answer;
   struct asked asked = ask(fixture);
   assert_answered(&asked, "mx.test");
+  assert_false(dns_is_down(fixture->dns));
   assert_int_equal(counter(fixture, STATS_DNS_HEDGES), hedges + 1);
 }
 

@@ -1936,6 +1936,18 @@ static void where_the_dns_is_late_expired_records_are_answered_and_the_lookup_go
   deliver_host(trial, "b.test", 300);
 }
 
+static void where_the_dns_is_known_to_be_down_nobody_waits_long(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  let_expire(trial);
+  trial->dns->is_down = true;
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  assert_int_equal(resolver_next_ms(trial->resolver), trial->now_ms + RESOLVER_STALE_DOWN_MS);
+  run_at(trial, trial->now_ms + RESOLVER_STALE_DOWN_MS);
+  assert_stale(&client);
+  assert_true(fake_dns_is_asked(trial->dns, "d.test", DNSMSG_MX)); /* it may be back */
+}
+
 static void a_question_of_little_patience_is_answered_stale_at_its_deadline(void **state) {
   struct trial *trial = *state;
   static struct client client;
@@ -2602,6 +2614,7 @@ int main(void) {
       STALE(a_fresh_address_beside_stale_records_is_answered),
       STALE(who_wants_no_stale_answer_is_told_of_the_failure_once_asked_for),
       STALE(where_the_dns_is_late_expired_records_are_answered_and_the_lookup_goes_on),
+      STALE(where_the_dns_is_known_to_be_down_nobody_waits_long),
       STALE(a_question_of_little_patience_is_answered_stale_at_its_deadline),
       STALE(addresses_alone_may_be_stale),
       STALE(too_much_to_do_is_answered_stale_rather_than_refused),
