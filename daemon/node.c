@@ -217,10 +217,10 @@ static int create_resolver(struct node *node) {
                                   .max_negative_s = config->max_negative_ttl_s,
                                   .failure_s = config->failure_ttl_s,
                                   .max_failure_s = config->max_failure_ttl_s,
-                                  .failure_jitter_percent = FAILURE_JITTER_PERCENT};
+                                  .failure_jitter_percent = FAILURE_JITTER_PERCENT,
+                                  .prefetch_percent = config->prefetch_percent};
   struct resolver_options options = {.learn = {.ttl = node->ttl,
                                                .max_stale_ms = (int64_t)config->max_stale_s * 1000,
-                                               .prefetch_percent = config->prefetch_percent,
                                                .notimp_as_nodata = config->notimp_as_nodata},
                                      .lookup_deadline_ms = config->lookup_deadline_ms,
                                      .stale_after_ms = config->stale_after_ms,
