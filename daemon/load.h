@@ -8,7 +8,7 @@
  * of its life refreshes it as if it had been learned here (ROUTING T7). Addresses are kept only of hosts that
  * some domain in memory names.
  *
- * A record that cannot be read ends the loading; what came before it stays. Who calls it: control and
+ * A record that cannot be read ends the loading; what came before it stays. Who calls it: job and
  * snapshot, in the writer's thread. Time is an argument.
  */
 #ifndef MXWAY_DAEMON_LOAD_H
