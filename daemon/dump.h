@@ -3,7 +3,7 @@
  *
  * Walks over the cache, first the domains and then the hosts, and packs what still holds. Memory may change
  * between the pieces: what is there all the while is in the image, what comes or goes may be. Nothing is
- * marked as used. Who calls it: control and snapshot, in the writer's thread. Time is an argument.
+ * marked as used. Who calls it: job and snapshot, in the writer's thread. Time is an argument.
  */
 #ifndef MXWAY_DAEMON_DUMP_H
 #define MXWAY_DAEMON_DUMP_H

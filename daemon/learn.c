@@ -77,13 +77,6 @@ static void take_implicit(struct domain_value *value, const char *name, struct s
 
 static uint32_t draw(struct random *random) { return (uint32_t)random_next(random); }
 
-/* How long before the end of a life a hit refreshes: the share that is configured, give or take half of it,
- * so that what was learned together is not asked for together. */
-static int64_t lead_ms(const struct learn_policy *policy, int64_t life_ms, struct random *random) {
-  int64_t most_ms = life_ms * policy->prefetch_percent / 100 * 3 / 2;
-  return most_ms - (most_ms * (int64_t)(draw(random) >> 16) / 3 >> 15);
-}
-
 static void tell_life(struct story *story, const struct learn_policy *policy, const struct chase_end *end,
                       int64_t life_ms) {
   int64_t life_s = life_ms / 1000;
@@ -127,7 +120,7 @@ void learn_domain(const struct learn_policy *policy, const char *name, const str
   tell_life(story, policy, end, life_ms);
   value->stored_at_ms = now_ms;
   value->expires_at_ms = now_ms + life_ms;
-  value->refresh_lead_ms = (uint32_t)lead_ms(policy, life_ms, random);
+  value->refresh_lead_ms = (uint32_t)ttl_lead_ms(&policy->ttl, life_ms, draw(random));
 }
 
 /* ---- failures ---- */
@@ -258,8 +251,8 @@ bool learn_family(const struct learn_policy *policy, const struct chase_end *end
   value->expires_at_ms = now_ms + life_ms;
   value->stale_until_ms = life_ms > 0 ? 0 : -1;
   if (state == FAMILY_OK) {
-    if (policy->prefetch_percent)
-      value->refresh_at_ms = value->expires_at_ms - lead_ms(policy, life_ms, random);
+    if (policy->ttl.prefetch_percent)
+      value->refresh_at_ms = value->expires_at_ms - ttl_lead_ms(&policy->ttl, life_ms, draw(random));
     value->count = end->message->address_count;
     memcpy(value->addresses, end->message->addresses, value->count * sizeof(value->addresses[0]));
   }

@@ -26,9 +26,8 @@ enum {
 
 struct learn_policy {
   struct ttl_policy ttl;
-  int64_t max_stale_ms;      /* how long records are answered after they expired; 0: never (RFC 8767) */
-  uint32_t prefetch_percent; /* of a life, at its end, in which a hit refreshes; 0: never (ROUTING T7) */
-  bool notimp_as_nodata;     /* the reply NOTIMP denies the record (ROUTING V10) */
+  int64_t max_stale_ms;  /* how long records are answered after they expired; 0: never (RFC 8767) */
+  bool notimp_as_nodata; /* the reply NOTIMP denies the record (ROUTING V10) */
 };
 
 /* The verdict for an MX query that failed; 0 where it did not (ROUTING V10). VERDICT_OVERLOAD is

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "name.h"
+#include "random.h"
 
 enum {
   BUFFER_BYTES = 2 * IMAGE_RECORD_MAX,
@@ -17,6 +18,7 @@ enum {
 struct load {
   struct cache *cache;
   const struct ttl_policy *ttl;
+  struct random random; /* so that what is loaded together is not refreshed together */
   struct load_counts counts;
   uint64_t number; /* of the record that is looked at next; 0: the header */
   int64_t begun_wall_ms;
@@ -33,6 +35,7 @@ struct load *load_create(struct cache *cache, const struct ttl_policy *ttl) {
     return NULL;
   load->cache = cache;
   load->ttl = ttl;
+  random_init(&load->random);
   return load;
 }
 
@@ -64,6 +67,11 @@ static int64_t bound_life(int64_t expires_at_ms, int64_t since_ms, uint32_t most
   return expires_at_ms < latest_ms ? expires_at_ms : latest_ms;
 }
 
+/* How long before the end of a life a hit refreshes. */
+static int64_t draw_lead_ms(struct load *load, int64_t life_ms) {
+  return ttl_lead_ms(load->ttl, life_ms, (uint32_t)random_next(&load->random));
+}
+
 /* Whether what memory holds of a domain is worth more than what the record says. */
 static bool is_known_better(const struct domain_facts *facts, const struct domain_value *value,
                             int64_t now_ms) {
@@ -86,6 +94,7 @@ static void put_domain(struct load *load, const struct image_time *time) {
   } else if (is_known_better(cache_peek(load->cache, name, length, hash), value, time->now_ms)) {
     load->counts.older++;
   } else {
+    value->refresh_lead_ms = (uint32_t)draw_lead_ms(load, value->expires_at_ms - value->stored_at_ms);
     const struct domain_facts *facts = cache_put(load->cache, name, length, hash, value);
     if (!facts)
       return;
@@ -98,8 +107,9 @@ static bool is_failure(enum family_state state) { return state == FAMILY_TEMPFAI
 
 enum use { USE_EXPIRED, USE_OLDER, USE_TAKEN };
 
-/* Puts one family of the record over what is known, where that is an improvement. */
-static enum use improve_family(const struct load *load, struct family_value *known, struct family_value *read,
+/* Puts one family of the record over what is known, where that is an improvement. When its life began is not
+ * known: addresses are refreshed in the last part of what is left of it. */
+static enum use improve_family(struct load *load, struct family_value *known, struct family_value *read,
                                int64_t now_ms) {
   read->expires_at_ms = bound_life(read->expires_at_ms, now_ms,
                                    read->state == FAMILY_OK ? load->ttl->max_s : load->ttl->max_negative_s);
@@ -108,6 +118,8 @@ static enum use improve_family(const struct load *load, struct family_value *kno
   if (known->state != FAMILY_UNKNOWN && !is_failure(known->state) && known->expires_at_ms > now_ms &&
       known->expires_at_ms + LATER_MS >= read->expires_at_ms)
     return USE_OLDER;
+  if (read->state == FAMILY_OK && load->ttl->prefetch_percent)
+    read->refresh_at_ms = read->expires_at_ms - draw_lead_ms(load, read->expires_at_ms - now_ms);
   *known = *read;
   return USE_TAKEN;
 }

@@ -4,10 +4,11 @@
  * The caller brings octets as they come and has them looked at a few records at a time, so that a loop
  * can turn between. A record is put where it is of use: not what has expired, nor what claims to be of the
  * future, nor what memory knows as well from a later answer. What a record says lives no longer than
- * max-ttl and max-negative-ttl of this daemon allow, counted from when the DNS said it. Addresses are kept
- * only of hosts that some domain in memory names.
+ * max-ttl and max-negative-ttl of this daemon allow, counted from when the DNS said it, and a hit at the end
+ * of its life refreshes it as if it had been learned here (ROUTING T7). Addresses are kept only of hosts that
+ * some domain in memory names.
  *
- * A record that cannot be read ends the loading; what came before it stays. Who calls it: control and
+ * A record that cannot be read ends the loading; what came before it stays. Who calls it: job and
  * snapshot, in the writer's thread. Time is an argument.
  */
 #ifndef MXWAY_DAEMON_LOAD_H

@@ -217,10 +217,10 @@ static int create_resolver(struct node *node) {
                                   .max_negative_s = config->max_negative_ttl_s,
                                   .failure_s = config->failure_ttl_s,
                                   .max_failure_s = config->max_failure_ttl_s,
-                                  .failure_jitter_percent = FAILURE_JITTER_PERCENT};
+                                  .failure_jitter_percent = FAILURE_JITTER_PERCENT,
+                                  .prefetch_percent = config->prefetch_percent};
   struct resolver_options options = {.learn = {.ttl = node->ttl,
                                                .max_stale_ms = (int64_t)config->max_stale_s * 1000,
-                                               .prefetch_percent = config->prefetch_percent,
                                                .notimp_as_nodata = config->notimp_as_nodata},
                                      .lookup_deadline_ms = config->lookup_deadline_ms,
                                      .stale_after_ms = config->stale_after_ms,
@@ -255,7 +255,6 @@ static int create_resolver(struct node *node) {
 /* What runs in the resolver's thread beside lookups. */
 static int create_keepers(struct node *node) {
   const struct config *config = node->config;
-  const struct control_served served = {node->cache, node->resolver, &node->ttl, config->cache_size_bytes};
   if (config->snapshot_file[0]) {
     snapshot_read(config->snapshot_file, node->cache, &node->ttl, SNAPSHOT_READ_MS);
     node->snapshot =
@@ -265,6 +264,11 @@ static int create_keepers(struct node *node) {
   }
   if (node->control_fd < 0)
     return 0;
+  const struct job_served served = {.cache = node->cache,
+                                    .resolver = node->resolver,
+                                    .ttl = &node->ttl,
+                                    .cache_size_bytes = config->cache_size_bytes,
+                                    .since_ms = clock_now_ms()};
   node->control = control_create(node->worker.loop, node->control_fd, &served);
   return node->control ? 0 : ERR_NOMEM;
 }

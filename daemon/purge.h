@@ -6,7 +6,7 @@
  * them: they are asked for again by whoever needs them. What is learned after purge_start is not the order's
  * concern, though some of it may go, too. Configured routes are no memory.
  *
- * Who calls it: control, in the writer's thread. Time is an argument.
+ * Who calls it: job, in the writer's thread. Time is an argument.
  */
 #ifndef MXWAY_DAEMON_PURGE_H
 #define MXWAY_DAEMON_PURGE_H

@@ -2,7 +2,7 @@
  * show: what memory holds of a domain, for a person, as mxway.v1.ShowReply.
  *
  * Asks nobody, marks nothing as used. Finding some of the domains that share the exchanges is a walk over the
- * cache, done a piece at a time; the rest is looked at when the reply is packed. Who calls it: control, in
+ * cache, done a piece at a time; the rest is looked at when the reply is packed. Who calls it: job, in
  * the writer's thread. Time is an argument.
  */
 #ifndef MXWAY_DAEMON_SHOW_H

@@ -30,4 +30,9 @@ int64_t ttl_failure_ms(const struct ttl_policy *policy, unsigned failures, uint3
   return life_ms > most_ms ? most_ms : life_ms;
 }
 
+int64_t ttl_lead_ms(const struct ttl_policy *policy, int64_t life_ms, uint32_t draw) {
+  int64_t most_ms = life_ms * policy->prefetch_percent / 100 * 3 / 2;
+  return most_ms - (most_ms * (int64_t)(draw >> 16) / 3 >> 15);
+}
+
 int64_t ttl_own_failure_ms(void) { return OWN_FAILURE_S * 1000; }

@@ -359,6 +359,20 @@ class DumpAndLoad(ControlTest):
         loaded = self.command("load", path)
         self.assertEqual((loaded["domains"], loaded["expired"]), (1, 1))
 
+    def test_what_was_loaded_is_renewed_before_it_expires(self):
+        self.start("d.test 6 MX 10 a.test\na.test 600 A 192.0.2.1\n", prefetch=50)
+        self.warm("d.test")
+        path = self.dump()
+        self.command("purge", "--all")
+        self.assertEqual(self.command("load", path)["domains"], 1)
+
+        def is_renewed():
+            reply = self.client.ask("d.test", depth=ADDRESSES)
+            self.assertEqual((reply.verdict, reply.source, reply.stale), ("ROUTE", "MEMORY", False))
+            return self.upstream.count("d.test", "MX") >= 2
+
+        wait_until(is_renewed, "a refresh", 20.0)
+
     def test_a_dump_travels_through_pipes(self):
         self.start()
         self.warm("d.test")

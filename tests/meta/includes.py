@@ -22,7 +22,8 @@ LEVELS = (
     ("flight",),
     ("resolver",),
     ("miss", "purge", "show"),
-    ("api", "control"),
+    ("api", "job"),
+    ("control",),
     ("node",),
     ("main",),
 )
@@ -34,7 +35,7 @@ THIRD_PARTIES = {
     "ares.h": {"channel"},
     "protobuf-c/protobuf-c.h": set(),
     "mxway.pb-c.h": set(),
-    "control.pb-c.h": {"control", "show"},
+    "control.pb-c.h": {"control", "job", "show"},
     "ev.h": {"mailbox", "channel", "nameserver", "dns", "server", "snapshot", "api", "control", "node"},
     "hiredis/hiredis.h": set(),
     "hiredis/async.h": set(),

@@ -4,7 +4,7 @@
 
 #include "cache.h"
 #include "control.h"
-#include "control.pb-c.h"
+#include "control_requests.h"
 #include "dump.h"
 #include "fake_dns.h"
 #include "log.h"
@@ -68,7 +68,7 @@ static int open_trial(void **state) {
   assert_non_null(trial->cache);
   trial->resolver = resolver_create(trial->cache, trial->dns, &options, &stats, on_answer, trial);
   assert_non_null(trial->resolver);
-  const struct control_served served = {trial->cache, trial->resolver, &lives, CACHE_BYTES};
+  const struct job_served served = {trial->cache, trial->resolver, &lives, CACHE_BYTES, clock_now_ms()};
   trial->control = control_create(trial->loop, trial->place.listener, &served);
   assert_non_null(trial->control);
   unix_peer_connect(&trial->peer, &trial->place);
@@ -119,10 +119,6 @@ static bool is_known(struct trial *trial, const char *name) {
 
 /* ---- requests ---- */
 
-static ProtobufCBinaryData text(const char *octets) {
-  return (ProtobufCBinaryData){.len = strlen(octets), .data = (uint8_t *)octets};
-}
-
 static void send_request(struct unix_peer *peer, const Mxway__V1__ControlRequest *request) {
   static uint8_t frame[FRAME_HEADER_MAX + FRAME_REQUEST_MAX];
   size_t length = mxway__v1__control_request__get_packed_size(request);
@@ -151,64 +147,6 @@ static Mxway__V1__ControlReply *receive(struct trial *trial, struct unix_peer *p
 }
 
 static void forget(Mxway__V1__ControlReply *reply) { mxway__v1__control_reply__free_unpacked(reply, NULL); }
-
-static Mxway__V1__ControlRequest stats_request(uint64_t id) {
-  static Mxway__V1__StatsRequest body = MXWAY__V1__STATS_REQUEST__INIT;
-  Mxway__V1__ControlRequest request = MXWAY__V1__CONTROL_REQUEST__INIT;
-  request.id = id;
-  request.stats = &body;
-  request.command_case = MXWAY__V1__CONTROL_REQUEST__COMMAND_STATS;
-  return request;
-}
-
-static Mxway__V1__ControlRequest show_request(uint64_t id, const char *domain) {
-  static Mxway__V1__ShowRequest body;
-  Mxway__V1__ControlRequest request = MXWAY__V1__CONTROL_REQUEST__INIT;
-  mxway__v1__show_request__init(&body);
-  body.domain = text(domain);
-  request.id = id;
-  request.show = &body;
-  request.command_case = MXWAY__V1__CONTROL_REQUEST__COMMAND_SHOW;
-  return request;
-}
-
-static Mxway__V1__ControlRequest purge_request(uint64_t id, Mxway__V1__PurgeWhat what, size_t count,
-                                               const char *first, const char *second) {
-  static Mxway__V1__PurgeRequest body;
-  static ProtobufCBinaryData names[2];
-  Mxway__V1__ControlRequest request = MXWAY__V1__CONTROL_REQUEST__INIT;
-  mxway__v1__purge_request__init(&body);
-  names[0] = text(first);
-  names[1] = text(second);
-  body.what = what;
-  body.n_names = count;
-  body.names = names;
-  request.id = id;
-  request.purge = &body;
-  request.command_case = MXWAY__V1__CONTROL_REQUEST__COMMAND_PURGE;
-  return request;
-}
-
-static Mxway__V1__ControlRequest dump_request(uint64_t id) {
-  static Mxway__V1__DumpRequest body = MXWAY__V1__DUMP_REQUEST__INIT;
-  Mxway__V1__ControlRequest request = MXWAY__V1__CONTROL_REQUEST__INIT;
-  request.id = id;
-  request.dump = &body;
-  request.command_case = MXWAY__V1__CONTROL_REQUEST__COMMAND_DUMP;
-  return request;
-}
-
-static Mxway__V1__ControlRequest load_request(uint64_t id, const uint8_t *octets, size_t length, bool last) {
-  static Mxway__V1__LoadRequest body;
-  Mxway__V1__ControlRequest request = MXWAY__V1__CONTROL_REQUEST__INIT;
-  mxway__v1__load_request__init(&body);
-  body.piece = (ProtobufCBinaryData){.len = length, .data = (uint8_t *)octets};
-  body.last = last;
-  request.id = id;
-  request.load = &body;
-  request.command_case = MXWAY__V1__CONTROL_REQUEST__COMMAND_LOAD;
-  return request;
-}
 
 static Mxway__V1__ControlReply *call(struct trial *trial, Mxway__V1__ControlRequest request) {
   send_request(&trial->peer, &request);

@@ -386,6 +386,25 @@ static void the_draw_moves_the_life_of_a_failure(void **state) {
   assert_in_range(most_ms, 5490, 5500);
 }
 
+static void facts_are_refreshed_in_the_last_part_of_their_life(void **state) {
+  (void)state;
+  struct learn_policy ahead = policy;
+  struct family_value family;
+  struct dnsmsg mx = fake_mx(600, 10, "a.test"), addresses = fake_a(600, 1, 1);
+  struct chase_end mx_end = end_of(&mx), addresses_end = end_of(&addresses);
+  for (uint32_t percent = 0; percent <= 10; percent += 10) {
+    ahead.ttl.prefetch_percent = percent;
+    host_facts_unpack(NULL, FAMILY_V4, &family);
+    learn_domain(&ahead, "d.test", &mx_end, NOW_MS, &noise, NULL, &value);
+    assert_true(learn_family(&ahead, &addresses_end, NOW_MS, &noise, &family));
+    assert_in_range(value.refresh_lead_ms, percent * 3000, percent * 9000);
+    if (percent == 0)
+      assert_true(family.refresh_at_ms == INT64_MAX);
+    else
+      assert_in_range(family.expires_at_ms - family.refresh_at_ms, 30000, 90000);
+  }
+}
+
 /* ---- the address queries ---- */
 
 static struct family_value unknown(void) {
@@ -690,6 +709,7 @@ int main(void) {
       cmocka_unit_test(no_network_is_neither_charged_nor_forgiven),
       cmocka_unit_test(a_row_that_our_own_failure_interrupts_goes_on_within_5_minutes),
       cmocka_unit_test(the_draw_moves_the_life_of_a_failure),
+      cmocka_unit_test(facts_are_refreshed_in_the_last_part_of_their_life),
       cmocka_unit_test(addresses_and_denials_are_facts),
       cmocka_unit_test(a_soft_failure_leaves_facts_that_hold_and_replaces_others),
       cmocka_unit_test(what_has_expired_is_kept_for_stale_answers_while_the_dns_fails),

@@ -13,7 +13,8 @@ enum {
   IMAGE_BYTES = 1 << 20,
   HOUR_MS = 3600000,
   MAX_S = 86400,
-  MAX_NEGATIVE_S = 3600
+  MAX_NEGATIVE_S = 3600,
+  MANY = 500
 };
 
 /* When the image is written, and the moment on the clocks of the daemon that loads it. */
@@ -308,6 +309,99 @@ static void no_hold_is_left_behind(void **state) {
   assert_int_equal(cache_host_count(trial->cache), 0);
 }
 
+/* ---- refreshing ahead ---- */
+
+static const struct ttl_policy ahead = {
+    .max_s = MAX_S, .max_negative_s = MAX_NEGATIVE_S, .prefetch_percent = 10};
+
+static void load_with(struct trial *trial, const struct ttl_policy *policy) {
+  load_destroy(trial->load);
+  trial->load = load_create(trial->cache, policy);
+  assert_non_null(trial->load);
+}
+
+static void what_is_loaded_is_refreshed_at_the_end_of_its_life(void **state) {
+  struct trial *trial = *state;
+  load_with(trial, &ahead);
+  write_route(trial, "d.test", "a.test", HOUR_MS / 2, HOUR_MS / 2);
+  write_kind(trial, "none.test", DOMAIN_NXDOMAIN, HOUR_MS / 2);
+  write_host(trial, "a.test", family_of(FAMILY_V6, 0, HOUR_MS / 4), family_of(FAMILY_V4, 1, HOUR_MS / 2));
+  load_all(trial);
+  assert_in_range(known(trial, "d.test")->refresh_lead_ms, HOUR_MS / 20, HOUR_MS * 3 / 20);
+  assert_false(domain_facts_want_refresh(known(trial, "d.test"), now.now_ms));
+  assert_in_range(known(trial, "none.test")->refresh_lead_ms, HOUR_MS / 40, HOUR_MS * 3 / 40);
+  const struct host_facts *host = known_host(trial, "a.test"); /* of which only what is left is known */
+  assert_in_range(host->expires_at_ms[FAMILY_V4] - host->refresh_at_ms[FAMILY_V4], HOUR_MS / 40,
+                  HOUR_MS * 3 / 40);
+  assert_false(host_facts_want_refresh(host, now.now_ms));
+  assert_true(host_facts_want_refresh(host, now.now_ms + HOUR_MS / 2));
+  assert_true(host->refresh_at_ms[FAMILY_V6] == INT64_MAX); /* it has no addresses */
+}
+
+static void what_is_loaded_at_the_end_of_its_life_is_refreshed_at_once(void **state) {
+  struct trial *trial = *state;
+  load_with(trial, &ahead);
+  write_route(trial, "d.test", "a.test", HOUR_MS, HOUR_MS / 25);
+  load_all(trial);
+  assert_true(domain_facts_want_refresh(known(trial, "d.test"), now.now_ms));
+}
+
+static void the_share_is_of_the_life_as_it_is_bounded_here(void **state) {
+  struct trial *trial = *state;
+  load_with(trial, &ahead);
+  write_kind(trial, "null.test", DOMAIN_NULL_MX, 2 * MAX_S * INT64_C(1000));
+  load_all(trial);
+  assert_in_range(known(trial, "null.test")->refresh_lead_ms, MAX_S * 50, MAX_S * 150);
+}
+
+static void what_is_loaded_together_is_not_refreshed_together(void **state) {
+  struct trial *trial = *state;
+  load_with(trial, &ahead);
+  char names[MANY][32], hosts[MANY][32];
+  for (int i = 0; i < MANY; i++) {
+    snprintf(names[i], sizeof(names[i]), "d%d.test", i);
+    snprintf(hosts[i], sizeof(hosts[i]), "a%d.test", i);
+    write_route(trial, names[i], hosts[i], 0, HOUR_MS);
+    write_host(trial, hosts[i], family_of(FAMILY_V6, 0, HOUR_MS), family_of(FAMILY_V4, 1, HOUR_MS));
+  }
+  load_all(trial);
+  int early_domains = 0, early_hosts = 0; /* in the first half of the time that there is */
+  for (int i = 0; i < MANY; i++) {
+    early_domains += known(trial, names[i])->refresh_lead_ms > HOUR_MS / 10;
+    early_hosts += host_facts_want_refresh(known_host(trial, hosts[i]), now.now_ms + HOUR_MS / 10 * 9);
+  }
+  assert_in_range(early_domains, MANY / 4, MANY * 3 / 4);
+  assert_in_range(early_hosts, MANY / 4, MANY * 3 / 4);
+}
+
+static void without_prefetching_nothing_that_is_loaded_is_refreshed_ahead(void **state) {
+  struct trial *trial = *state;
+  write_route(trial, "d.test", "a.test", 0, HOUR_MS);
+  write_host(trial, "a.test", family_of(FAMILY_V6, 1, HOUR_MS), family_of(FAMILY_V4, 1, HOUR_MS));
+  load_all(trial);
+  assert_int_equal(known(trial, "d.test")->refresh_lead_ms, 0);
+  assert_false(host_facts_want_refresh(known_host(trial, "a.test"), now.now_ms + 2 * HOUR_MS));
+}
+
+/* The family that is known for longer keeps what it has: its own time of refresh too. */
+static void a_family_that_stays_keeps_its_time_of_refresh(void **state) {
+  struct trial *trial = *state;
+  load_with(trial, &ahead);
+  write_route(trial, "d.test", "a.test", 0, HOUR_MS);
+  write_host(trial, "a.test", family_of(FAMILY_V6, 1, HOUR_MS / 2), family_of(FAMILY_V4, 1, HOUR_MS));
+  load_all(trial);
+  int64_t kept_ms = known_host(trial, "a.test")->refresh_at_ms[FAMILY_V4];
+  load_with(trial, &ahead);
+  trial->length = image_pack_header(trial->image, written.wall_ms);
+  trial->number = 1;
+  write_host(trial, "a.test", family_of(FAMILY_V6, 1, HOUR_MS), family_of(FAMILY_V4, 1, HOUR_MS));
+  load_all(trial);
+  const struct host_facts *host = known_host(trial, "a.test");
+  assert_true(host->refresh_at_ms[FAMILY_V4] == kept_ms);
+  assert_in_range(host->expires_at_ms[FAMILY_V6] - host->refresh_at_ms[FAMILY_V6], HOUR_MS / 20,
+                  HOUR_MS * 3 / 20);
+}
+
 /* ---- what is refused ---- */
 
 static void check_refusal(struct trial *trial, enum image_status status, const char *text) {
@@ -443,6 +537,12 @@ int main(void) {
       TRIAL(addresses_of_a_host_that_nobody_names_are_not_kept),
       TRIAL(a_life_is_bounded_by_the_limits_of_the_daemon_that_loads),
       TRIAL(no_hold_is_left_behind),
+      TRIAL(what_is_loaded_is_refreshed_at_the_end_of_its_life),
+      TRIAL(what_is_loaded_at_the_end_of_its_life_is_refreshed_at_once),
+      TRIAL(the_share_is_of_the_life_as_it_is_bounded_here),
+      TRIAL(what_is_loaded_together_is_not_refreshed_together),
+      TRIAL(without_prefetching_nothing_that_is_loaded_is_refreshed_ahead),
+      TRIAL(a_family_that_stays_keeps_its_time_of_refresh),
       TRIAL(a_broken_record_is_named_and_what_came_before_it_stays),
       TRIAL(a_record_that_is_missing_is_seen),
       TRIAL(what_is_no_image_is_refused),

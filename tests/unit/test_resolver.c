@@ -1836,7 +1836,7 @@ static int open_stale_trial(void **state) {
   assert_non_null(trial);
   struct resolver_options options = usual;
   options.learn.max_stale_ms = MAX_STALE_S * 1000;
-  options.learn.prefetch_percent = 10;
+  options.learn.ttl.prefetch_percent = 10;
   options.stale_after_ms = STALE_AFTER_MS;
   open_with(trial, &options, CACHE_BYTES);
   *state = trial;

@@ -124,6 +124,28 @@ static void the_draw_moves_a_failure_by_a_tenth_at_most_and_never_over_the_most(
   assert_in_range(most_ms, 10990, 11000);
 }
 
+static void a_lead_is_the_share_of_the_life_give_or_take_half(void **state) {
+  (void)state;
+  const struct ttl_policy policy = {.prefetch_percent = 10};
+  int64_t least_ms = INT64_MAX, most_ms = 0;
+  for (uint64_t draw = 0; draw <= UINT32_MAX; draw += 65537) {
+    int64_t lead_ms = ttl_lead_ms(&policy, 100000, (uint32_t)draw);
+    least_ms = lead_ms < least_ms ? lead_ms : least_ms;
+    most_ms = lead_ms > most_ms ? lead_ms : most_ms;
+  }
+  assert_in_range(least_ms, 5000, 5010);
+  assert_in_range(most_ms, 14990, 15000);
+}
+
+static void there_is_no_lead_without_a_share_or_a_life(void **state) {
+  (void)state;
+  const struct ttl_policy policy = {.prefetch_percent = 50};
+  for (uint64_t draw = 0; draw <= UINT32_MAX; draw += 65537) {
+    assert_true(ttl_lead_ms(&defaults, 86400000, (uint32_t)draw) == 0);
+    assert_true(ttl_lead_ms(&policy, 0, (uint32_t)draw) == 0);
+  }
+}
+
 static void a_failure_of_our_own_lives_a_second(void **state) {
   (void)state;
   assert_true(ttl_own_failure_ms() == 1000);
@@ -146,6 +168,8 @@ int main(void) {
       cmocka_unit_test(a_failure_upstream_lives_failure_ttl_without_a_floor),
       cmocka_unit_test(each_failure_in_a_row_lives_twice_as_long_up_to_the_most),
       cmocka_unit_test(the_draw_moves_a_failure_by_a_tenth_at_most_and_never_over_the_most),
+      cmocka_unit_test(a_lead_is_the_share_of_the_life_give_or_take_half),
+      cmocka_unit_test(there_is_no_lead_without_a_share_or_a_life),
       cmocka_unit_test(a_failure_of_our_own_lives_a_second),
   };
   return cmocka_run_group_tests_name("ttl", tests, NULL, NULL);
