@@ -7,22 +7,20 @@
  * writer, which looks again
  * (`cache_peek`).
  *
- * Sets and hosts are interned and counted; facts are replaced, never changed;
- * what is unlinked is handed to qsbr. A reader may follow what it got until its
- * qsbr_offline, the writer until it lets go of its hold.
+ * Facts are replaced, never changed; what is unlinked is handed to qsbr. A reader may follow what it got
+ * until its qsbr_offline, the writer until it lets go of its hold.
  *
- * Eviction is SIEVE: a hit counts in the entry, up to 3, and writes nothing else; the hand walks
- * from the oldest to the newest, counts one less each time it passes and evicts what has none. What has
- * expired is evicted whatever its hits, and what the hand stands on after 1024 steps. Denials and failures
- * have a queue and a hand of their own and a tenth of the bound: whoever asks for names that do not exist
- * displaces those of others who do the same.
+ * Of three rooms below, `entries` keeps the order of the facts and chooses what is evicted, `intern` shares
+ * their sets and hosts, `blocks` counts what all of it takes. This room finds names, joins the three, and
+ * holds the bound. Denials and failures get a tenth of it: whoever asks for names that do not exist displaces
+ * those of others who do the same.
  *
  * An entry is one block of the arena. Where names of other lengths come than those that go, the writer moves
  * entries together, so that pages become free: facts without a hold may be elsewhere after a put.
  *
  * Invariants: bytes <= bound after every put, unless one entry alone exceeds it; what may lie idle of it is a
- * 32nd; denials take a tenth at most; each entry in the table is in one queue, and vice versa; a host's refs
- * = sets that name it + holds; a set's refs = entries that point at it.
+ * 32nd; denials take a tenth at most; each entry in the table is in one queue, and vice versa; a set's refs =
+ * entries that point at it + pins.
  *
  * Cost: a put moves the entries of one page at most for each 4 KiB that it takes, and the hand makes 8192
  * steps at most.
@@ -37,6 +35,7 @@
 #include <stdint.h>
 
 #include "facts.h"
+#include "intern.h"
 #include "qsbr.h"
 #include "stats.h"
 #include "verdict.h"
@@ -170,9 +169,7 @@ void cache_walk_stop(struct cache_walk *walk);
 
 /* The same over all hosts that some set names. */
 struct cache_host_walk {
-  struct cache *cache;
-  struct cache_host_walk *next;
-  struct host *at;
+  struct intern_walk walk;
 };
 void cache_host_walk_start(struct cache_host_walk *walk, struct cache *cache);
 struct host *cache_host_walk_next(struct cache_host_walk *walk);

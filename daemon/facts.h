@@ -4,8 +4,8 @@
  * Two kinds, immutable once published: domain facts (what the MX query said)
  * and host facts (the addresses of an exchange). Domain facts point at an
  * exchange set shared by all domains whose records are the same; a set points at
- * hosts shared by all sets that name them; a host points at its facts of the moment. The
- * cache interns, counts references and publishes; this room gives the shapes,
+ * hosts shared by all sets that name them; a host points at its facts of the moment. `intern`
+ * shares and counts references, the cache publishes; this room gives the shapes,
  * builds them and holds the rules that turn a list of MX records into one set.
  *
  * A set keeps its exchanges and its site, a host its addresses, as the protobuf bytes of
@@ -102,10 +102,10 @@ struct host_facts {
 enum { PACKED_V6_LENGTH = 18, PACKED_V4_LENGTH = 6 };
 
 struct host {
-  struct table_node node;                   /* the cache's */
-  struct host *newer, *older;               /* the cache's: of all hosts */
+  struct table_node node;                   /* intern's */
+  struct host *newer, *older;               /* intern's: of all hosts */
   _Atomic(const struct host_facts *) facts; /* NULL before the first */
-  uint32_t refs;                            /* the cache's */
+  uint32_t refs;                            /* intern's */
   uint8_t length;
   bool is_address; /* the name is an address (ROUTING V12) */
   char name[];     /* terminated */
@@ -161,8 +161,8 @@ struct exchange {
 };
 
 struct exchange_set {
-  struct table_node node;      /* the cache's */
-  uint32_t refs;               /* the cache's */
+  struct table_node node;      /* intern's */
+  uint32_t refs;               /* intern's */
   uint32_t site_offset;        /* of LookupReply.site_id and site_name in exchange_set_bytes() */
   uint16_t site_length;        /* of both fields */
   bool implicit;               /* the one exchange stands for a domain without MX: its site is another */

@@ -7,10 +7,10 @@ import sys
 # Lower rows first; rooms of the first row may include each other.
 LEVELS = (
     ("error", "log", "stats", "address", "conffile", "clock", "random", "mailbox", "qsbr", "heap", "table",
-     "arena", "queue", "slots", "listen", "story", "request", "digest", "frame", "wire"),
+     "arena", "queue", "slots", "blocks", "listen", "story", "request", "digest", "frame", "wire"),
     ("name", "verdict", "ttl", "reach", "site"),
     ("facts", "wishes"),
-    ("judge", "ordering", "setting", "dnsmsg"),
+    ("judge", "ordering", "setting", "dnsmsg", "intern", "entries"),
     ("override", "cache", "channel", "route", "health", "dnsquery", "dnsqueue", "dnsstory", "image"),
     ("config", "reply", "nameserver", "server", "pinned", "explain", "load", "dump",
      "question"),
