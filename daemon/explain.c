@@ -5,7 +5,7 @@
 
 #include "verdict.h"
 
-enum { STATE_TEXT_SIZE = 96 };
+enum { STATE_TEXT_SIZE = 128 };
 
 static int64_t seconds(int64_t span_ms) { return (span_ms + 999) / 1000; }
 
@@ -58,7 +58,7 @@ static void describe_family(char text[STATE_TEXT_SIZE], const struct host_facts 
       [FAMILY_LOOP] = "its aliases loop",
   };
   int64_t expires_at_ms = facts->expires_at_ms[family];
-  char left[40] = "for ever";
+  char left[64] = "for ever";
   int64_t stale_ms = host_facts_until_ms(facts, family, false) - now_ms;
   if (expires_at_ms <= now_ms && stale_ms > 0)
     snprintf(left, sizeof(left), "expired, answered for %" PRId64 " s more", seconds(stale_ms));
