@@ -122,8 +122,8 @@ static void forget_domain(struct purge *purge, const struct domain_facts *facts)
   bool with_hosts = purge->what == PURGE_OF_DOMAIN || purge->what == PURGE_OF_SUFFIX;
   for (uint16_t i = 0; with_hosts && facts->set && i < facts->set->count; i++)
     forget_host(purge, facts->set->exchanges[i].host);
-  purge->domain_count +=
-      cache_remove(purge->cache, facts->text, facts->name_length, name_hash(facts->text, facts->name_length));
+  cache_remove_facts(purge->cache, facts);
+  purge->domain_count++;
 }
 
 /* ---- the order ---- */

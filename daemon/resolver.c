@@ -143,11 +143,14 @@ void resolver_refresh(struct resolver *resolver, const struct name *name, uint64
   enum dns_priority priority = is_stale ? DNS_FOR_REFRESH : DNS_FOR_PREFETCH;
   const struct hosts_wish wish = {.ahead = true, .priority = priority};
   stats_add(resolver->stats, STATS_REFRESHES);
-  if (domain_facts_want_refresh(facts, now_ms))
+  if (domain_facts_want_refresh(facts, now_ms)) {
     flight_start_ahead(&resolver->flights, name, hash, depth, priority, now_ms);
-  else
-    for (uint16_t i = 0; facts->set && i < facts->set->count; i++)
-      hosts_ask(resolver->hosts, facts->set->exchanges[i].host, &wish, now_ms, NULL);
+    return;
+  }
+  cache_hold(facts); /* a host that cannot be asked for is put, which may evict or move what nobody holds */
+  for (uint16_t i = 0; facts->set && i < facts->set->count; i++)
+    hosts_ask(resolver->hosts, facts->set->exchanges[i].host, &wish, now_ms, NULL);
+  cache_release(resolver->cache, facts);
 }
 
 /* ---- time ---- */

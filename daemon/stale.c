@@ -26,21 +26,31 @@ static bool has_route(const struct domain_facts *facts, int64_t now_ms) {
   return false;
 }
 
+/* Lets the addresses that have expired be answered; false where no exchange has any then. `facts` are held:
+ * what is put may evict or move those that are not. */
+static bool put_addresses(const struct stale *stale, const struct domain_facts *facts, int64_t now_ms) {
+  for (uint16_t i = 0; i < facts->set->count; i++)
+    hosts_put_stale(stale->hosts, facts->set->exchanges[i].host, now_ms);
+  return has_route(facts, now_ms);
+}
+
 bool stale_answer(const struct stale *stale, const struct question *question, int64_t now_ms,
                   struct answer *answer) {
   const struct domain_facts *facts = question_peek(question, stale->cache);
   if (!stale_is_possible(stale, question, facts, now_ms))
     return false;
-  if (domain_facts_until_ms(facts, false) <= now_ms) {
+  bool is_of_cache = facts != question->pinned;
+  if (domain_facts_until_ms(facts, false) <= now_ms)
     facts = stale_put(stale, facts, 0, now_ms);
-    if (!facts)
-      return false;
-    cache_release(stale->cache, facts);
-  }
+  else if (is_of_cache)
+    cache_hold(facts);
+  if (!facts)
+    return false;
   bool with_addresses = question->depth != DEPTH_EXCHANGES && facts->set;
-  for (uint16_t i = 0; with_addresses && i < facts->set->count; i++)
-    hosts_put_stale(stale->hosts, facts->set->exchanges[i].host, now_ms);
-  if (with_addresses && !has_route(facts, now_ms))
+  bool is_route = !with_addresses || put_addresses(stale, facts, now_ms);
+  if (is_of_cache)
+    cache_release(stale->cache, facts); /* still there until the cache is changed */
+  if (!is_route)
     return false;
   story_add(question->story, "T6 (RFC 8767)",
             "the DNS is late: answers from what memory holds, although it has expired");

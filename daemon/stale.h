@@ -1,5 +1,5 @@
 /*
- * stale: records that have expired, answered where the DNS fails or is late (ROUTING T6, RFC 8767).
+ * stale: routes that have expired, answered where the DNS fails or is late (ROUTING T6, RFC 8767).
  *
  * Says which facts may be answered so and to whom, and publishes them anew for a minute: until then they are
  * answered like any others, and the first hit in its second half asks again. That the DNS has failed is
