@@ -8,7 +8,7 @@ import sys
 LEVELS = (
     ("error", "log", "stats", "address", "conffile", "clock", "random", "mailbox", "qsbr", "heap", "table",
      "arena", "queue", "slots", "blocks", "listen", "story", "request", "digest", "frame", "wire"),
-    ("name", "verdict", "ttl", "reach", "site"),
+    ("name", "verdict", "ttl", "reach", "site", "shardmap"),
     ("facts", "wishes"),
     ("judge", "ordering", "setting", "dnsmsg", "intern", "entries"),
     ("override", "cache", "channel", "route", "health", "dnsquery", "dnsqueue", "dnsstory", "image"),
@@ -37,7 +37,7 @@ THIRD_PARTIES = {
     "mxway.pb-c.h": set(),
     "control.pb-c.h": {"control", "job", "show"},
     "ev.h": {"mailbox", "channel", "nameserver", "dns", "server", "snapshot", "api", "control", "node"},
-    "hiredis/hiredis.h": set(),
+    "hiredis/hiredis.h": {"shardmap"},
     "hiredis/async.h": set(),
     "jansson.h": set(),
 }
