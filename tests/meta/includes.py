@@ -7,14 +7,15 @@ import sys
 # Lower rows first; rooms of the first row may include each other.
 LEVELS = (
     ("error", "log", "stats", "address", "conffile", "clock", "random", "mailbox", "qsbr", "heap", "table",
-     "arena", "queue", "slots", "blocks", "listen", "story", "request", "digest", "frame", "wire"),
-    ("name", "verdict", "ttl", "reach", "site", "shardmap"),
-    ("facts", "wishes"),
-    ("judge", "ordering", "setting", "dnsmsg", "intern", "entries"),
+     "arena", "queue", "slots", "blocks", "listen", "story", "request", "digest", "frame", "wire",
+     "breaker", "rediserror", "hostname", "link_target"),
+    ("name", "verdict", "ttl", "reach", "site", "link_tls", "shardmap"),
+    ("facts", "wishes", "resp"),
+    ("judge", "ordering", "setting", "dnsmsg", "intern", "entries", "link"),
     ("override", "cache", "channel", "route", "health", "dnsquery", "dnsqueue", "dnsstory", "image"),
     ("config", "reply", "nameserver", "server", "pinned", "explain", "load", "dump",
      "question"),
-    ("dns",),
+    ("dns", "express"),
     ("chase", "resolvconf", "snapshot"),
     ("learn",),
     ("hosts",),
@@ -36,9 +37,15 @@ THIRD_PARTIES = {
     "protobuf-c/protobuf-c.h": set(),
     "mxway.pb-c.h": set(),
     "control.pb-c.h": {"control", "job", "show"},
-    "ev.h": {"mailbox", "channel", "nameserver", "dns", "server", "snapshot", "api", "control", "node"},
-    "hiredis/hiredis.h": {"shardmap"},
+    "ev.h": {"mailbox", "channel", "nameserver", "dns", "server", "snapshot", "api", "control", "node",
+             "hostname", "resp", "link"},
+    # Who reads replies; resp alone has to do with connections.
+    "hiredis/hiredis.h": {"resp", "link", "link_tls", "fleet", "sentinel", "shardmap", "store", "bulletin", "warm"},
+    "hiredis/hiredis_ssl.h": {"link_tls"},
     "hiredis/async.h": set(),
+    "openssl/err.h": {"link_tls"},
+    "openssl/ssl.h": {"link_tls"},
+    "openssl/x509v3.h": {"link_tls"},
     "jansson.h": set(),
 }
 
