@@ -130,8 +130,8 @@ static void adopt(struct cluster *cluster, const struct shardmap *map, int64_t n
     cluster->nodes[i] = member_of(cluster, &map->nodes[i], asked);
   retire_others(cluster, now_ms);
   if (old_count != map->node_count)
-    log_notice("redis: the cluster has %zu masters, and %zu of %d slots have one", map->node_count,
-               map->slot_count, SHARDMAP_SLOTS);
+    log_notice("redis: the cluster's masters: %zu, of %zu of its %d slots", map->node_count, map->slot_count,
+               SHARDMAP_SLOTS);
 }
 
 static void read_slots(struct cluster *cluster, const redisReply *reply, int64_t now_ms) {
