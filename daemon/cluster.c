@@ -76,6 +76,8 @@ static size_t count_up(const struct cluster *cluster) {
   return up_count;
 }
 
+bool cluster_is_up(const struct cluster *cluster) { return count_up(cluster) > 0; }
+
 static void use_seeds(struct cluster *cluster) {
   for (size_t i = 0; i < cluster->seed_count; i++)
     member_get(cluster->members, &cluster->seeds[i]);
@@ -178,7 +180,7 @@ static void on_refresh(struct ev_loop *loop, ev_timer *timer, int events) {
   int64_t now_ms = clock_now_ms();
   if (cluster->asked)
     return; /* whose answer begins the timer again */
-  if (count_up(cluster) == 0)
+  if (!cluster_is_up(cluster))
     use_seeds(cluster);
   struct member *member = pick(cluster);
   cluster->is_wanted = !member;

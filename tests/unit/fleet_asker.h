@@ -6,6 +6,7 @@
 
 #include <ev.h>
 
+#include "error.h"
 #include "fleet.h"
 #include "loop_until.h"
 #include "redis_servers.h"

@@ -32,6 +32,8 @@
 enum {
   REDIS_WAIT_MS = 60000,
   REDIS_LINES_SIZE = 2048,
+  REDIS_WINDOWS = 90, /* of ports */
+  REDIS_WINDOW = 100,
   REDIS_BUS = 10000 /* a cluster's servers talk to each other on ports higher by this */
 };
 
@@ -61,12 +63,14 @@ static inline bool redis_port_is_free(unsigned port) {
   return is_free;
 }
 
-/* Below those that the kernel hands out for connections. */
+/* Below those that the kernel hands out for connections, and not where tests that run beside this one look:
+ * a server that was killed must find its port free. */
 static inline uint16_t redis_free_port(void) {
-  for (int tries = 0; tries < 1000; tries++) {
-    struct random random;
-    random_init(&random);
-    unsigned port = 11000 + random_below(&random, 9000);
+  struct random random;
+  random_init(&random);
+  for (unsigned tries = 0; tries < 1000; tries++) {
+    unsigned window = ((unsigned)getpid() + tries / 100) % REDIS_WINDOWS;
+    unsigned port = 11000 + window * REDIS_WINDOW + random_below(&random, REDIS_WINDOW);
     if (redis_port_is_free(port) && redis_port_is_free(port + REDIS_BUS))
       return (uint16_t)port;
   }
@@ -201,10 +205,22 @@ static inline void redis_stop(struct redis_server *server) {
   server->folder[0] = '\0';
 }
 
-static inline redisReply *redis_check(struct redis_server *server, redisReply *reply) {
-  if (!reply)
-    print_error("no answer: %s\n", server->connection->errstr);
+/* Says a command, as redisvCommand. A sentinel that makes a server master or replica ends its connections,
+ * this one too. */
+static inline redisReply *redis_query(struct redis_server *server, const char *format, va_list arguments) {
+  va_list again;
+  va_copy(again, arguments);
+  redisReply *reply = redisvCommand(server->connection, format, arguments);
+  if (!reply) {
+    assert_true(redis_connect(server));
+    reply = redisvCommand(server->connection, format, again);
+  }
+  va_end(again);
   assert_non_null(reply);
+  return reply;
+}
+
+static inline redisReply *redis_check(redisReply *reply) {
   if (reply->type == REDIS_REPLY_ERROR)
     print_error("%s\n", reply->str);
   assert_int_not_equal(reply->type, REDIS_REPLY_ERROR);
@@ -215,7 +231,7 @@ static inline redisReply *redis_check(struct redis_server *server, redisReply *r
 static inline redisReply *redis_ask(struct redis_server *server, const char *format, ...) {
   va_list arguments;
   va_start(arguments, format);
-  redisReply *reply = redis_check(server, redisvCommand(server->connection, format, arguments));
+  redisReply *reply = redis_check(redis_query(server, format, arguments));
   va_end(arguments);
   return reply;
 }
@@ -224,8 +240,19 @@ static inline redisReply *redis_ask(struct redis_server *server, const char *for
 static inline void redis_say(struct redis_server *server, const char *format, ...) {
   va_list arguments;
   va_start(arguments, format);
-  freeReplyObject(redis_check(server, redisvCommand(server->connection, format, arguments)));
+  freeReplyObject(redis_check(redis_query(server, format, arguments)));
   va_end(arguments);
+}
+
+/* Whether a command is answered with anything but an error. */
+static inline bool redis_takes(struct redis_server *server, const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  redisReply *reply = redis_query(server, format, arguments);
+  va_end(arguments);
+  bool is_so = reply->type != REDIS_REPLY_ERROR;
+  freeReplyObject(reply);
+  return is_so;
 }
 
 /* Whether the answer to `command`, a text, holds `part`. */
