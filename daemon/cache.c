@@ -57,6 +57,8 @@ struct cache *cache_create(size_t size_bytes, int64_t max_stale_ms, struct stats
   return cache;
 }
 
+int64_t cache_max_stale_ms(const struct cache *cache) { return cache->max_stale_ms; }
+
 struct qsbr *cache_qsbr(struct cache *cache) {
   return &cache->blocks.qsbr;
 }

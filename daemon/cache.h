@@ -53,6 +53,9 @@ struct cache *cache_create(size_t size_bytes, int64_t max_stale_ms, struct stats
 /* No reader may be left. */
 void cache_destroy(struct cache *cache);
 
+/* How long what has expired is kept for stale answers. */
+int64_t cache_max_stale_ms(const struct cache *cache);
+
 /* The reclamation that readers announce themselves to. */
 struct qsbr *cache_qsbr(struct cache *cache);
 

@@ -158,6 +158,7 @@ static void the_addresses_of_a_host_come_back(void **state) {
   struct family_value values[FAMILY_COUNT];
   values[FAMILY_V6] = made_family(FAMILY_V6, FAMILY_OK, FACTS_ADDRESSES_MAX, NOW_MS + 500, "real.test");
   values[FAMILY_V4] = made_family(FAMILY_V4, FAMILY_OK, 2, NOW_MS + 900, "real.test");
+  values[FAMILY_V4].life_ms = 1000;
   size_t length = pack_host(values);
   assert_int_equal(parse(bytes, length, NUMBER, &written, &taken), IMAGE_GOOD);
   assert_int_equal(taken, length);
@@ -169,6 +170,7 @@ static void the_addresses_of_a_host_come_back(void **state) {
     assert_int_equal(read->stale_until_ms, 0);
     assert_int_equal(read->count, values[family].count);
     assert_int_equal(read->expires_at_ms, values[family].expires_at_ms);
+    assert_int_equal(read->life_ms, values[family].life_ms);
     assert_string_equal(read->expanded, "real.test");
     for (uint8_t i = 0; i < read->count; i++)
       assert_memory_equal(read->addresses[i], values[family].addresses[i], family == FAMILY_V6 ? 16 : 4);
@@ -222,6 +224,26 @@ static void a_host_that_is_an_address_is_not_written(void **state) {
   free(host);
 }
 
+static void what_has_expired_comes_back_as_it_was(void **state) {
+  (void)state;
+  struct zone zone;
+  size_t taken;
+  struct family_value values[FAMILY_COUNT];
+  zone_init(&zone, DOMAIN_MX, NOW_MS - HOUR_MS, NOW_MS - 1000);
+  zone_add(&zone, 10, "a.test");
+  round_trip(&zone, "d.test", &later);
+  assert_int_equal(record.domain.stored_at_ms, later.now_ms - 60000 - HOUR_MS);
+  assert_int_equal(record.domain.expires_at_ms, later.now_ms - 60000 - 1000);
+  zone_fini(&zone);
+  values[FAMILY_V6] = made_family(FAMILY_V6, FAMILY_NODATA, 0, NOW_MS - 500, "");
+  values[FAMILY_V4] = made_family(FAMILY_V4, FAMILY_OK, 2, NOW_MS - 900, "");
+  size_t length = pack_host(values);
+  assert_int_equal(parse(bytes, length, NUMBER, &later, &taken), IMAGE_GOOD);
+  assert_int_equal(record.families[FAMILY_V6].expires_at_ms, later.now_ms - 60000 - 500);
+  assert_int_equal(record.families[FAMILY_V4].expires_at_ms, later.now_ms - 60000 - 900);
+  assert_int_equal(record.families[FAMILY_V4].life_ms, MADE_LIFE_MS);
+}
+
 /* ---- header and end ---- */
 
 static void a_header_gives_when_the_image_was_begun(void **state) {
@@ -240,9 +262,11 @@ static void every_changed_bit_of_a_header_is_seen(void **state) {
   image_pack_header(header, WALL_MS);
   for (size_t bit = 0; bit < 8 * sizeof(header); bit++) {
     header[bit / 8] ^= (uint8_t)(1 << bit % 8);
-    enum image_status expected = bit < 64   ? IMAGE_NO_IMAGE
-                                 : bit < 96 ? IMAGE_UNKNOWN_VERSION
-                                            : IMAGE_BAD_CHECKSUM;
+    uint32_t version = IMAGE_VERSION ^ (bit >= 64 && bit < 96 ? UINT32_C(1) << (bit - 64) : 0);
+    enum image_status expected = bit < 64                  ? IMAGE_NO_IMAGE
+                                 : version < IMAGE_VERSION ? IMAGE_OLD_VERSION
+                                 : version > IMAGE_VERSION ? IMAGE_UNKNOWN_VERSION
+                                                           : IMAGE_BAD_CHECKSUM;
     assert_int_equal(image_parse_header(header, &begun_ms), expected);
     header[bit / 8] ^= (uint8_t)(1 << bit % 8);
   }
@@ -429,6 +453,42 @@ static void a_life_that_no_ttl_gives_is_refused(void **state) {
   assert_int_equal(forge("d.test", &value), IMAGE_BAD_RECORD);
 }
 
+static void a_life_of_addresses_that_no_ttl_gives_is_refused(void **state) {
+  (void)state;
+  static const struct {
+    uint32_t life_ms;
+    int64_t expires_at_ms;
+    enum image_status expected;
+  } rows[] = {{0, NOW_MS, IMAGE_GOOD},
+              {IMAGE_LIFE_MAX_S * 1000u, NOW_MS, IMAGE_GOOD},
+              {IMAGE_LIFE_MAX_S * 1000u + 1, NOW_MS, IMAGE_BAD_RECORD},
+              {1000, NOW_MS - WALL_MS, IMAGE_BAD_RECORD},
+              {1000, INT64_MAX / 2, IMAGE_BAD_RECORD}};
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    size_t taken;
+    struct family_value values[FAMILY_COUNT];
+    values[FAMILY_V6] = made_family(FAMILY_V6, FAMILY_TEMPFAIL, 0, NOW_MS, "");
+    values[FAMILY_V4] = made_family(FAMILY_V4, FAMILY_OK, 1, rows[i].expires_at_ms, "");
+    values[FAMILY_V4].life_ms = rows[i].life_ms;
+    size_t length = pack_host(values);
+    assert_int_equal(parse(bytes, length, NUMBER, &written, &taken), rows[i].expected);
+  }
+}
+
+/* The times of a family of which nothing is known are 0. */
+static void times_of_what_is_not_known_are_refused(void **state) {
+  (void)state;
+  struct family_value values[FAMILY_COUNT];
+  values[FAMILY_V6] = made_family(FAMILY_V6, FAMILY_TEMPFAIL, 0, NOW_MS, "");
+  values[FAMILY_V4] = made_family(FAMILY_V4, FAMILY_OK, 1, NOW_MS, "");
+  const size_t state_at = 1 + 1 + 7 + 1, learned_at = state_at + 2, expiry_at = learned_at + 8;
+  size_t length = pack_host(values);
+  assert_int_equal(forge_octet(length, state_at, 0), IMAGE_GOOD);
+  assert_int_equal(forge_octet(length, learned_at, 1), IMAGE_BAD_RECORD);
+  length = pack_host(values);
+  assert_int_equal(forge_octet(length, expiry_at, 1), IMAGE_BAD_RECORD);
+}
+
 static void a_time_beyond_all_calendars_is_refused(void **state) {
   (void)state;
   struct domain_value value = route_to("a.test", 10, "b.test", 10);
@@ -445,6 +505,7 @@ int main(void) {
       cmocka_unit_test(an_alias_without_mx_comes_back_with_its_canonical_name),
       cmocka_unit_test(a_failure_is_not_written),
       cmocka_unit_test(a_life_goes_on_while_the_image_lies),
+      cmocka_unit_test(what_has_expired_comes_back_as_it_was),
       cmocka_unit_test(the_largest_domain_fits),
       cmocka_unit_test(the_addresses_of_a_host_come_back),
       cmocka_unit_test(denials_of_addresses_come_back),
@@ -464,6 +525,8 @@ int main(void) {
       cmocka_unit_test(numbers_that_stand_for_nothing_are_refused),
       cmocka_unit_test(what_the_configuration_says_is_not_written),
       cmocka_unit_test(a_life_that_no_ttl_gives_is_refused),
+      cmocka_unit_test(a_life_of_addresses_that_no_ttl_gives_is_refused),
+      cmocka_unit_test(times_of_what_is_not_known_are_refused),
       cmocka_unit_test(a_time_beyond_all_calendars_is_refused),
   };
   return cmocka_run_group_tests_name("image", tests, NULL, NULL);
