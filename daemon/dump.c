@@ -2,6 +2,8 @@
 
 #include <assert.h>
 
+_Static_assert((int)IMAGE_HITS_MAX == (int)CACHE_HITS_MAX, "the hits of an image");
+
 void dump_start(struct dump *dump, struct cache *cache) {
   *dump = (struct dump){.cache = cache, .stage = DUMP_HEADER, .number = 1};
   cache_walk_start(&dump->domains, cache);
@@ -31,7 +33,7 @@ static size_t pack_domain(struct dump *dump, uint8_t *at, const struct image_tim
   }
   if (!domain_facts_are_kept(facts, cache_max_stale_ms(dump->cache), time->now_ms))
     return 0;
-  size_t length = image_pack_domain(at, dump->number, facts, time);
+  size_t length = image_pack_domain(at, dump->number, facts, cache_walk_hits(&dump->domains), time);
   dump->domain_count += length > 0;
   return length;
 }

@@ -79,7 +79,7 @@ static uint8_t *put_exchanges(uint8_t *at, const struct exchange_set *set) {
   return at;
 }
 
-size_t image_pack_domain(uint8_t *at, uint64_t number, const struct domain_facts *facts,
+size_t image_pack_domain(uint8_t *at, uint64_t number, const struct domain_facts *facts, unsigned hits,
                          const struct image_time *time) {
   if (number_of_kind[facts->kind] == 0)
     return 0;
@@ -88,6 +88,7 @@ size_t image_pack_domain(uint8_t *at, uint64_t number, const struct domain_facts
   *end++ = number_of_kind[facts->kind];
   *end++ = facts->authentic;
   end = put_number(end, facts->warnings, 2);
+  end = put_number(end, hits, 1);
   end = put_time(end, facts->stored_at_ms, time);
   end = put_time(end, facts->expires_at_ms, time);
   end = put_text(end, facts->text, facts->name_length);
@@ -290,12 +291,13 @@ static void get_domain(struct reader *reader, struct image_record *record) {
   value->kind = get_kind(reader);
   value->authentic = get_bool(reader);
   value->warnings = (uint16_t)get_number(reader, 2);
+  record->hits = (unsigned)get_number(reader, 1);
   value->stored_at_ms = get_time(reader);
   value->expires_at_ms = get_time(reader);
   get_text(reader, false, record->name);
   get_text(reader, true, value->canonical);
   value->count = (uint16_t)get_number(reader, 2);
-  if (value->count > FACTS_EXCHANGES_MAX)
+  if (value->count > FACTS_EXCHANGES_MAX || record->hits > IMAGE_HITS_MAX)
     reader->is_good = false;
   for (uint16_t i = 0; reader->is_good && i < value->count; i++) {
     value->exchanges[i].port = 0;

@@ -9,12 +9,14 @@
  *
  * A checksum is the XXH3-64 of all that stands before it in its header or record, seeded with the record's
  * number (0 for the header): neither a changed octet nor a lost, doubled or moved record passes.
+ * Domains stand in the order in which eviction would look at them.
  * Times are Unix time in milliseconds, and absolute, so that an image ages while it lies; what has expired is
  * in it as long as it may be answered stale (RFC 8767). A payload begins with its kind:
  *
  *   'D'  a domain
  *        u8 kind: 1 MX, 2 null MX, 3 NODATA, 4 NXDOMAIN, 5 MX records that name no host
  *        u8 whether authentic; u16 warnings, bit n is mxway.v1.Warning n
+ *        u8 how often eviction is to spare it, 0 to 3: a domain in use
  *        i64 when the DNS said so; i64 expiry
  *        text name; text canonical, "" where it is the name
  *        u16 count of exchanges; each u16 preference, text host
@@ -46,6 +48,7 @@
 enum {
   IMAGE_VERSION = 2,
   IMAGE_HEADER_BYTES = 28,
+  IMAGE_HITS_MAX = 3,
   IMAGE_PAYLOAD_MAX = 32 * 1024,
   IMAGE_RECORD_MAX = 4 + IMAGE_PAYLOAD_MAX + 8,
   IMAGE_LIFE_MAX_S = 604800, /* the most that max-ttl may be */
@@ -63,7 +66,7 @@ size_t image_pack_header(uint8_t at[IMAGE_HEADER_BYTES], int64_t begun_wall_ms);
 
 /* A domain as record `number`, fresh or not; `at` has room for IMAGE_RECORD_MAX. 0 where there is nothing to
  * write: a failure, or what the configuration says. */
-size_t image_pack_domain(uint8_t *at, uint64_t number, const struct domain_facts *facts,
+size_t image_pack_domain(uint8_t *at, uint64_t number, const struct domain_facts *facts, unsigned hits,
                          const struct image_time *time);
 
 /* The same for the addresses of a host. 0 where none is known but failures. */
@@ -96,6 +99,7 @@ struct image_record {
   enum image_kind kind;
   char name[FACTS_NAME_SIZE];
   struct domain_value domain;                 /* with IMAGE_DOMAIN */
+  unsigned hits;                              /* with IMAGE_DOMAIN, 0 to IMAGE_HITS_MAX */
   struct family_value families[FAMILY_COUNT]; /* with IMAGE_HOST */
 };
 

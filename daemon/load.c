@@ -116,7 +116,8 @@ static void put_domain(struct load *load, const struct image_time *time) {
     load->counts.older++;
   } else {
     value->refresh_lead_ms = (uint32_t)draw_lead_ms(load, life_ms);
-    const struct domain_facts *facts = cache_put(load->cache, name, length, hash, value);
+    const struct domain_facts *facts =
+        cache_restore(load->cache, name, length, hash, value, load->record.hits, time->now_ms);
     if (!facts)
       return;
     cache_release(load->cache, facts);

@@ -7,7 +7,8 @@
  * (ROUTING T6, RFC 8767) is put as what it is, expired, unless memory has what still holds. What a record
  * says lives no longer than max-ttl and max-negative-ttl of this daemon allow, counted from when the DNS said
  * it, and is answered stale no longer than its max-stale; a hit at the end of its life refreshes it as if it
- * had been learned here (ROUTING T7). Addresses are kept only of hosts that some domain in memory names.
+ * had been learned here (ROUTING T7), and eviction spares it as it would have where it was dumped. Addresses
+ * are kept only of hosts that some domain in memory names.
  *
  * A record that cannot be read ends the loading; what came before it stays. Who calls it: job and
  * snapshot, in the writer's thread. Time is an argument.

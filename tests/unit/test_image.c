@@ -32,7 +32,7 @@ static enum image_status parse(const uint8_t *at, size_t length, uint64_t number
 static size_t round_trip(struct zone *zone, const char *name, const struct image_time *time) {
   size_t taken;
   zone_build(zone, name);
-  size_t length = image_pack_domain(bytes, NUMBER, zone->facts, &written);
+  size_t length = image_pack_domain(bytes, NUMBER, zone->facts, 2, &written);
   assert_in_range(length, 1, IMAGE_RECORD_MAX);
   assert_int_equal(parse(bytes, length, NUMBER, time, &taken), IMAGE_GOOD);
   assert_int_equal(taken, length);
@@ -64,6 +64,7 @@ static void a_route_comes_back_as_it_was(void **state) {
   assert_string_equal(value->canonical, "");
   assert_int_equal(value->failures, 0);
   assert_int_equal(value->refresh_lead_ms, 0);
+  assert_int_equal(record.hits, 2);
   assert_int_equal(value->exchanges[0].port, 0);
   assert_int_equal(value->count, 3);
   for (uint16_t i = 0; i < value->count; i++) {
@@ -104,7 +105,7 @@ static void a_failure_is_not_written(void **state) {
   struct zone zone;
   zone_init(&zone, DOMAIN_FAILED, NOW_MS, NOW_MS + 1000);
   zone_build(&zone, "d.test");
-  assert_int_equal(image_pack_domain(bytes, NUMBER, zone.facts, &written), 0);
+  assert_int_equal(image_pack_domain(bytes, NUMBER, zone.facts, 0, &written), 0);
   zone_fini(&zone);
 }
 
@@ -287,7 +288,7 @@ static size_t pack_route(void) {
   struct zone zone;
   make_route(&zone);
   zone_build(&zone, "d.test");
-  size_t length = image_pack_domain(bytes, NUMBER, zone.facts, &written);
+  size_t length = image_pack_domain(bytes, NUMBER, zone.facts, 0, &written);
   zone_fini(&zone);
   return length;
 }
@@ -342,7 +343,7 @@ static enum image_status forge(const char *name, const struct domain_value *valu
     zone.value.kind = DOMAIN_NODATA; /* zone_build must not put it in order */
   zone_build(&zone, name);
   zone.facts->kind = (uint8_t)kind;
-  size_t length = image_pack_domain(bytes, NUMBER, zone.facts, &written);
+  size_t length = image_pack_domain(bytes, NUMBER, zone.facts, 0, &written);
   zone_fini(&zone);
   return parse(bytes, length, NUMBER, &written, &taken);
 }
@@ -423,6 +424,9 @@ static void numbers_that_stand_for_nothing_are_refused(void **state) {
   }
   length = pack_route();
   assert_int_equal(forge_octet(length, 2, 2), IMAGE_BAD_RECORD); /* neither authentic nor not */
+  length = pack_route();
+  assert_int_equal(forge_octet(length, 5, IMAGE_HITS_MAX), IMAGE_GOOD);
+  assert_int_equal(forge_octet(length, 5, IMAGE_HITS_MAX + 1), IMAGE_BAD_RECORD);
   values[FAMILY_V6] = made_family(FAMILY_V6, FAMILY_NODATA, 0, NOW_MS + 500, "");
   values[FAMILY_V4] = made_family(FAMILY_V4, FAMILY_NODATA, 0, NOW_MS + 500, "");
   const size_t at = 1 + 1 + 7 + 1; /* behind "mx.test" and the empty text */
@@ -438,7 +442,7 @@ static void what_the_configuration_says_is_not_written(void **state) {
   make_route(&zone);
   zone_build(&zone, "d.test");
   zone.facts->kind = DOMAIN_ROUTE;
-  assert_int_equal(image_pack_domain(bytes, NUMBER, zone.facts, &written), 0);
+  assert_int_equal(image_pack_domain(bytes, NUMBER, zone.facts, 0, &written), 0);
   zone_fini(&zone);
 }
 
