@@ -268,7 +268,7 @@ static void evict(struct cache *cache, const struct entry *spared, int64_t now_m
     size_t own = own_bytes(cache), idle = arena_idle_bytes(&cache->blocks.arena),
            slack = cache->bound_bytes / SLACK_SHARE;
     if (own - idle <= cache->bound_bytes - slack) {
-      qsbr_collect(&cache->blocks.qsbr); /* only what is freed makes a page empty */
+      cache_collect(cache); /* only what is freed makes a page empty */
       if (own_bytes(cache) <= cache->bound_bytes || pages == PAGES_OF_PUT_MOST)
         return;
       if (empty_page(cache)) {
@@ -383,6 +383,8 @@ void cache_release(struct cache *cache, const struct domain_facts *facts) {
   unref_entry(cache, entry_of(facts));
 }
 
+size_t cache_collect(struct cache *cache) { return qsbr_collect(&cache->blocks.qsbr); }
+
 void cache_sweep(struct cache *cache, int64_t now_ms, size_t count) {
   for (; count > 0 && cache_count(cache) > 0; count--) {
     struct entry *entry = entries_sweep_next(&cache->entries);
@@ -391,7 +393,7 @@ void cache_sweep(struct cache *cache, int64_t now_ms, size_t count) {
       unlink_entry(cache, entry);
     }
   }
-  qsbr_collect(&cache->blocks.qsbr);
+  cache_collect(cache);
 }
 
 /* ---- walks ---- */
