@@ -53,6 +53,12 @@ def spread(value):
     return text
 
 
+def spread_of(values):
+    """The same of values of which some may not be known."""
+    values = [value for value in values if value is not None]
+    return spread({"median": statistics.median(values), "least": min(values), "most": max(values)} if values else None)
+
+
 def median(target, *keys):
     value = target
     for key in keys:
@@ -95,20 +101,45 @@ def print_sentences(title, session):
             print(f"  {title}: mxway needs {1 / cpu:.2g} of the CPU a lookup of {other}{faster}")
 
 
+def floors(session):
+    """Pairs of a target and the null server that answers as many octets: the one behind the same mxway target."""
+    groups = []
+    for target in session["targets"]:
+        if not groups or target["label"].startswith("mxway:"):
+            groups.append([])
+        groups[-1].append(target)
+    for group in groups:
+        null = next((target for target in group if target["label"].startswith("null")), None)
+        yield from ((target, null if target["label"].startswith(("mxway:", "redis:")) else None) for target in group)
+
+
+def to_floor(target, null, *keys):
+    """Run by run: what was measured in turns stood in the same weather."""
+    if null is None:
+        return "-"
+    pairs = [(median(run, *keys), median(floor, *keys)) for run, floor in zip(target["runs"], null["runs"])]
+    return spread_of(mine / floor for mine, floor in pairs if mine and floor)
+
+
 def ratios(arguments):
-    """SESSION=FILE...: one table over all sessions; ratios are to mxway."""
-    sessions = [(title, load(path)) for title, path in (argument.split("=", 1) for argument in arguments)]
-    head = ["", "lookups/s", "rate / mxway's", "server CPU", "CPU / mxway's", "p50", "p99", "loss"]
+    """SESSION=FILE...: one table over all sessions; ratios are to mxway, and to the null server of the same length."""
+    sessions = [(title, load(path)) for title, path in (argument.rsplit("=", 1) for argument in arguments)]
+    head = ["", "lookups/s", "rate / mxway's", "rate / null's", "server CPU", "CPU / mxway's", "CPU / null's",
+            "octets", "p50", "p99", "loss"]
     rows = []
     for title, session in sessions:
         rows.append([title] + [""] * (len(head) - 1))
-        for target in session["targets"]:
+        for target, null in floors(session):
+            octets = sum(run["reply_bytes"] for run in target["runs"])
             rows.append([
-                "  " + name_of(target["label"]),
+                "  " + (target["name"] if target["label"].startswith("null") else name_of(target["label"])),
                 number(median(target, "figures", "rate")),
                 spread(target["ratios"]["rate"]),
+                to_floor(target, null, "rate"),
                 time(median(target, "figures", "server_cpu_us")),
                 spread(target["ratios"]["server_cpu"]),
+                to_floor(target, null, "server", "cpu_us"),
+                f"{octets / target['completed']:.0f}" if target["completed"] else "-",
                 time(median(target, "latency", "p50_us")),
                 time(median(target, "latency", "p99_us")),
                 f"{(median(target, 'figures', 'loss') or 0):.2%}",
@@ -143,12 +174,6 @@ def rounds_of(arguments):
     return rounds
 
 
-def ratio(values):
-    """The median of the rounds, and how far they are apart."""
-    values = [value for value in values if value is not None]
-    return spread({"median": statistics.median(values), "least": min(values), "most": max(values)} if values else None)
-
-
 def miss(arguments):
     """PLAIN NAME=FILE=QUERIES... PLAIN ...: the floor is what a program does by itself in the same round."""
     rounds = rounds_of(arguments)
@@ -169,7 +194,7 @@ def miss(arguments):
         rate, _, cpu, _, each, p50, p99, loss = (
             statistics.median(known) if known else None
             for known in ([value for value in column if value is not None] for column in zip(*found)))
-        rows.append([title, number(rate), ratio(one[1] for one in found), time(cpu), ratio(one[3] for one in found),
+        rows.append([title, number(rate), spread_of(one[1] for one in found), time(cpu), spread_of(one[3] for one in found),
                      f"{each:.2f}", time(p50), time(p99), f"{loss:.2%}"])
     show(["", "lookups/s", "/ c-ares", "CPU", "/ c-ares", "queries a lookup", "p50", "p99", "loss"], rows)
     waited = max(plain["waited"] / plain["seconds"] for plain, _ in rounds)
