@@ -11,6 +11,7 @@
 #include "malloc_watch.h"
 #include "miss.h"
 #include "mxway.pb-c.h"
+#include "syscall_watch.h"
 #include "unix_peer.h"
 #include "wire.h"
 
@@ -380,17 +381,12 @@ static void any_id_comes_back_unchanged(void **state) {
   }
 }
 
-static void a_hit_allocates_nothing(void **state) {
-  enum { ROUNDS = 50, BATCH = 200 };
-  struct fixture *fixture = *state;
-  uint8_t bytes[BATCH * 48], *end = bytes;
+/* Makes `batch` questions of every kind that memory answers; returns their octets. */
+static size_t build_questions(uint8_t *bytes, unsigned batch) {
+  uint8_t *end = bytes;
   ProtobufCBinaryData self = {.len = 8, .data = (uint8_t *)(uintptr_t) "mx2.test"};
-  if (!malloc_is_watched())
-    skip();
-  put(fixture, "d.test", DOMAIN_MX);
-  put_addresses(fixture, "d.test");
-  for (unsigned i = 0; i < BATCH; i++) {
-    Request request = request_for(i, "d.test");
+  for (unsigned i = 0; i < batch; i++) {
+    Request request = request_for(i, i % 8 == 7 ? "gone.test" : "d.test");
     request.depth = i % 2 ? MXWAY__V1__DEPTH__DEPTH_ADDRESSES : MXWAY__V1__DEPTH__DEPTH_EXCHANGES;
     request.n_self_names = i / 2 % 2;
     request.self_names = &self;
@@ -398,8 +394,25 @@ static void a_hit_allocates_nothing(void **state) {
     end += frame_build_header(end, mxway__v1__lookup_request__get_packed_size(&request));
     end += mxway__v1__lookup_request__pack(&request, end);
   }
+  return (size_t)(end - bytes);
+}
+
+static void put_all_kinds(struct fixture *fixture) {
+  put(fixture, "d.test", DOMAIN_MX);
+  put_addresses(fixture, "d.test");
+  put(fixture, "gone.test", DOMAIN_NXDOMAIN);
+}
+
+static void a_hit_allocates_nothing(void **state) {
+  enum { ROUNDS = 50, BATCH = 200 };
+  struct fixture *fixture = *state;
+  uint8_t bytes[BATCH * 48];
+  if (!malloc_is_watched())
+    skip();
+  put_all_kinds(fixture);
+  size_t length = build_questions(bytes, BATCH);
   for (int round = 0; round < ROUNDS; round++) {
-    unix_peer_write_all(&fixture->peer, bytes, (size_t)(end - bytes));
+    unix_peer_write_all(&fixture->peer, bytes, length);
     ev_run(fixture->loop, EVRUN_NOWAIT);
     if (round == 0) { /* the loop and the peer have what they need by now */
       unix_peer_read(&fixture->peer);
@@ -410,6 +423,86 @@ static void a_hit_allocates_nothing(void **state) {
   }
   assert_int_equal(malloc_calls, 0);
   assert_int_equal(counter(fixture, STATS_HITS), ROUNDS * BATCH);
+}
+
+enum { CALLERS = 5, WAKES = 12 };
+
+/* Clients that ask, `batch` questions in one write each, in all of WAKES wake-ups. */
+struct callers {
+  struct fixture *fixture;
+  struct unix_peer peers[CALLERS];
+  size_t count;
+  const uint8_t *bytes;
+  size_t length, batch;
+};
+
+/* Whether all was answered. Nothing in it may assert: it runs in a child. */
+static bool ask_and_wake(void *context) {
+  const struct callers *callers = context;
+  static uint8_t answers[65536];
+  bool good = true;
+  for (int wake = 0; wake < WAKES; wake++) {
+    for (size_t i = 0; i < callers->count; i++)
+      good &= write(callers->peers[i].fd, callers->bytes, callers->length) == (ssize_t)callers->length;
+    syscall_mark();
+    ev_run(callers->fixture->loop, EVRUN_NOWAIT);
+    syscall_mark();
+    for (size_t i = 0; i < callers->count; i++)
+      good &= read(callers->peers[i].fd, answers, sizeof(answers)) > 0;
+  }
+  return good && counter(callers->fixture, STATS_HITS) == (WAKES + 1) * callers->count * callers->batch &&
+         counter(callers->fixture, STATS_MISSES) == 0;
+}
+
+/* The first wake-up is not watched: libev and the clients get what they need then. */
+static void expect_three_calls(struct callers *callers) {
+  struct syscall_stretch stretches[WAKES];
+  struct fixture *fixture = callers->fixture;
+  size_t count;
+  for (size_t i = 0; i < callers->count; i++)
+    unix_peer_write_all(&callers->peers[i], callers->bytes, callers->length);
+  ev_run(fixture->loop, EVRUN_NOWAIT);
+  for (size_t i = 0; i < callers->count; i++) {
+    assert_true(unix_peer_read(&callers->peers[i]) > 0);
+    unix_peer_take(&callers->peers[i], callers->peers[i].length);
+  }
+  if (syscall_watch(ask_and_wake, callers, stretches, WAKES, &count) == SYSCALL_NOT_WATCHED) {
+    print_message("ptrace(2) is not allowed here\n");
+    skip();
+  }
+  assert_int_equal(count, WAKES);
+  for (size_t i = 0; i < count; i++) {
+    if (stretches[i].others > 0)
+      fail_msg("%u other system calls, one of them is number %ld", stretches[i].others, stretches[i].other);
+    assert_int_equal(stretches[i].waits, 1);
+    assert_int_equal(stretches[i].reads, callers->count);
+    assert_int_equal(stretches[i].writes, callers->count);
+  }
+}
+
+/* One read and one write for each client that asks, and one wait for all: nothing else is asked of the
+ * kernel, however many questions come together. */
+static void a_hit_costs_no_system_call_but_those_of_its_socket(void **state) {
+  enum { BATCH_MOST = 200 };
+  static const unsigned batches[] = {1, 64, BATCH_MOST};
+  struct fixture *fixture = *state;
+  uint8_t bytes[BATCH_MOST * 48];
+  if (!malloc_is_watched()) /* sanitizers and valgrind have system calls of their own */
+    skip();
+  put_all_kinds(fixture);
+  struct callers callers = {.fixture = fixture, .bytes = bytes};
+  for (size_t i = 0; i < CALLERS; i++)
+    unix_peer_connect(&callers.peers[i], &fixture->place);
+  LOOP_UNTIL(fixture->loop, fixture->shared.connection_count == 1 + CALLERS);
+  for (size_t i = 0; i < 2 * sizeof(batches) / sizeof(batches[0]); i++) {
+    callers.batch = batches[i / 2];
+    callers.count = i % 2 ? CALLERS : 1;
+    callers.length = build_questions(bytes, batches[i / 2]);
+    fixture->stats.counters[STATS_HITS] = 0;
+    expect_three_calls(&callers);
+  }
+  for (size_t i = 0; i < CALLERS; i++)
+    unix_peer_close(&callers.peers[i]);
 }
 
 /* What is asked about is the same for all: only the answers differ. */
@@ -1611,6 +1704,7 @@ int main(void) {
       TEST(every_spelling_of_a_name_is_one_entry),
       TEST(any_id_comes_back_unchanged),
       TEST(a_hit_allocates_nothing),
+      TEST(a_hit_costs_no_system_call_but_those_of_its_socket),
       TEST(each_request_of_a_batch_has_its_own_wishes),
       TEST(a_miss_takes_its_wishes_along),
       TEST(a_miss_is_asked_and_its_answer_comes_back),
