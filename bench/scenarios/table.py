@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The tables of bench/run, from the JSON of mxway-bench. Usage: table.py ratios|miss|memory|scan|cache|outage|herd|silent ARGUMENT..."""
+"""The tables of bench/run, from the JSON of mxway-bench. Usage: table.py ratios|miss|memory|scan|cache|cores|outage|herd|silent ARGUMENT..."""
 import json
 import re
 import statistics
@@ -257,6 +257,34 @@ def cache(arguments):
     show(["", *(title for title, _ in files)], rows)
 
 
+def cores(arguments):
+    """TITLE=FILE...: what mxway-bench-hit printed. Where the machine was busy, CPU tells what two whole cores make."""
+    sessions = [(title, load(path)) for title, path in (argument.rsplit("=", 1) for argument in arguments)]
+    rows, idle = [], 0
+    for title, runs in sessions:
+        for depth in ("exchanges", "addresses"):
+            rows.append([f"{title}, {depth}"] + [""] * 5)
+            ways = {way: [run for run in runs if (run["depth"], run["way"]) == (depth, way)]
+                    for way in ("one frontend", "two threads", "two processes")}
+            ones, apart = ways["one frontend"], ways["two processes"]
+            for way, these in ways.items():
+                cores_used = 1 if these is ones else 2
+                idle = max(idle, max(run["idle"] for run in these))
+                rows.append([
+                    "  " + way,
+                    number(statistics.median(run["rate"] for run in these)),
+                    spread_of(run["rate"] / one["rate"] for run, one in zip(these, ones)),
+                    f"{statistics.median(run['cpu_ns'] for run in these):.0f} ns",
+                    spread_of(cores_used * one["cpu_ns"] / run["cpu_ns"] for run, one in zip(these, ones)),
+                    spread_of(other["cpu_ns"] / run["cpu_ns"] for run, other in zip(these, apart))
+                    if way == "two threads" else "",
+                ])
+    show(["", "lookups/s", "/ one frontend", "CPU a lookup", "/ one, by CPU", "/ two processes, by CPU"], rows)
+    if idle > 0.05:
+        print(f"  note: a frontend was kept from its core for up to {idle:.0%} of a run; rates are those of this machine's mood, "
+              "CPU holds")
+
+
 def phase(intervals, least_s, most_s):
     """What happened between two moments; the intervals at the edges belong to both sides and are left out."""
     inner = [interval for interval in intervals
@@ -307,5 +335,5 @@ def silent(arguments):
 
 if __name__ == "__main__":
     commands = {"ratios": ratios, "miss": miss, "memory": memory, "scan": scan, "cache": cache,
-                "outage": outage, "herd": herd, "silent": silent}
+                "cores": cores, "outage": outage, "herd": herd, "silent": silent}
     commands[sys.argv[1]](sys.argv[2:])

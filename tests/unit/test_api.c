@@ -9,6 +9,7 @@
 #include "clock.h"
 #include "loop_until.h"
 #include "malloc_watch.h"
+#include "memory_guard.h"
 #include "miss.h"
 #include "mxway.pb-c.h"
 #include "syscall_watch.h"
@@ -110,7 +111,7 @@ void resolver_refresh(struct resolver *resolver, const struct name *name, uint64
 struct fixture {
   struct ev_loop *loop;
   struct unix_place place;
-  struct stats stats, writer_stats;
+  struct stats stats;
   struct cache *cache;
   struct mailbox mailbox;
   struct resolver resolver;
@@ -126,15 +127,14 @@ static void on_mail(void *context, struct mail *mail) {
   miss_arrive(&fixture->resolver, mail, clock_now_ms());
 }
 
-static int open_api(void **state) {
+static int open_with(void **state, struct cache *cache) {
   struct fixture *fixture = aligned_alloc(64, (sizeof(*fixture) + 63) / 64 * 64);
   assert_non_null(fixture);
   memset(fixture, 0, sizeof(*fixture));
   fixture->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
   assert_non_null(fixture->loop);
   unix_place_open(&fixture->place);
-  fixture->cache = cache_create(1 << 20, 0, &fixture->writer_stats);
-  assert_non_null(fixture->cache);
+  fixture->cache = cache;
   mailbox_init(&fixture->mailbox, fixture->loop, on_mail, fixture);
   fixture->resolver.cache = fixture->cache;
   fixture->shared.cache = fixture->cache;
@@ -148,6 +148,15 @@ static int open_api(void **state) {
   *state = fixture;
   return 0;
 }
+
+static struct cache *make_cache(void) {
+  static struct stats writer_stats;
+  struct cache *cache = cache_create(1 << 20, 0, &writer_stats);
+  assert_non_null(cache);
+  return cache;
+}
+
+static int open_api(void **state) { return open_with(state, make_cache()); }
 
 /* Questions left to the fake resolver are answered, as the real one does at its end. */
 static void answer_all(struct fixture *fixture) {
@@ -187,10 +196,13 @@ static void put(struct fixture *fixture, const char *name, enum domain_kind kind
   cache_release(fixture->cache, put_domain(fixture->cache, name, kind, clock_now_ms() + LIFE_MS));
 }
 
+static const struct domain_facts *peek(const struct fixture *fixture, const char *name) {
+  return cache_peek(fixture->cache, name, strlen(name), name_hash(name, strlen(name)));
+}
+
 /* Gives every exchange of a domain one address of each family. */
 static void put_addresses(struct fixture *fixture, const char *name) {
-  const struct domain_facts *facts =
-      cache_peek(fixture->cache, name, strlen(name), name_hash(name, strlen(name)));
+  const struct domain_facts *facts = peek(fixture, name);
   int64_t now_ms = clock_now_ms();
   assert_non_null(facts);
   for (uint16_t i = 0; i < facts->set->count; i++) {
@@ -441,6 +453,8 @@ static bool ask_and_wake(void *context) {
   const struct callers *callers = context;
   static uint8_t answers[65536];
   bool good = true;
+  uint8_t shared[sizeof(struct api_shared)];
+  memcpy(shared, &callers->fixture->shared, sizeof(shared));
   for (int wake = 0; wake < WAKES; wake++) {
     for (size_t i = 0; i < callers->count; i++)
       good &= write(callers->peers[i].fd, callers->bytes, callers->length) == (ssize_t)callers->length;
@@ -450,7 +464,8 @@ static bool ask_and_wake(void *context) {
     for (size_t i = 0; i < callers->count; i++)
       good &= read(callers->peers[i].fd, answers, sizeof(answers)) > 0;
   }
-  return good && counter(callers->fixture, STATS_HITS) == (WAKES + 1) * callers->count * callers->batch &&
+  return good && memcmp(shared, &callers->fixture->shared, sizeof(shared)) == 0 &&
+         counter(callers->fixture, STATS_HITS) == (WAKES + 1) * callers->count * callers->batch &&
          counter(callers->fixture, STATS_MISSES) == 0;
 }
 
@@ -503,6 +518,62 @@ static void a_hit_costs_no_system_call_but_those_of_its_socket(void **state) {
   }
   for (size_t i = 0; i < CALLERS; i++)
     unix_peer_close(&callers.peers[i]);
+}
+
+static void *make_known_cache(void *context) {
+  struct fixture fixture = {.cache = make_cache()};
+  put_all_kinds(&fixture);
+  *(struct cache **)context = fixture.cache;
+  return NULL;
+}
+
+/* With a cache, and all that it knows, in mappings of its own. */
+static int open_apart(void **state) {
+  pthread_t thread;
+  struct cache *cache;
+  assert_int_equal(pthread_create(&thread, NULL, make_known_cache, &cache), 0);
+  assert_int_equal(pthread_join(thread, NULL), 0);
+  return open_with(state, cache);
+}
+
+/* The mappings of the cache, of facts with their set and of a host's; and what may not be in them. */
+static void find_shared(const struct fixture *fixture, struct memory_mapping mappings[4]) {
+  const struct domain_facts *facts = peek(fixture, "d.test");
+  const struct host *host = facts->set->exchanges[0].host;
+  const void *const shared[] = {fixture->cache, facts, facts->set, host->facts};
+  for (size_t i = 0; i < 4; i++) {
+    mappings[i] = memory_find(shared[i]);
+    if (memory_contains(&mappings[i], fixture->api)) {
+      print_message("a thread has no memory of its own here\n");
+      skip();
+    }
+  }
+}
+
+/* All that frontends share is read by a hit and never written, but for the use mark of an entry, and that
+ * only until it says that the entry is used. So frontends do not get into each other's way. */
+static void a_hit_writes_nothing_that_is_shared_but_the_use_mark(void **state) {
+  enum { BATCH = 200 };
+  struct fixture *fixture = *state;
+  struct memory_mapping mappings[4];
+  uint8_t bytes[BATCH * 48];
+  struct callers callers = {
+      .fixture = fixture, .peers = {fixture->peer}, .count = 1, .bytes = bytes, .batch = BATCH};
+  callers.length = build_questions(bytes, BATCH);
+  if (!malloc_is_watched()) /* sanitizers and valgrind place and catch what they like */
+    skip();
+  find_shared(fixture, mappings);
+  int status = memory_run_guarded(mappings, 4, ask_and_wake, &callers);
+  assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV); /* the mark */
+  assert_int_equal(cache_hits(peek(fixture, "d.test")), 0);
+  unix_peer_write_all(&fixture->peer, bytes, callers.length);
+  ev_run(fixture->loop, EVRUN_NOWAIT);
+  unix_peer_read(&fixture->peer);
+  assert_int_equal(cache_hits(peek(fixture, "d.test")), CACHE_HITS_MAX);
+  assert_int_equal(cache_hits(peek(fixture, "gone.test")), CACHE_HITS_MAX);
+  status = memory_run_guarded(mappings, 4, ask_and_wake, &callers);
+  assert_true(WIFEXITED(status));
+  assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 /* What is asked about is the same for all: only the answers differ. */
@@ -1652,8 +1723,7 @@ static void frontends_and_resolver_in_threads_of_their_own_answer_everything(voi
   memset(workers, 0, (FRONTENDS + 1) * sizeof(*workers));
   struct worker *writer = &workers[FRONTENDS];
   unix_place_open(&place);
-  fixture->cache = fixture->resolver.cache = cache_create(1 << 20, 0, &fixture->writer_stats);
-  assert_non_null(fixture->cache);
+  fixture->cache = fixture->resolver.cache = make_cache();
   struct api_shared shared = {
       .cache = fixture->cache, .resolver = &mailbox, .listen_fd = place.listener, .max_connections = 100};
   for (int i = 0; i <= FRONTENDS; i++)
@@ -1705,6 +1775,8 @@ int main(void) {
       TEST(any_id_comes_back_unchanged),
       TEST(a_hit_allocates_nothing),
       TEST(a_hit_costs_no_system_call_but_those_of_its_socket),
+      cmocka_unit_test_setup_teardown(a_hit_writes_nothing_that_is_shared_but_the_use_mark, open_apart,
+                                      close_api),
       TEST(each_request_of_a_batch_has_its_own_wishes),
       TEST(a_miss_takes_its_wishes_along),
       TEST(a_miss_is_asked_and_its_answer_comes_back),
