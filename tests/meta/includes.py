@@ -14,7 +14,7 @@ LEVELS = (
     ("override", "cache", "channel", "route", "health", "dnsquery", "dnsqueue", "dnsstory", "image"),
     ("config", "reply", "nameserver", "server", "pinned", "explain", "load", "dump",
      "question", "record"),
-    ("dns",),
+    ("dns", "express"),
     ("chase", "resolvconf", "snapshot"),
     ("learn",),
     ("hosts",),
