@@ -53,7 +53,9 @@ static void what_does_not_fit_is_not_written_nor_is_anything_after_it(void **sta
   assert_false(to.is_good);
   to = writer(5);
   octets_put_text(&to, "too long", 8);
+  const uint8_t *at = to.at;
   octets_put_number(&to, 7, 1); /* would fit */
+  assert_ptr_equal(to.at, at);
   assert_false(to.is_good);
   assert_int_equal(bytes[5], 0xa5);
   to = writer(0);
