@@ -50,9 +50,13 @@ static bool find_times(const struct record *record, struct times *times) {
     times->created_at_ms = most(times->created_at_ms, learned_at_ms);
     times->expires_at_ms = most(times->expires_at_ms, end_of(learned_at_ms, expires_at_ms));
   }
-  int64_t stale_for_ms = record->stale_until_ms > raw_ms ? record->stale_until_ms - raw_ms : 0;
-  times->stale_until_ms = times->expires_at_ms + least(stale_for_ms, STALE_MAX_MS);
-  return times->expires_at_ms > times->created_at_ms;
+  if (times->expires_at_ms <= times->created_at_ms)
+    return false;
+  uint64_t stale_for_ms =
+      record->stale_until_ms > raw_ms ? (uint64_t)record->stale_until_ms - (uint64_t)raw_ms : 0;
+  times->stale_until_ms =
+      times->expires_at_ms + (stale_for_ms < STALE_MAX_MS ? (int64_t)stale_for_ms : STALE_MAX_MS);
+  return true;
 }
 
 static bool is_printable(char octet) { return octet > 0x20 && octet < 0x7f; }
