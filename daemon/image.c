@@ -308,12 +308,12 @@ static void get_domain(struct reader *reader, struct image_record *record) {
                     has_right_exchanges(record->name, value);
 }
 
-/* The two times of a family of which nothing is known are 0. */
+/* Of a family of which nothing is known all is 0. */
 static void get_life(struct reader *reader, struct family_value *value) {
   value->expires_at_ms = INT64_MIN;
   value->life_ms = 0;
   if (!is_definite(value->state)) {
-    if (get_number(reader, 8) != 0 || get_number(reader, 8) != 0)
+    if (value->authentic || get_number(reader, 8) != 0 || get_number(reader, 8) != 0)
       reader->is_good = false;
     return;
   }
@@ -348,6 +348,8 @@ static void get_host(struct reader *reader, struct image_record *record) {
   get_text(reader, true, expanded);
   for (enum family family = 0; family < FAMILY_COUNT; family++)
     get_family(reader, family, expanded, &record->families[family]);
+  if (!is_definite(record->families[FAMILY_V6].state) && !is_definite(record->families[FAMILY_V4].state))
+    reader->is_good = false;
 }
 
 /* Reads a payload whose checksum is right. */

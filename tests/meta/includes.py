@@ -9,7 +9,7 @@ LEVELS = (
     ("error", "log", "stats", "address", "conffile", "clock", "random", "mailbox", "qsbr", "heap", "table",
      "arena", "queue", "slots", "blocks", "listen", "story", "request", "digest", "frame", "wire"),
     ("name", "verdict", "ttl", "reach", "site", "seal", "backlog"),
-    ("facts", "wishes"),
+    ("facts", "wishes", "forgotten"),
     ("judge", "ordering", "setting", "dnsmsg", "intern", "entries", "octets"),
     ("override", "cache", "channel", "route", "health", "dnsquery", "dnsqueue", "dnsstory", "image"),
     ("config", "reply", "nameserver", "server", "pinned", "explain", "load", "dump",

@@ -879,6 +879,10 @@ static void a_purge_of_denials_keeps_addresses(void **state) {
   deliver(trial, "a.test", DNSMSG_A, fake_a(300, 1, 3));
   check_family(trial->a, FAMILY_V6, FAMILY_NODATA, 0, NOW_MS);
   check_family(trial->a, FAMILY_V4, FAMILY_OK, 3, NOW_MS + 300000);
+  assert_true(ask(trial, &waiter, trial->b)); /* which comes after the purge */
+  deliver(trial, "b.test", DNSMSG_AAAA, fake_denial(DNSMSG_NODATA, 300));
+  deliver(trial, "b.test", DNSMSG_A, fake_a(300, 1, 3));
+  check_family(trial->b, FAMILY_V6, FAMILY_NODATA, 0, NOW_MS + 300000);
 }
 
 int main(void) {
