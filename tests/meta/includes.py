@@ -31,7 +31,7 @@ LEVELS = (
 THIRD_PARTIES = {
     "confuse.h": {"conffile"},
     "idn2.h": {"name"},
-    "xxhash.h": {"name", "digest", "image"},
+    "xxhash.h": {"name", "digest"},
     "ares.h": {"channel"},
     "protobuf-c/protobuf-c.h": set(),
     "mxway.pb-c.h": set(),
