@@ -229,8 +229,7 @@ static void get_host(struct octets_reader *reader, int64_t ahead_ms, struct reco
     memcpy(value->expanded, expanded, strlen(expanded) + 1);
     if (octets_is_definite(value->state) && value->life_ms == 0)
       reader->is_good = false;
-    record->learned_at_ms[family] =
-        value->state == FAMILY_UNKNOWN ? INT64_MIN : value->expires_at_ms - value->life_ms;
+    record->learned_at_ms[family] = value->expires_at_ms - value->life_ms;
     created_at_ms = most(created_at_ms, record->learned_at_ms[family]);
     expires_at_ms = most(expires_at_ms, value->expires_at_ms);
   }
