@@ -28,6 +28,7 @@ struct qsbr_reader {
   _Alignas(64) _Atomic uint64_t epoch;
   struct qsbr_reader *next;
 };
+_Static_assert(sizeof(struct qsbr_reader) == 64, "no cache line has the marks of two threads");
 
 struct qsbr_retired {
   void *object;

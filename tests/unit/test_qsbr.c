@@ -389,7 +389,8 @@ static void threads_read_only_what_is_alive(void **state) {
   for (int i = 0; i < READERS; i++)
     pthread_join(threads[i], NULL);
   assert_true(shared.torn == 0);
-  assert_int_equal(qsbr_collect(&shared.qsbr), 0);
+  for (uint64_t calls = 0; qsbr_collect(&shared.qsbr) > 0; calls++)
+    assert_true(calls < rounds);
   assert_true(shared.released == rounds);
   qsbr_fini(&shared.qsbr);
   free(shared.current);
