@@ -7,7 +7,7 @@ import sys
 # Lower rows first; rooms of the first row may include each other.
 LEVELS = (
     ("error", "log", "stats", "address", "conffile", "clock", "random", "mailbox", "qsbr", "heap", "table",
-     "arena", "queue", "slots", "blocks", "listen", "story", "request", "digest", "frame", "wire"),
+     "arena", "queue", "slots", "blocks", "listen", "story", "request", "digest", "frame", "wire", "dueline", "leases"),
     ("name", "verdict", "ttl", "reach", "site"),
     ("facts", "wishes"),
     ("judge", "ordering", "setting", "dnsmsg", "intern", "entries"),
