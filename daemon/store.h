@@ -5,13 +5,15 @@
  * wait, and never trusted blindly: a value that cannot be used is a miss with a counter of its own.
  *
  * A read has a budget (`timeout_ms`); after `head_start_ms` without an answer `late` is called, so that the
- * DNS is asked beside it. Where the store is away, store_get says so at once. Where it has no fresh value, a
- * lease (SET NX PX of <prefix>l:<d|h>:<name>) decides which node asks the DNS: the others look again, with
- * growing pauses, for at most `lease_wait_ms`, and then ask the DNS all the same. What fails on the way to a
- * lease is as good as the lease. A node does not wait for a lease of its own.
+ * DNS is asked beside it. Where the store is away, store_get says so at once. What a value is worth is for
+ * the reader to say (store_suffices_fn): his bounds of lives are his own, and of a host he may want one
+ * family alone. Where it is not enough, or there is none, a lease (SET NX PX of <prefix>l:<d|h>:<name>)
+ * decides which node asks the DNS: the others look again, with growing pauses, for at most `lease_wait_ms`,
+ * and then ask the DNS all the same. What fails on the way to a lease is as good as the lease. A node does
+ * not wait for a lease of its own.
  *
  * Writes go behind (writebehind): SET key value PX life, where life ends with the facts' stale-until. A TTL
- * of 0 and failures are never written, nor facts that the store was seen to hold.
+ * of 0 and failures are never written, nor facts that the store is known to hold.
  *
  * Knows no loop: whoever runs it calls store_run when the loop turns and when store_next_ms says so. The
  * header is the seam: tests of resolver link a fake in its place.
@@ -63,46 +65,57 @@ void store_destroy(struct store *store);
 /* ---- reading ---- */
 
 enum store_outcome {
-  STORE_FOUND,   /* facts that hold */
-  STORE_EXPIRED, /* facts that may be answered stale: ask the DNS */
-  STORE_MISSING, /* ask the DNS */
+  STORE_FOUND,   /* a value that is enough */
+  STORE_MISSING, /* there is none: ask the DNS, then store_put or store_release */
   STORE_AWAY,    /* no answer: ask the DNS */
 };
+
+/* The store holds `record`, lent for the call: good as record_parse has it, fresh or expired. Returns whether
+ * it is all that is wanted, and then `done` follows at once with it. Where it is not, the reader takes what
+ * is of use to him (what may be answered stale, one family of a host), and the store goes on as if it held
+ * nothing. May be called again where a later value has come. Must not call the store. */
+typedef bool store_suffices_fn(void *context, const struct record *record, int64_t now_ms);
 
 /* The DNS is to be asked beside the store, which may still answer. At most once, before `done`. */
 typedef void store_late_fn(void *context, int64_t now_ms);
 
-/* How a read ended. `record` is lent for the call, NULL unless FOUND or EXPIRED. */
+/* How a read ended. `record` is lent for the call, NULL unless FOUND. */
 typedef void store_done_fn(void *context, enum store_outcome outcome, const struct record *record,
                            int64_t now_ms);
+
+struct store_calls {
+  store_suffices_fn *suffices;
+  store_late_fn *late;
+  store_done_fn *done;
+};
 
 struct store_question {
   enum record_kind kind;
   const char *name; /* canonical, at most FACTS_NAME_SIZE - 1 octets; lent for the call */
   size_t length;
-  bool wants_lease;       /* a client waits, and one node at a time is to ask the DNS */
-  int64_t fresh_until_ms; /* a value that expires sooner counts as missing; 0: any will do */
+  bool wants_lease; /* one node at a time is to ask the DNS */
 };
 
 /* Reads. Returns 0 and gives `*read`, which lives until `done` has been called, exactly once and never before
  * this returns, or until store_cancel. Or ERR_NETWORK where the store is away, ERR_OVERLOAD where it has too
- * much to do, ERR_NOMEM: then nothing is called, and it cost nothing. A NULL `store`: ERR_NETWORK. No
- * callback may destroy the store; all else may be called from there. */
-int store_get(struct store *store, const struct store_question *question, int64_t now_ms, store_late_fn *late,
-              store_done_fn *done, void *context, struct store_read **read);
+ * much to do, ERR_NOMEM: then nothing is called, and it cost nothing. A NULL `store`: ERR_NETWORK. `calls`
+ * is lent as long as the read lives. No callback may destroy the store; of `late` and `done` all else may be
+ * called. */
+int store_get(struct store *store, const struct store_question *question, int64_t now_ms,
+              const struct store_calls *calls, void *context, struct store_read **read);
 
 /* Wants no answer any more: no callback follows. */
 void store_cancel(struct store_read *read);
 
 /* ---- writing; a NULL store does nothing ---- */
 
-/* Shares what the DNS has said. Copies; origin and generation are filled in here. `seen`: what the store was
- * seen to hold for the name during this lookup, or NULL: the same facts are not written again while at least
- * nine tenths of the new life are left of theirs. Gives back the lease. */
-void store_put(struct store *store, const struct record *record, const struct record *seen, int64_t now_ms);
+/* Shares what the DNS has said, and gives back the lease. Copies; origin and generation are filled in here.
+ * The same facts are not written again while the store, as far as this node has seen by reading and writing
+ * there, holds them for at least nine tenths of the new life. */
+void store_put(struct store *store, const struct record *record, int64_t now_ms);
 
 /* A lookup ended without anything to share: gives back the lease, if this node has it, so that nobody waits
- * for it. */
+ * for it. Cheap where it has none. */
 void store_release(struct store *store, enum record_kind kind, const char *name, size_t length,
                    int64_t now_ms);
 

@@ -8,12 +8,12 @@ import sys
 LEVELS = (
     ("error", "log", "stats", "address", "conffile", "clock", "random", "mailbox", "qsbr", "heap", "table",
      "arena", "queue", "slots", "blocks", "listen", "story", "request", "digest", "frame", "wire", "dueline", "leases"),
-    ("name", "verdict", "ttl", "reach", "site"),
+    ("name", "verdict", "ttl", "reach", "site", "seal", "backlog"),
     ("facts", "wishes"),
-    ("judge", "ordering", "setting", "dnsmsg", "intern", "entries"),
+    ("judge", "ordering", "setting", "dnsmsg", "intern", "entries", "octets"),
     ("override", "cache", "channel", "route", "health", "dnsquery", "dnsqueue", "dnsstory", "image"),
     ("config", "reply", "nameserver", "server", "pinned", "explain", "load", "dump",
-     "question"),
+     "question", "record"),
     ("dns",),
     ("chase", "resolvconf", "snapshot"),
     ("learn",),
@@ -39,6 +39,7 @@ THIRD_PARTIES = {
     "ev.h": {"mailbox", "channel", "nameserver", "dns", "server", "snapshot", "api", "control", "node"},
     "hiredis/hiredis.h": set(),
     "hiredis/async.h": set(),
+    "sodium.h": {"seal"},
     "jansson.h": set(),
 }
 
