@@ -4,6 +4,9 @@
 
 #include "digest.h"
 
+/* Far from the ends of the numbers, as it is reckoned with. */
+static const int64_t for_ever_ms = INT64_MAX / 2;
+
 /* ---- digests ---- */
 
 static uint64_t add_octets(uint64_t digest, const void *bytes, size_t length) {
@@ -70,7 +73,7 @@ static struct seen_row build_row(uint64_t hash, const struct record *record) {
       row.expires_at_ms[family] = record->domain.expires_at_ms;
     else
       row.expires_at_ms[family] =
-          is_known(record, family) ? record->families[family].expires_at_ms : INT64_MAX;
+          is_known(record, family) ? record->families[family].expires_at_ms : for_ever_ms;
   return row;
 }
 

@@ -11,6 +11,7 @@
 
 #include <hiredis/hiredis.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "error.h"
@@ -34,7 +35,7 @@ static struct {
   struct fleet_call calls[FAKE_CALLS_MAX];
   size_t count, open_count;
   bool is_down[FLEET_WRITE + 1];
-  int error; /* that fleet_send returns; 0: none */
+  int error;        /* that fleet_send returns; 0: none */
   size_t most_open; /* over which it is ERR_OVERLOAD; 0: no bound */
 } fake_fleet;
 
