@@ -101,7 +101,8 @@ static void expire_forgotten(struct host_flight *flight, int64_t now_ms) {
   for (enum family family = 0; family < FAMILY_COUNT; family++)
     if (flight->forgotten >> flight->values[family].state & 1) {
       flight->values[family].expires_at_ms = now_ms;
-      flight->values[family].stale_until_ms = -1; /* never: as what had a TTL of 0 */
+      flight->values[family].life_ms = 0; /* as what had a TTL of 0: never answered stale */
+      flight->values[family].stale_until_ms = 0;
       flight->values[family].refresh_at_ms = INT64_MAX;
     }
 }

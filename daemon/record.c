@@ -237,8 +237,10 @@ static void get_family(struct octets_reader *reader, enum family family, int64_t
   *learned_at_ms = octets_get_time(reader, ahead_ms);
   value->expires_at_ms = octets_get_time(reader, ahead_ms);
   octets_get_addresses(reader, family, value);
+  value->life_ms = 0;
   if (octets_is_definite(value->state)) {
     reader->is_good = reader->is_good && is_life(*learned_at_ms, value->expires_at_ms);
+    value->life_ms = reader->is_good ? (uint32_t)(value->expires_at_ms - *learned_at_ms) : 0;
     return;
   }
   if (value->authentic || *learned_at_ms != ahead_ms || value->expires_at_ms != ahead_ms)

@@ -56,7 +56,7 @@ struct record {
   int64_t created_at_ms, expires_at_ms, stale_until_ms;
   struct domain_value domain;                 /* RECORD_DOMAIN: not FAILED nor ROUTE */
   struct family_value families[FAMILY_COUNT]; /* RECORD_HOST: OK, NODATA, NXDOMAIN or UNKNOWN */
-  int64_t learned_at_ms[FAMILY_COUNT];        /* RECORD_HOST */
+  int64_t learned_at_ms[FAMILY_COUNT];        /* RECORD_HOST; what counts in the place of life_ms */
 };
 
 /* Every reason but RECORD_GOOD is a miss. In the order in which they are looked for. */

@@ -846,7 +846,7 @@ static void a_purge_lets_the_waiters_have_addresses_that_are_not_kept(void **sta
   assert_int_equal(waiter.calls, 1);
   check_family(trial->a, FAMILY_V6, FAMILY_OK, 2, NOW_MS);
   check_family(trial->a, FAMILY_V4, FAMILY_OK, 3, NOW_MS);
-  assert_true(facts_of(trial->a)->stale_until_ms[FAMILY_V4] < 0); /* nor for a stale answer */
+  assert_int_equal(facts_of(trial->a)->life_ms[FAMILY_V4], 0); /* nor for a stale answer */
   deliver(trial, "b.test", DNSMSG_AAAA, fake_aaaa(300, 1, 2));
   deliver(trial, "b.test", DNSMSG_A, fake_a(300, 1, 3));
   check_family(trial->b, FAMILY_V6, FAMILY_OK, 2, NOW_MS + 300000);
