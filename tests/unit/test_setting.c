@@ -26,7 +26,7 @@ static const struct setting path = {"path", SETTING_PATH, AT(path), .min = 1, .m
 static const struct setting mode = {"mode", SETTING_MODE, AT(mode), .max = 0777};
 static const struct setting number = {"number", SETTING_NUMBER, AT(number), .min = 2, .max = 9, .unit = " s"};
 static const struct setting size = {"size", SETTING_SIZE, AT(size), .min = 1024, .max = INT64_MAX};
-static const struct setting choice = {"choice", SETTING_CHOICE, AT(choice), .off_on = {"no", "yes"}};
+static const struct setting choice = {"choice", SETTING_CHOICE, AT(choice), .words = {"no", "yes"}};
 static const struct setting level = {"level", SETTING_LEVEL, AT(level)};
 static const struct setting servers = {"servers", SETTING_SERVERS, AT(servers),
                                        .count_offset = offsetof(struct fields, count), .max = SERVERS_MAX};
