@@ -70,6 +70,11 @@ enum family_state {
   FAMILY_LOOP,     /* the aliases loop or are too many */
 };
 
+/* Whether addresses, or that there are none, may be answered when they have expired (ROUTING T6). */
+static inline bool family_state_is_lasting(enum family_state state) {
+  return state == FAMILY_OK || state == FAMILY_NODATA;
+}
+
 /* What one address query said. */
 struct family_value {
   enum family_state state;
@@ -222,13 +227,16 @@ static inline bool domain_facts_want_refresh(const struct domain_facts *facts, i
   return now_ms >= domain_facts_until_ms(facts, false) - facts->refresh_lead_ms && facts->refresh_lead_ms > 0;
 }
 
-/* Whether the facts are a route that may be answered when it has expired and nothing better is to be had
- * (ROUTING T6), the domain itself as its own exchange included: a domain that does not exist, or a failure,
- * is not, and what had a TTL of 0 is forgotten (T3). */
+/* Whether facts of a kind are a route that may be answered when it has expired and nothing better is to be
+ * had (ROUTING T6), the domain itself as its own exchange included: a domain that does not exist, or a
+ * failure, is not. */
+static inline bool domain_kind_is_lasting(enum domain_kind kind) {
+  return kind == DOMAIN_MX || kind == DOMAIN_NODATA || kind == DOMAIN_NULL_MX || kind == DOMAIN_ALL_INVALID;
+}
+
+/* Whether the facts are such: what had a TTL of 0 is forgotten (ROUTING T3). */
 static inline bool domain_facts_are_lasting(const struct domain_facts *facts) {
-  bool is_positive = facts->kind == DOMAIN_MX || facts->kind == DOMAIN_NODATA ||
-                     facts->kind == DOMAIN_NULL_MX || facts->kind == DOMAIN_ALL_INVALID;
-  return is_positive && facts->expires_at_ms > facts->stored_at_ms;
+  return domain_kind_is_lasting((enum domain_kind)facts->kind) && facts->expires_at_ms > facts->stored_at_ms;
 }
 
 /* How long a failure that has expired is kept, so that the next one is known to follow on it (RFC 9520
