@@ -88,29 +88,43 @@ void cache_prefetch(const struct cache *cache, uint64_t hash) {
   slots_prefetch(&cache->slots, (uint32_t)hash);
 }
 
-/* The first entry with `hash`, of whatever name, or NULL. */
-static const struct entry *first_entry(const struct cache *cache, uint64_t hash) {
-  struct slots_search search;
-  slots_search(&cache->slots, (uint32_t)hash, &search);
-  uint32_t ref = slots_find(&search);
-  return ref ? entry_at(cache, ref) : NULL;
-}
-
 static void prefetch_lines(const void *start, int count) {
   for (int i = 0; i < count; i++)
     __builtin_prefetch((const char *)start + i * 64);
 }
 
-void cache_prefetch_entry(const struct cache *cache, uint64_t hash) {
-  const struct entry *entry = first_entry(cache, hash);
-  if (entry)
-    prefetch_lines(entry, 2);
+const struct domain_facts *cache_guess(const struct cache *cache, uint64_t hash) {
+  struct slots_search search;
+  slots_search(&cache->slots, (uint32_t)hash, &search);
+  uint32_t ref = slots_find(&search);
+  if (!ref)
+    return NULL;
+  const struct entry *entry = entry_at(cache, ref);
+  prefetch_lines(entry, 2);
+  return &entry->facts;
 }
 
-void cache_prefetch_set(const struct cache *cache, uint64_t hash) {
-  const struct entry *entry = first_entry(cache, hash);
-  if (entry && entry->facts.set)
-    prefetch_lines(entry->facts.set, 3);
+enum { SET_LINES = 4, HOSTS_AHEAD = 4 };
+
+void cache_prefetch_set(const struct domain_facts *guess) {
+  if (guess->set)
+    prefetch_lines(guess->set, SET_LINES);
+}
+
+void cache_prefetch_hosts(const struct domain_facts *guess) {
+  const struct exchange_set *set = guess->set;
+  for (uint16_t i = 0; set && i < set->count && i < HOSTS_AHEAD; i++)
+    __builtin_prefetch(set->exchanges[i].host);
+}
+
+void cache_prefetch_addresses(const struct domain_facts *guess) {
+  const struct exchange_set *set = guess->set;
+  for (uint16_t i = 0; set && i < set->count && i < HOSTS_AHEAD; i++)
+    prefetch_lines(atomic_load_explicit(&set->exchanges[i].host->facts, memory_order_acquire), 2);
+}
+
+static bool is_of(const struct domain_facts *facts, const char *name, size_t length) {
+  return facts->name_length == length && memcmp(facts->text, name, length) == 0;
 }
 
 static struct entry *find(const struct cache *cache, const char *name, size_t length, uint64_t hash) {
@@ -118,7 +132,7 @@ static struct entry *find(const struct cache *cache, const char *name, size_t le
   slots_search(&cache->slots, (uint32_t)hash, &search);
   for (uint32_t ref; (ref = slots_find(&search));) {
     struct entry *entry = entry_at(cache, ref);
-    if (entry->facts.name_length == length && memcmp(entry->facts.text, name, length) == 0)
+    if (is_of(&entry->facts, name, length))
       return entry;
   }
   return NULL;
@@ -128,6 +142,11 @@ const struct domain_facts *cache_get(const struct cache *cache, const char *name
                                      uint64_t hash) {
   struct entry *entry = find(cache, name, length, hash);
   return entry ? &entry->facts : NULL;
+}
+
+const struct domain_facts *cache_get_guessed(const struct cache *cache, const struct domain_facts *guess,
+                                             const char *name, size_t length, uint64_t hash) {
+  return guess && is_of(guess, name, length) ? guess : cache_get(cache, name, length, hash);
 }
 
 const struct domain_facts *cache_peek(const struct cache *cache, const char *name, size_t length,

@@ -58,19 +58,28 @@ struct qsbr *cache_qsbr(struct cache *cache);
 
 /* ---- readers, between qsbr_online and qsbr_offline ---- */
 
-/* Questions that came together are best looked up so that their ways to memory overlap: each of these starts
- * loading what the next one reads. Hints, which change nothing:
+/* Questions that came together are best looked up so that their ways to memory overlap: each of these reads
+ * what the one before has started to load. 16 to 32 together are enough; far more are evicted from the
+ * nearest cache before they are used. `hash` is name_hash of the name.
  *
- *   for (i = 0; i < count; i++) cache_prefetch(cache, hash[i]);          // the slot: as soon as the hash is
- * known for (i = 0; i < count; i++) cache_prefetch_entry(cache, hash[i]);    // reads the slot for (i = 0; i
- * < count; i++) cache_prefetch_set(cache, hash[i]);      // reads the entry for (i = 0; i < count; i++) facts
- * = cache_get(cache, name[i], length[i], hash[i]);
- *
- * 16 to 32 are enough; far more are evicted from the nearest cache before they are used. `hash` is name_hash
- * of the name. */
+ * First the slot: as soon as the hash is known. */
 void cache_prefetch(const struct cache *cache, uint64_t hash);
-void cache_prefetch_entry(const struct cache *cache, uint64_t hash);
-void cache_prefetch_set(const struct cache *cache, uint64_t hash);
+
+/* Reads the slot: gives the facts that are to be expected, and starts to load them. They may be of another
+ * name, or NULL although the name is there; not to be read but by these functions. Lent until qsbr_offline.
+ */
+const struct domain_facts *cache_guess(const struct cache *cache, uint64_t hash);
+
+/* Reads the facts expected, not NULL: starts to load their set. */
+void cache_prefetch_set(const struct domain_facts *guess);
+
+/* For who wants addresses: reads the set, starts to load its hosts; then these, and their facts. */
+void cache_prefetch_hosts(const struct domain_facts *guess);
+void cache_prefetch_addresses(const struct domain_facts *guess);
+
+/* What cache_get gives, sooner where `guess` (may be NULL) was right. */
+const struct domain_facts *cache_get_guessed(const struct cache *cache, const struct domain_facts *guess,
+                                             const char *name, size_t length, uint64_t hash);
 
 /* The facts for a canonical name, fresh or expired, or NULL; lent until qsbr_offline.
  * No allocation, no lock; writes nothing. */

@@ -2,9 +2,10 @@
 
 #include <assert.h>
 
-void dueline_put(struct dueline *line, struct dueline_node *node, int64_t at_ms) {
+void dueline_put(struct dueline *line, struct dueline_node *node, void *owner, int64_t at_ms) {
   assert(!node->line);
   node->line = line;
+  node->owner = owner;
   node->previous = line->last;
   node->next = NULL;
   node->at_ms = line->last && line->last->at_ms > at_ms ? line->last->at_ms : at_ms;

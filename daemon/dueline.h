@@ -15,6 +15,7 @@ struct dueline;
 
 struct dueline_node {
   struct dueline *line; /* NULL: in none. Zeroed by the caller before first use. */
+  void *owner;          /* the caller's object */
   struct dueline_node *previous, *next;
   int64_t at_ms;
 };
@@ -24,9 +25,9 @@ struct dueline {
   struct dueline_node *first, *last;
 };
 
-/* Adds `node`, in no line, as the last; lent until removed. Due at `at_ms`, or with the last one where that
- * is later: then the clock that the caller reads has gone back. */
-void dueline_put(struct dueline *line, struct dueline_node *node, int64_t at_ms);
+/* Adds `node` of `owner`, in no line, as the last; lent until removed. Due at `at_ms`, or with the last one
+ * where that is later: then the clock that the caller reads has gone back. */
+void dueline_put(struct dueline *line, struct dueline_node *node, void *owner, int64_t at_ms);
 
 /* Takes `node` out of its line; one that is in none is left alone. */
 void dueline_remove(struct dueline_node *node);

@@ -209,7 +209,7 @@ struct exchange_set *exchange_set_build(const struct exchange_value *exchanges, 
   size_t total = site_length, inner_length;
   for (uint16_t i = 0; i < count; i++)
     total += (size_t)(pack_exchange(packed, &exchanges[i], &inner_length) - packed);
-  struct exchange_set *set = malloc(sizeof(*set) + count * sizeof(set->exchanges[0]) + total);
+  struct exchange_set *set = malloc(sizeof(*set) + count * sizeof(set->exchanges[0]) + total + SET_OVERREAD);
   if (!set)
     return NULL;
   set->refs = 0;
@@ -229,5 +229,6 @@ struct exchange_set *exchange_set_build(const struct exchange_value *exchanges, 
   set->site_offset = (uint32_t)(at - bytes);
   set->site_length = (uint16_t)site_length;
   memcpy(at, site, site_length);
+  memset(at + site_length, 0, SET_OVERREAD);
   return set;
 }

@@ -165,6 +165,10 @@ struct exchange {
   uint32_t offset;       /* of the field in exchange_set_bytes() */
 };
 
+/* So many octets behind those of a set may be read, whatever they are: who copies a few at a time need not
+ * count the last ones. */
+enum { SET_OVERREAD = 15 };
+
 struct exchange_set {
   struct table_node node;      /* intern's */
   uint32_t refs;               /* intern's */

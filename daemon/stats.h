@@ -41,9 +41,10 @@
   X(DNS_SHED, "dns-shed", "waiting queries that gave way to something more important")                       \
   X(DNS_MALFORMED, "dns-malformed", "replies that could not be read")                                        \
   X(DNS_CHANNELS, "dns-channels", "upstream channels opened: each brings a new source port")                 \
-  X(STORE_HITS, "store-hits", "reads of the shared store that gave facts that hold")                         \
-  X(STORE_STALE, "store-stale", "reads that gave facts that had expired, good for a stale answer")           \
-  X(STORE_MISSES, "store-misses", "reads that gave nothing of use")                                          \
+  X(STORE_HITS, "store-hits", "reads of the shared store that gave what was wanted")                         \
+  X(STORE_MISSES, "store-misses", "reads that gave nothing of use: the DNS was asked")                       \
+  X(STORE_STALE, "store-stale", "values that had expired, good for a stale answer at most")                  \
+  X(STORE_SHORT, "store-short", "values that hold, but not all or not for as long as was wanted")            \
   X(STORE_LATE, "store-late", "reads without an answer in redis-head-start: the DNS was asked beside")       \
   X(STORE_TIMEOUTS, "store-timeouts", "reads without an answer in redis-timeout")                            \
   X(STORE_AWAY, "store-away", "reads not begun, or cut off, because the shared store was away")              \

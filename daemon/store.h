@@ -30,13 +30,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "appraise.h"
 #include "fleet.h"
 #include "record.h"
 #include "stats.h"
 
 enum {
   STORE_PREFIX_SIZE = 160, /* "mxway:1:", with the cluster's name "mxway:east:1:" */
-  STORE_LEASE_MS = 1000,   /* a lease ends by itself */
   STORE_READS_MAX = 8192,
 };
 
@@ -109,9 +109,10 @@ void store_cancel(struct store_read *read);
 
 /* ---- writing; a NULL store does nothing ---- */
 
-/* Shares what the DNS has said, and gives back the lease. Copies; origin and generation are filled in here.
- * The same facts are not written again while the store, as far as this node has seen by reading and writing
- * there, holds them for at least nine tenths of the new life. */
+/* Shares what the DNS has said. Copies; origin and generation are filled in here. Where it is nothing to
+ * share (a TTL of 0, more than RECORD_MAX octets) it is as store_release. The same facts are not written
+ * again while the store, as far as this node has seen by reading and writing there, holds them for at least
+ * nine tenths of the new life. */
 void store_put(struct store *store, const struct record *record, int64_t now_ms);
 
 /* A lookup ended without anything to share: gives back the lease, if this node has it, so that nobody waits
@@ -121,8 +122,7 @@ void store_release(struct store *store, enum record_kind kind, const char *name,
 
 /* Takes back what waits to be written for a name, and deletes it in the store, at once or when the store is
  * there again. */
-void store_remove(struct store *store, enum record_kind kind, const char *name, size_t length,
-                  int64_t now_ms);
+void store_remove(struct store *store, enum record_kind kind, const char *name, size_t length);
 
 /* ---- running ---- */
 
@@ -138,8 +138,7 @@ int64_t store_next_ms(const struct store *store);
 void store_set_generation(struct store *store, uint64_t generation);
 
 /* Whether a value has been purged since it was written: it counts as missing then. */
-typedef bool store_purged_fn(void *context, const struct record *record);
-void store_set_purged(struct store *store, store_purged_fn *is_purged, void *context);
+void store_set_purged(struct store *store, appraise_purged_fn *is_purged, void *context);
 
 /* ---- looking ---- */
 

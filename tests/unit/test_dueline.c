@@ -15,7 +15,7 @@ struct trial {
 static void open_it(struct trial *trial) {
   memset(trial, 0, sizeof(*trial));
   for (int i = 0; i < COUNT; i++)
-    dueline_put(&trial->line, &trial->nodes[i], NOW_MS + i);
+    dueline_put(&trial->line, &trial->nodes[i], trial, NOW_MS + i);
 }
 
 static void an_empty_line_is_never_due(void **state) {
@@ -33,6 +33,7 @@ static void the_first_is_due_at_its_time_and_not_before(void **state) {
   assert_null(dueline_due(&trial.line, NOW_MS - 1));
   assert_ptr_equal(dueline_due(&trial.line, NOW_MS), &trial.nodes[0]);
   assert_ptr_equal(dueline_due(&trial.line, NOW_MS + 9), &trial.nodes[0]);
+  assert_ptr_equal(trial.nodes[0].owner, &trial);
 }
 
 static void whoever_leaves_the_others_keep_their_order(void **state) {
@@ -51,7 +52,7 @@ static void whoever_leaves_the_others_keep_their_order(void **state) {
     }
     assert_null(trial.line.first);
     assert_null(trial.line.last);
-    dueline_put(&trial.line, &trial.nodes[leaver], NOW_MS);
+    dueline_put(&trial.line, &trial.nodes[leaver], &trial, NOW_MS);
     assert_ptr_equal(trial.line.last, &trial.nodes[leaver]);
   }
 }
@@ -61,7 +62,7 @@ static void what_is_put_with_an_earlier_time_stays_behind_the_last(void **state)
   struct trial trial;
   open_it(&trial);
   struct dueline_node early = {0};
-  dueline_put(&trial.line, &early, 0);
+  dueline_put(&trial.line, &early, NULL, 0);
   assert_int_equal(dueline_next_ms(&trial.line), NOW_MS);
   for (int i = 0; i < COUNT; i++)
     dueline_remove(&trial.nodes[i]);
