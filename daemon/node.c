@@ -239,7 +239,7 @@ static int create_resolver(struct node *node) {
     return ERR_NOMEM;
   node->shared.pinned = node->pinned;
   node->resolver =
-      resolver_create(node->cache, node->dns, &options, &node->worker.stats, miss_on_answer, NULL);
+      resolver_create(node->cache, NULL, node->dns, &options, &node->worker.stats, miss_on_answer, NULL);
   if (!node->resolver)
     return ERR_NOMEM;
   ev_timer_init(&node->due, on_due, 0., 0.);

@@ -27,6 +27,7 @@ static struct stats stats;
 /* A cache with the facts of one domain, d.test, whose exchanges are a.test and b.test. */
 struct trial {
   struct learn_policy policy;
+  struct fetch_ways ways;
   struct dns *dns;
   struct cache *cache;
   struct hosts *hosts;
@@ -39,13 +40,14 @@ struct waiter {
   struct waiter *leaves; /* leaves the flight when this one is called */
   struct host *host;
   const struct host_facts *seen; /* at the call */
-  unsigned calls;
+  unsigned calls, origins;
   int64_t now_ms;
 };
 
-static void on_done(void *context, int64_t now_ms) {
+static void on_done(void *context, unsigned origins, int64_t now_ms) {
   struct waiter *waiter = context;
   waiter->calls++;
+  waiter->origins = origins;
   waiter->now_ms = now_ms;
   waiter->seen = atomic_load(&waiter->host->facts);
   assert_null(waiter->wait.flight);
@@ -73,7 +75,8 @@ static void open_with(struct trial *trial, bool notimp_as_nodata) {
   trial->cache = cache_create(1 << 20, 0, &stats);
   assert_non_null(trial->cache);
   trial->policy = (struct learn_policy){.ttl = lives, .notimp_as_nodata = notimp_as_nodata};
-  trial->hosts = hosts_create(trial->cache, trial->dns, &trial->policy, HOPS);
+  trial->ways = (struct fetch_ways){.dns = trial->dns, .policy = &trial->policy, .max_cname_hops = HOPS};
+  trial->hosts = hosts_create(trial->cache, &trial->ways);
   assert_non_null(trial->hosts);
   trial->facts = put_domain(trial->cache, "d.test", "a.test", "b.test");
   trial->a = trial->facts->set->exchanges[0].host;

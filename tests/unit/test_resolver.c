@@ -127,7 +127,7 @@ static void open_with(struct trial *trial, const struct resolver_options *option
   trial->dns = fake_dns_create();
   trial->cache = cache_create(cache_bytes, options->learn.max_stale_ms, &stats);
   assert_non_null(trial->cache);
-  trial->resolver = resolver_create(trial->cache, trial->dns, options, &stats, on_answer, trial);
+  trial->resolver = resolver_create(trial->cache, NULL, trial->dns, options, &stats, on_answer, trial);
   assert_non_null(trial->resolver);
 }
 
