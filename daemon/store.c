@@ -440,6 +440,7 @@ void store_set_purged(struct store *store, appraise_purged_fn *is_purged, void *
 }
 
 void store_look(const struct store *store, struct store_view *view) {
+  view->is_up = fleet_is_up(store->fleet, FLEET_READ);
   fleet_look(store->fleet, &view->fleet);
   view->read_count = store->read_count;
   view->write_count = writebehind_count(store->writebehind);

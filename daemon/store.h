@@ -143,6 +143,7 @@ void store_set_purged(struct store *store, appraise_purged_fn *is_purged, void *
 /* ---- looking ---- */
 
 struct store_view {
+  bool is_up; /* it is read; else a breaker is open, or it connects */
   struct fleet_view fleet;
   size_t read_count;  /* under way */
   size_t write_count; /* that wait */

@@ -20,7 +20,7 @@ LEVELS = (
     ("chase", "resolvconf", "snapshot", "leases"),
     ("learn", "writebehind"),
     ("store",),
-    ("fetch",),
+    ("fetch", "sharing"),
     ("hosts", "mx"),
     ("stale",),
     ("flight",),
@@ -41,7 +41,7 @@ THIRD_PARTIES = {
     "mxway.pb-c.h": set(),
     "control.pb-c.h": {"control", "job", "show"},
     "ev.h": {"mailbox", "channel", "nameserver", "dns", "server", "snapshot", "api", "control", "node",
-             "hostname", "resp", "link", "members", "sentinel", "ear", "master", "cluster"},
+             "hostname", "resp", "link", "members", "sentinel", "ear", "master", "cluster", "sharing"},
     # Who reads replies; resp alone has to do with connections.
     "hiredis/hiredis.h": {"resp", "link", "link_tls", "shardmap", "sentinel", "master", "cluster", "fleet", "store",
                           "bulletin", "warm", "appraise", "leases", "writebehind"},

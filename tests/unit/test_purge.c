@@ -109,7 +109,7 @@ static void purge(struct trial *trial, enum purge_what what, const char *text) {
   struct name name;
   if (text)
     make_name(&name, text);
-  purge_start(&trial->purge, trial->cache, trial->resolver, what, text ? &name : NULL);
+  purge_start(&trial->purge, trial->cache, trial->resolver, NULL, what, text ? &name : NULL);
   while (!purge_has_ended(&trial->purge))
     purge_step(&trial->purge, STEP_COUNT, NOW_MS);
 }
@@ -225,7 +225,7 @@ static void a_step_looks_at_no_more_than_it_may(void **state) {
   }
   struct name suffix;
   make_name(&suffix, "test");
-  purge_start(&trial->purge, trial->cache, trial->resolver, PURGE_OF_SUFFIX, &suffix);
+  purge_start(&trial->purge, trial->cache, trial->resolver, NULL, PURGE_OF_SUFFIX, &suffix);
   purge_step(&trial->purge, 10, NOW_MS);
   assert_int_equal(cache_count(trial->cache), 90);
   assert_false(purge_has_ended(&trial->purge));
