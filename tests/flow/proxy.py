@@ -2,9 +2,13 @@
 
 Each fault is an attribute that may be changed at any time, for the octets that come back from the server: what is asked always
 arrives, unless the way is stalled.
+
+By itself, as bench/scenarios use it: proxy.py PATH TARGET, with lines on standard input: "delay SECONDS", "stall", "flow". It prints
+"ready" and ends with its input.
 """
 import asyncio
 import contextlib
+import sys
 import threading
 
 
@@ -13,7 +17,7 @@ class Proxy:
 
     delay_s     holds each piece of a reply as long as this, or as long as a function says that is called for each; order is kept
     cut_after   closes a connection behind so many octets of its replies
-    corrupt     a function from the octets of a piece to those that are sent instead
+    corrupt     a function from the octets of a piece, and how many of this connection were before it, to those sent instead
     stalled     nothing passes in either direction; connections stay open, and are accepted
     refused     new connections are closed at once
     """
@@ -143,7 +147,7 @@ class Proxy:
                 await asyncio.sleep(due_s - self._loop.time())
             await self._flowing.wait()
             if self.corrupt:
-                data = self.corrupt(data)
+                data = self.corrupt(data, sent)
             if self.cut_after is not None and sent + len(data) >= self.cut_after:
                 data = data[: max(0, self.cut_after - sent)]
                 writer.write(data)
@@ -156,3 +160,23 @@ class Proxy:
             sent += len(data)
             self.octets += len(data)
             await writer.drain()
+
+
+def main(path, target):
+    proxy = Proxy(path, target)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        words = line.split()
+        if words[:1] == ["delay"] and len(words) == 2:
+            proxy.delay_s = float(words[1])
+        elif words == ["stall"]:
+            proxy.stalled = True
+        elif words == ["flow"]:
+            proxy.stalled = False
+        else:
+            sys.exit(f"'{line.strip()}' is not understood")
+    proxy.stop()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -129,8 +129,10 @@ class Ways(RedisTest):
         self.assertEqual(self.client()("GET", "a"), b"x" * 100)
 
     def test_octets_are_changed(self):
-        self.proxy.corrupt = lambda data: data.replace(b"x", b"y")
-        self.assertEqual(self.client()("GET", "a"), b"y" * 100)
+        self.proxy.corrupt = lambda data, before: data.replace(b"x", b"y" if before == 0 else b"z")
+        client = self.client()
+        self.assertEqual(client("GET", "a"), b"y" * 100)
+        self.assertEqual(client("GET", "a"), b"z" * 100)
 
     def test_a_stalled_way_passes_nothing_and_goes_on_afterwards(self):
         client = self.client(0.1)
