@@ -144,10 +144,10 @@ static void on_store_done(void *context, enum store_outcome outcome, const struc
     fetch->calls->on_shared(fetch, record, now_ms);
     return;
   case STORE_MISSING:
-    story_add(fetch->story, "C1", "the shared store does not know %s: the DNS is asked", fetch->name);
+    story_add(fetch->story, "C1", "the shared store does not know %s", fetch->name);
     break;
   case STORE_AWAY:
-    story_add(fetch->story, "C1", "the shared store does not answer: the DNS is asked");
+    story_add(fetch->story, "C1", "the shared store does not answer");
     break;
   }
   ask_dns(fetch);
@@ -163,7 +163,7 @@ static bool ask_store(struct fetch *fetch, int64_t now_ms) {
       .kind = fetch->kind, .name = fetch->name, .length = fetch->length, .wants_lease = true};
   if (store_get(fetch->ways->store, &question, now_ms, &calls, fetch, &fetch->read) != 0) {
     fetch->read = NULL;
-    story_add(fetch->story, "C1", "the shared store is away: the DNS is asked");
+    story_add(fetch->story, "C1", "the shared store is away");
     return false;
   }
   fetch->may_hold_lease = true;

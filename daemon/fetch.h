@@ -47,7 +47,7 @@ struct fetch_calls {
   bool (*suffices)(struct fetch *fetch, const struct record *record, int64_t now_ms);
   /* The store has enough, `record`, lent for the call. The last call. */
   void (*on_shared)(struct fetch *fetch, const struct record *record, int64_t now_ms);
-  /* Part `part` has ended at the DNS; `end` is lent for the call, without a message where it is a failure.
+  /* Part `part` has ended at the DNS; `end` is lent for the call, where it is a failure without a message.
    * Once a part, unless it is settled. Must not end the fetch. */
   void (*on_part)(struct fetch *fetch, size_t part, const struct chase_end *end, int64_t now_ms);
   /* Every part that was wanted has ended or is settled; then fetch_share. The last call. */

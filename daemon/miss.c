@@ -85,7 +85,7 @@ static size_t pack(struct miss *miss, const struct answer *answer, int64_t now_m
   static _Thread_local struct route route;
   const struct question *question = &miss->question;
   const struct domain_facts *facts = answer->facts;
-  enum source source = answer->from_memory ? SOURCE_MEMORY : SOURCE_DNS;
+  enum source source = answer->from_memory ? SOURCE_MEMORY : answer->from_store ? SOURCE_SHARED : SOURCE_DNS;
   if (!facts)
     return reply_build_verdict(bytes, miss->id, answer->verdict, &question->name, "");
   if (random.state == 0)
