@@ -237,12 +237,15 @@ static bool take_family(struct host_flight *flight, enum family family, const st
   return false;
 }
 
+/* What is taken may be answered by those who will not wait for the rest (ROUTING T6); not after a purge,
+ * which may have been for what was known before (T11). */
 static bool suffices(struct fetch *fetch, const struct record *record, int64_t now_ms) {
   struct host_flight *flight = flight_of(fetch);
   bool is_more_wanted = false;
   for (enum family family = 0; family < FAMILY_COUNT; family++)
     is_more_wanted |= take_family(flight, family, record, now_ms);
-  if (is_more_wanted) /* for those who will not wait for it (ROUTING T6) */
+  if (is_more_wanted && (flight->origins[FAMILY_V6] | flight->origins[FAMILY_V4]) == FETCH_OF_STORE &&
+      !flight->forgotten)
     publish(flight, now_ms);
   return !is_more_wanted;
 }
