@@ -154,7 +154,8 @@ static void on_part(struct fetch *fetch, size_t part, const struct chase_end *en
     flight->learned_at_ms[part] = now_ms;
     flight->raw_until_ms[part] = now_ms + learn_raw_life_s(end) * INT64_C(1000);
   } else if (!family_state_is_lasting(value->state) || flight->origins[part] == 0) {
-    flight->origins[part] = FETCH_OF_DNS; /* its failure */
+    flight->origins[part] = FETCH_OF_DNS; /* its failure, in the place of whatever there was */
+    flight->raw_until_ms[part] = flight->learned_at_ms[part];
   }
 }
 

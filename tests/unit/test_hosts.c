@@ -1156,6 +1156,22 @@ static void what_may_not_be_stale_does_not_go_into_memory(void **state) {
   }
 }
 
+static void what_has_been_expired_for_too_long_when_the_dns_fails_is_not_shared_again(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  int64_t later_ms = NOW_MS + 2000;
+  trial->policy.max_stale_ms = 11 * S;
+  assert_true(ask(trial, &waiter, trial->a));
+  assert_false(offer(trial, known_at(90, 0, NOW_MS)));
+  end_read(trial, STORE_MISSING);
+  deliver_at(trial, "a.test", DNSMSG_A, fake_a(0, 44, 1), later_ms);
+  fake_dns_fail(trial->dns, "a.test", DNSMSG_AAAA, DNS_TIMED_OUT, later_ms);
+  assert_int_equal(waiter.origins, FETCH_OF_DNS);
+  check_family(trial->a, FAMILY_V6, FAMILY_TEMPFAIL, 0, later_ms + FAILURE_S * S);
+  assert_int_equal(trial->store->put_count, 0);
+  assert_int_equal(trial->store->released_count, 1);
+}
+
 static void expired_addresses_that_are_younger_stay(void **state) {
   struct trial *trial = *state;
   struct waiter waiter;
@@ -1372,6 +1388,7 @@ int main(void) {
       STORED(addresses_that_have_expired_go_into_memory_and_are_stale_where_the_dns_fails),
       STORED(what_had_expired_is_replaced_by_what_the_dns_says_and_else_stays_shared),
       STORED(what_may_not_be_stale_does_not_go_into_memory),
+      STORED(what_has_been_expired_for_too_long_when_the_dns_fails_is_not_shared_again),
       STORED(expired_addresses_that_are_younger_stay),
       STORED(a_refresh_asks_the_dns_alone_and_shares),
       STORED(a_refresh_that_joins_waits_for_the_dns_alone),
