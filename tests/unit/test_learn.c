@@ -788,7 +788,7 @@ static void a_shared_family_lives_within_our_bounds(void **state) {
   assert_in_range(family.expires_at_ms - family.refresh_at_ms, 30000, 90000);
   assert_true(learn_family_shared(&own, &record, FAMILY_V6, &noise, &family));
   assert_true(family.expires_at_ms == NOW_MS - 100000);
-  assert_true(family.stale_until_ms < 0);
+  assert_int_equal(family.life_ms, 0);
   assert_true(family.refresh_at_ms == INT64_MAX);
   record.families[FAMILY_V6].state = FAMILY_UNKNOWN;
   family.count = 77;
