@@ -144,7 +144,7 @@ static void on_store_done(void *context, enum store_outcome outcome, const struc
     fetch->calls->on_shared(fetch, record, now_ms);
     return;
   case STORE_MISSING:
-    story_add(fetch->story, "C1", "the shared store does not know %s", fetch->name);
+    story_add(fetch->story, "C1", "the shared store has no answer for %s", fetch->name);
     break;
   case STORE_AWAY:
     story_add(fetch->story, "C1", "the shared store does not answer");

@@ -155,7 +155,8 @@ static void on_part(struct fetch *fetch, size_t part, const struct chase_end *en
     flight->learned_at_ms[part] = now_ms;
     flight->raw_until_ms[part] = now_ms + learn_raw_life_s(end) * INT64_C(1000);
   } else if (!family_state_is_lasting(value->state) || flight->origins[part] == 0) {
-    flight->origins[part] = FETCH_OF_DNS; /* its failure */
+    flight->origins[part] = FETCH_OF_DNS; /* its failure, in the place of whatever there was */
+    flight->raw_until_ms[part] = flight->learned_at_ms[part];
   }
 }
 
@@ -238,12 +239,15 @@ static bool take_family(struct host_flight *flight, enum family family, const st
   return false;
 }
 
+/* What is taken may be answered by those who will not wait for the rest (ROUTING T6); not after a purge,
+ * which may have been for what was known before (T11). */
 static bool suffices(struct fetch *fetch, const struct record *record, int64_t now_ms) {
   struct host_flight *flight = flight_of(fetch);
   bool is_more_wanted = false;
   for (enum family family = 0; family < FAMILY_COUNT; family++)
     is_more_wanted |= take_family(flight, family, record, now_ms);
-  if (is_more_wanted) /* for those who will not wait for it (ROUTING T6) */
+  if (is_more_wanted && (flight->origins[FAMILY_V6] | flight->origins[FAMILY_V4]) == FETCH_OF_STORE &&
+      !flight->forgotten)
     publish(flight, now_ms);
   return !is_more_wanted;
 }

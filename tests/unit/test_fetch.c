@@ -556,7 +556,7 @@ static void each_step_is_told(void **state) {
                               "more by the DNS, which is not enough"),
                    1);
   assert_int_equal(times_told(story, "the DNS has failed; the shared store may still know"), 1);
-  assert_int_equal(times_told(story, "the shared store does not know a.test"), 1);
+  assert_int_equal(times_told(story, "the shared store has no answer for a.test"), 1);
 
   prepare(trial);
   trial->fetch.story = story;

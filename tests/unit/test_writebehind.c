@@ -7,7 +7,7 @@
 #include "record_samples.h"
 #include "writebehind.h"
 
-enum { MAX_COUNT = 8, MAX_SENT = 4, NOW_MS = RECORD_SAMPLE_NOW_MS };
+enum { MAX_COUNT = 8, TIMEOUT_MS = 30, MAX_SENT = 4, NOW_MS = RECORD_SAMPLE_NOW_MS };
 
 static const char key[] = "mxway:1:d:shop.example";
 
@@ -19,7 +19,8 @@ static struct image_time now;
 static uint64_t counted(enum stats_counter counter) { return atomic_load(&stats.counters[counter]); }
 
 static int open_it(void **state) {
-  const struct writebehind_options options = {.max_count = MAX_COUNT, .max_sent = MAX_SENT};
+  const struct writebehind_options options = {
+      .max_count = MAX_COUNT, .max_sent = MAX_SENT, .timeout_ms = TIMEOUT_MS};
   (void)state;
   fake_fleet_init();
   memset(&stats, 0, sizeof(stats));
@@ -86,6 +87,7 @@ static void facts_are_set_with_a_life(void **state) {
   assert_int_equal(fake_fleet.count, 1);
   assert_int_equal(writebehind_count(behind), 0);
   assert_memory_equal(text_of(0), "SET mxway:1:d:shop.example * PX ", 32);
+  assert_int_equal(fake_fleet.calls[0].timeout_ms, TIMEOUT_MS);
   assert_holds(0, key);
   fake_answer_ok(0, now.now_ms);
   assert_int_equal(counted(STATS_STORE_WRITES), 1);
@@ -131,7 +133,7 @@ static void a_denial_lives_as_long_as_it_holds_though_nothing_says_until_when_it
   record.stale_until_ms = 0;
   assert_true(writebehind_put(behind, key, &record, &now));
   run();
-  assert_in_range(life_of(0), 1789990 * 95 / 100, 1789990);
+  assert_in_range(life_of(0), 1799990 * 95 / 100, 1799990);
 }
 
 static void a_host_lives_as_long_as_the_later_of_its_families(void **state) {
