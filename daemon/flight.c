@@ -316,12 +316,9 @@ void flight_join(struct flight *flight, struct question *question) {
 
 /* Goes back from the second stage to the first. Returns 0, or the error of mx_start and all is as before. */
 static int start_over(struct flight *flight, bool from_store, int64_t now_ms) {
-  unsigned origin = flight->mx.origin;
   int error = mx_start(&flight->mx, from_store, now_ms);
-  if (error != 0) {
-    flight->mx.origin = origin;
+  if (error != 0)
     return error;
-  }
   leave_hosts(flight);
   flight->pending = flight->origins = 0;
   flight->mx.forgotten = 0; /* what is asked for now comes after any purge */

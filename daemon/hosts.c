@@ -144,6 +144,10 @@ static struct host_flight *flight_of(struct fetch *fetch) {
   return (struct host_flight *)((char *)fetch - offsetof(struct host_flight, fetch));
 }
 
+static bool is_definite(const struct family_value *value) {
+  return value->state == FAMILY_OK || value->state == FAMILY_NODATA || value->state == FAMILY_NXDOMAIN;
+}
+
 static void on_part(struct fetch *fetch, size_t part, const struct chase_end *end, int64_t now_ms) {
   struct host_flight *flight = flight_of(fetch);
   struct hosts *hosts = flight->hosts;
@@ -153,7 +157,7 @@ static void on_part(struct fetch *fetch, size_t part, const struct chase_end *en
     flight->origins[part] = FETCH_OF_DNS;
     flight->learned_at_ms[part] = now_ms;
     flight->raw_until_ms[part] = now_ms + learn_raw_life_s(end) * INT64_C(1000);
-  } else if (!family_state_is_lasting(value->state) || flight->origins[part] == 0) {
+  } else if (!is_definite(value)) {
     flight->origins[part] = FETCH_OF_DNS; /* its failure, in the place of whatever there was */
     flight->raw_until_ms[part] = flight->learned_at_ms[part];
   }
@@ -168,10 +172,6 @@ static void on_done(struct fetch *fetch, int64_t now_ms) {
 /* ---- the store ---- */
 
 enum worth { WORTH_NOTHING, WORTH_STALE, WORTH_ALL };
-
-static bool is_definite(const struct family_value *value) {
-  return value->state == FAMILY_OK || value->state == FAMILY_NODATA || value->state == FAMILY_NXDOMAIN;
-}
 
 /* What a family of the store is worth beside what is known: enough where it holds and what is known does not,
  * or not for as long by more than the time in which a hit refreshes it (ROUTING T7). What a purge is for is
@@ -222,8 +222,7 @@ static bool take_family(struct host_flight *flight, enum family family, const st
     return is_wanted;
   enum worth worth = worth_of(flight, family, &shared, now_ms);
   if (!is_wanted) {
-    if (shared.expires_at_ms > now_ms &&
-        shared.expires_at_ms + LATER_MS >= flight->values[family].expires_at_ms)
+    if (shared.expires_at_ms + LATER_MS >= flight->values[family].expires_at_ms)
       take(flight, family, &shared, record);
     return false;
   }

@@ -138,6 +138,5 @@ void mx_init(struct mx *mx, struct mx_common *common, const struct mx_calls *cal
 }
 
 int mx_start(struct mx *mx, bool from_store, int64_t now_ms) {
-  mx->origin = 0;
   return fetch_start(&mx->fetch, 1, from_store, now_ms);
 }

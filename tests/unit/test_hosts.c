@@ -1010,8 +1010,8 @@ static void an_address_may_be_shared_for_as_long_as_it_may_be_stale(void **state
   struct waiter waiter;
   assert_true(ask(trial, &waiter, trial->a));
   end_read(trial, STORE_MISSING);
-  deliver(trial, "a.test", DNSMSG_AAAA, fake_denial(DNSMSG_NXDOMAIN, 900));
-  deliver(trial, "a.test", DNSMSG_A, fake_a(300, 44, 1));
+  deliver(trial, "a.test", DNSMSG_AAAA, fake_aaaa(300, 66, 1));
+  deliver(trial, "a.test", DNSMSG_A, fake_denial(DNSMSG_NXDOMAIN, 900));
   struct record *record = fake_store_read(trial->store, RECORD_HOST, "a.test", NOW_MS);
   assert_true(record->stale_until_ms == NOW_MS + 300 * S + MAX_STALE_MS);
   free(record);
@@ -1140,10 +1140,12 @@ static void what_had_expired_is_replaced_by_what_the_dns_says_and_else_stays_sha
 static void what_may_not_be_stale_does_not_go_into_memory(void **state) {
   struct trial *trial = *state;
   struct waiter waiter;
-  for (unsigned way = 0; way < 3; way++) {
+  static const enum family_state states[] = {FAMILY_NXDOMAIN, FAMILY_OK, FAMILY_OK, FAMILY_NODATA};
+  for (unsigned way = 0; way < 4; way++) {
     struct record record = fake_host_record("a.test");
     trial->policy.max_stale_ms = way == 1 ? 10 * S : way == 2 ? 0 : MAX_STALE_MS;
-    fake_add_family(&record, FAMILY_V4, way ? FAMILY_OK : FAMILY_NXDOMAIN, 44, 100 * S, 90 * S, NOW_MS);
+    trial->policy.ttl.max_negative_s = way == 3 ? 0 : MAX_NEGATIVE_S; /* denials are for one answer */
+    fake_add_family(&record, FAMILY_V4, states[way], 44, 100 * S, 90 * S, NOW_MS);
     assert_true(ask(trial, &waiter, trial->a));
     assert_false(offer(trial, record));
     assert_null(atomic_load(&trial->a->facts));
@@ -1300,6 +1302,25 @@ static void what_a_purge_is_for_is_neither_taken_from_the_store_nor_shared(void 
   assert_int_equal(trial->store->released_count, 1);
 }
 
+static void what_is_taken_from_the_store_brings_nothing_back_that_was_purged(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  int64_t before_ms = NOW_MS - 100 * S, later_ms = NOW_MS + 250 * S;
+  assert_true(ask_at(trial, &waiter, trial->a, false, before_ms));
+  fake_store_end(read_of(trial), STORE_MISSING, before_ms);
+  deliver_at(trial, "a.test", DNSMSG_AAAA, fake_denial(DNSMSG_NODATA, 900), before_ms);
+  deliver_at(trial, "a.test", DNSMSG_A, fake_a(100, 44, 1), before_ms);
+  assert_true(ask_at(trial, &waiter, trial->a, false, later_ms)); /* for A alone */
+  hosts_forget(trial->hosts, NULL, 1 << FAMILY_NODATA);
+  assert_true(cache_forget_host(trial->cache, trial->a));
+  struct record record = known_at(0, 150, NOW_MS + 150 * S); /* expired 50 s ago */
+  assert_false(fake_store_offer(read_of(trial), &record, later_ms));
+  assert_null(atomic_load(&trial->a->facts));
+  fake_store_end(read_of(trial), STORE_MISSING, later_ms);
+  fake_dns_fail(trial->dns, "a.test", DNSMSG_A, DNS_TIMED_OUT, later_ms);
+  assert_int_equal(waiter.origins, FETCH_OF_STORE);
+}
+
 static void a_purge_of_denials_leaves_addresses_to_be_shared(void **state) {
   struct trial *trial = *state;
   struct waiter waiter;
@@ -1397,6 +1418,7 @@ int main(void) {
       STORED(the_store_and_the_dns_may_each_win_a_family),
       STORED(the_alias_that_the_store_tells_is_kept),
       STORED(what_a_purge_is_for_is_neither_taken_from_the_store_nor_shared),
+      STORED(what_is_taken_from_the_store_brings_nothing_back_that_was_purged),
       STORED(a_purge_of_denials_leaves_addresses_to_be_shared),
       cmocka_unit_test(destroying_takes_back_every_read_and_calls_nobody),
   };
