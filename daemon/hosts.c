@@ -12,6 +12,7 @@ struct host_flight {
   struct host *host; /* held */
   struct hosts_wait *waits;
   unsigned forgotten;  /* bits of enum family_state: families of these are not kept (ROUTING T11) */
+  bool has_stale;      /* of the store, in memory now */
   struct story *story; /* of the first who wants one, held; or NULL */
   struct fetch fetch;
   struct fetch_part parts[FAMILY_COUNT];
@@ -230,8 +231,10 @@ static bool take_family(struct host_flight *flight, enum family family, const st
     return true;
   take(flight, family, &shared, record);
   flight->origins[family] = FETCH_OF_STORE;
-  if (worth == WORTH_STALE)
+  if (worth == WORTH_STALE) {
+    flight->has_stale = true;
     return true;
+  }
   take_shared_alias(flight, family, shared.expanded);
   fetch_settle(&flight->fetch, family);
   return false;
@@ -239,14 +242,23 @@ static bool take_family(struct host_flight *flight, enum family family, const st
 
 /* What is taken may be answered by those who will not wait for the rest (ROUTING T6); not after a purge,
  * which may have been for what was known before (T11). */
+static void publish_taken(struct host_flight *flight, int64_t now_ms) {
+  if (flight->forgotten || (flight->origins[FAMILY_V6] | flight->origins[FAMILY_V4]) != FETCH_OF_STORE)
+    return;
+  publish(flight, now_ms);
+  for (struct hosts_wait *wait = flight->waits; wait && flight->has_stale; wait = wait->next) {
+    wait->has_stale = true;
+    wait->on_stale(wait->context, now_ms);
+  }
+}
+
 static bool suffices(struct fetch *fetch, const struct record *record, int64_t now_ms) {
   struct host_flight *flight = flight_of(fetch);
   bool is_more_wanted = false;
   for (enum family family = 0; family < FAMILY_COUNT; family++)
     is_more_wanted |= take_family(flight, family, record, now_ms);
-  if (is_more_wanted && (flight->origins[FAMILY_V6] | flight->origins[FAMILY_V4]) == FETCH_OF_STORE &&
-      !flight->forgotten)
-    publish(flight, now_ms);
+  if (is_more_wanted)
+    publish_taken(flight, now_ms);
   return !is_more_wanted;
 }
 
@@ -338,6 +350,7 @@ bool hosts_ask(struct hosts *hosts, struct host *host, const struct hosts_wish *
   if (!flight || !wait)
     return flight != NULL;
   wait->flight = flight;
+  wait->has_stale = flight->has_stale;
   wait->previous = NULL;
   wait->next = flight->waits;
   if (flight->waits)

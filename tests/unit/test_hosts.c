@@ -42,7 +42,7 @@ struct waiter {
   struct waiter *leaves; /* leaves the flight when this one is called */
   struct host *host;
   const struct host_facts *seen; /* at the call */
-  unsigned calls, origins;
+  unsigned calls, origins, stale_calls;
   int64_t now_ms;
 };
 
@@ -55,6 +55,15 @@ static void on_done(void *context, unsigned origins, int64_t now_ms) {
   assert_null(waiter->wait.flight);
   if (waiter->leaves)
     hosts_leave(&waiter->leaves->wait);
+}
+
+static void on_stale(void *context, int64_t now_ms) {
+  struct waiter *waiter = context;
+  (void)now_ms;
+  assert_non_null(waiter->wait.flight);
+  assert_true(waiter->wait.has_stale);
+  assert_non_null(atomic_load(&waiter->host->facts));
+  waiter->stale_calls++;
 }
 
 static const struct domain_facts *put_domain(struct cache *cache, const char *name, const char *first,
@@ -114,6 +123,7 @@ static bool wish_at(struct trial *trial, struct waiter *waiter, struct host *hos
                     const struct hosts_wish *wish, int64_t now_ms) {
   memset(waiter, 0, sizeof(*waiter));
   waiter->wait.done = on_done;
+  waiter->wait.on_stale = on_stale;
   waiter->wait.context = waiter;
   waiter->host = host;
   bool is_waiting = hosts_ask(trial->hosts, host, wish, now_ms, &waiter->wait);
@@ -1122,6 +1132,21 @@ static void addresses_that_have_expired_go_into_memory_and_are_stale_where_the_d
   assert_int_equal(trial->store->put_count, 0); /* the DNS said nothing */
 }
 
+static void who_waits_is_told_of_addresses_that_may_be_answered_stale(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter, later;
+  assert_true(ask(trial, &waiter, trial->a));
+  assert_false(offer(trial, known_at(0, 400, NOW_MS))); /* those hold */
+  assert_int_equal(waiter.stale_calls, 0);
+  assert_false(offer(trial, known_at(90, 400, NOW_MS)));
+  assert_int_equal(waiter.stale_calls, 1);
+  assert_true(ask(trial, &later, trial->a));
+  assert_true(later.wait.has_stale);
+  assert_int_equal(later.stale_calls, 0);
+  assert_true(ask(trial, &later, trial->b));
+  assert_false(later.wait.has_stale);
+}
+
 static void what_had_expired_is_replaced_by_what_the_dns_says_and_else_stays_shared(void **state) {
   struct trial *trial = *state;
   struct waiter waiter;
@@ -1407,6 +1432,7 @@ int main(void) {
       STORED(only_the_wanted_family_counts),
       STORED(a_family_that_ends_sooner_in_the_store_than_here_is_not_taken),
       STORED(addresses_that_have_expired_go_into_memory_and_are_stale_where_the_dns_fails),
+      STORED(who_waits_is_told_of_addresses_that_may_be_answered_stale),
       STORED(what_had_expired_is_replaced_by_what_the_dns_says_and_else_stays_shared),
       STORED(what_may_not_be_stale_does_not_go_into_memory),
       STORED(what_has_been_expired_for_too_long_when_the_dns_fails_is_not_shared_again),

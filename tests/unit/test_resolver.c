@@ -2958,6 +2958,27 @@ static void stale_addresses_of_the_store_are_answered_where_the_dns_is_late(void
   assert_int_equal(client.exchanges[0].address_count, 2);
 }
 
+static void who_waits_for_a_host_later_gets_its_stale_addresses_too(void **state) {
+  struct trial *trial = *state;
+  static struct client first, second, third;
+  ask(trial, &first, "d.test", DEPTH_ADDRESSES);
+  assert_true(offer_mx(trial, "d.test", 0, 300));
+  assert_false(offer_host(trial, "a.test", 400, 300));
+  trial->now_ms += 10;
+  ask(trial, &second, "e.test", DEPTH_ADDRESSES);
+  ask(trial, &third, "f.test", DEPTH_ADDRESSES);
+  assert_true(offer_mx(trial, "e.test", 0, 300)); /* the same host */
+  end_store(trial, RECORD_DOMAIN, "f.test", STORE_MISSING);
+  deliver(trial, "f.test", DNSMSG_MX, fake_mx(300, 10, "c.test")); /* of which nothing is known */
+  end_store(trial, RECORD_HOST, "a.test", STORE_MISSING);
+  run_at(trial, START_MS + STALE_AFTER_MS);
+  assert_stale(&first);
+  run_at(trial, START_MS + STALE_AFTER_MS + 10);
+  assert_stale(&second);
+  assert_int_equal(third.answers, 0);
+  assert_int_equal(resolver_next_ms(trial->resolver), START_MS + DEADLINE_MS); /* of the first flight */
+}
+
 static void a_denial_of_the_dns_replaces_stale_facts_of_the_store(void **state) {
   struct trial *trial = *state;
   static struct client client;
@@ -3467,6 +3488,7 @@ int main(void) {
       STORED(stale_facts_of_the_store_are_answered_where_the_dns_is_late),
       STORED(where_the_dns_is_known_to_be_down_nobody_waits_long_for_stale_facts_of_the_store),
       STORED(stale_addresses_of_the_store_are_answered_where_the_dns_is_late),
+      STORED(who_waits_for_a_host_later_gets_its_stale_addresses_too),
       STORED(a_denial_of_the_dns_replaces_stale_facts_of_the_store),
       STORED(cache_only_does_not_ask_the_store),
       STORED(a_refresh_asks_the_dns_whatever_the_store_holds_and_shares),
