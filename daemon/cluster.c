@@ -76,6 +76,8 @@ static size_t count_up(const struct cluster *cluster) {
   return up_count;
 }
 
+bool cluster_is_up(const struct cluster *cluster) { return count_up(cluster) > 0; }
+
 static void use_seeds(struct cluster *cluster) {
   for (size_t i = 0; i < cluster->seed_count; i++)
     member_get(cluster->members, &cluster->seeds[i]);
@@ -130,8 +132,8 @@ static void adopt(struct cluster *cluster, const struct shardmap *map, int64_t n
     cluster->nodes[i] = member_of(cluster, &map->nodes[i], asked);
   retire_others(cluster, now_ms);
   if (old_count != map->node_count)
-    log_notice("redis: the cluster has %zu masters, and %zu of %d slots have one", map->node_count,
-               map->slot_count, SHARDMAP_SLOTS);
+    log_notice("redis: the cluster's masters: %zu, of %zu of its %d slots", map->node_count, map->slot_count,
+               SHARDMAP_SLOTS);
 }
 
 static void read_slots(struct cluster *cluster, const redisReply *reply, int64_t now_ms) {
@@ -178,7 +180,7 @@ static void on_refresh(struct ev_loop *loop, ev_timer *timer, int events) {
   int64_t now_ms = clock_now_ms();
   if (cluster->asked)
     return; /* whose answer begins the timer again */
-  if (count_up(cluster) == 0)
+  if (!cluster_is_up(cluster))
     use_seeds(cluster);
   struct member *member = pick(cluster);
   cluster->is_wanted = !member;

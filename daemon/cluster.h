@@ -45,6 +45,9 @@ void cluster_destroy(struct cluster *cluster);
 /* The master of `slot`, up or not; NULL where none is known. */
 struct member *cluster_get(const struct cluster *cluster, uint16_t slot);
 
+/* Whether a master is up. */
+bool cluster_is_up(const struct cluster *cluster);
+
 /* A master that is up, another one each time where there are more; or NULL. */
 struct member *cluster_any(struct cluster *cluster);
 

@@ -68,7 +68,7 @@ static struct member *server_for(const struct fleet *fleet, enum fleet_purpose p
 
 bool fleet_is_up(const struct fleet *fleet, enum fleet_purpose purpose) {
   if (is_cluster(fleet))
-    return cluster_any(fleet->cluster) != NULL;
+    return cluster_is_up(fleet->cluster);
   return server_for(fleet, purpose, 0) != NULL;
 }
 
@@ -315,7 +315,8 @@ static void look_at_master(const struct fleet *fleet, struct fleet_view *view, c
   char text[LINK_TARGET_TEXT_SIZE];
   view->up_count = 1;
   view->latency_us = link_latency_us(member->link);
-  snprintf(what, size, "the master is %.100s", link_target_text(&member->target, text));
+  snprintf(what, size, "the master is %.80s, %zu of %zu sentinels", link_target_text(&member->target, text),
+           master_sentinel_count(fleet->master), fleet->options.seed_count);
 }
 
 static void look_at_cluster(const struct fleet *fleet, struct fleet_view *view, char *what, size_t size) {

@@ -359,13 +359,8 @@ bool flight_is_of_store(const struct flight *flight) {
 
 void flight_forget(struct flight *flight, unsigned kinds) { flight->mx.forgotten |= kinds; }
 
-void flights_forget(struct flights *flights, flight_match_fn *matches, void *context, unsigned kinds) {
-  for (size_t i = 0; i < flights->table.capacity; i++)
-    for (struct table_node *node = flights->table.buckets[i]; node; node = node->next) {
-      struct flight *flight = (struct flight *)node;
-      if (matches(context, flight->name.text, flight->name.length))
-        flight_forget(flight, kinds);
-    }
+void flights_forget(struct flights *flights, const struct name *suffix, unsigned kinds) {
+  forgotten_add(&flights->mx.forgotten, suffix, kinds);
 }
 
 int64_t flight_started_ms(const struct flight *flight) { return flight->started_ms; }

@@ -3,17 +3,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "explain.h"
 #include "fetch.h"
+#include "forgotten.h"
 #include "table.h"
+
+_Static_assert((int)FAMILY_LOOP < (int)FORGOTTEN_KINDS_MAX, "a bit for every state");
 
 struct host_flight {
   struct table_node node; /* by host */
   struct hosts *hosts;
   struct host *host; /* held */
   struct hosts_wait *waits;
-  unsigned forgotten;  /* bits of enum family_state: families of these are not kept (ROUTING T11) */
-  bool has_stale;      /* of the store, in memory now */
-  struct story *story; /* of the first who wants one, held; or NULL */
+  unsigned forgotten;   /* bits of enum family_state: families of these are not kept (ROUTING T11), */
+  uint64_t asked_after; /* nor those that orders with later numbers than this mean */
+  bool has_stale;       /* of the store, in memory now */
+  struct story *story;  /* of the first who wants one, held; or NULL */
   struct fetch fetch;
   struct fetch_part parts[FAMILY_COUNT];
   struct family_value values[FAMILY_COUNT]; /* what memory holds, then what is learned */
@@ -27,7 +32,8 @@ struct hosts {
   const struct fetch_ways *ways;
   struct random random; /* jitter of failures */
   struct table flights;
-  struct record record; /* what is being shared */
+  struct forgotten forgotten; /* of states of families, of every host */
+  struct record record;       /* what is being shared */
 };
 
 static const uint16_t qtypes[FAMILY_COUNT] = {[FAMILY_V6] = DNSMSG_AAAA, [FAMILY_V4] = DNSMSG_A};
@@ -91,12 +97,19 @@ static void publish(struct host_flight *flight, int64_t now_ms) {
     cache_put_host(flight->hosts->cache, flight->host, facts, now_ms);
 }
 
+static bool is_forgotten(const struct host_flight *flight, enum family_state state) {
+  const struct host *host = flight->host;
+  return flight->forgotten >> state & 1 ||
+         forgotten_has(&flight->hosts->forgotten, flight->asked_after, state, host->name, host->length);
+}
+
 /* A purge has overtaken the flight: what it brings, and what it knew before, is for those who wait. */
 static void expire_forgotten(struct host_flight *flight, int64_t now_ms) {
   for (enum family family = 0; family < FAMILY_COUNT; family++)
-    if (flight->forgotten >> flight->values[family].state & 1) {
+    if (is_forgotten(flight, flight->values[family].state)) {
       flight->values[family].expires_at_ms = now_ms;
-      flight->values[family].stale_until_ms = -1; /* never: as what had a TTL of 0 */
+      flight->values[family].life_ms = 0; /* as what had a TTL of 0: never answered stale */
+      flight->values[family].stale_until_ms = 0;
       flight->values[family].refresh_at_ms = INT64_MAX;
     }
 }
@@ -112,7 +125,7 @@ static void share(struct host_flight *flight, int64_t now_ms) {
     int64_t until_ms = flight->raw_until_ms[family];
     *value = flight->values[family];
     record->learned_at_ms[family] = flight->learned_at_ms[family];
-    if (until_ms <= flight->learned_at_ms[family] || flight->forgotten >> value->state & 1) {
+    if (until_ms <= flight->learned_at_ms[family] || is_forgotten(flight, value->state)) {
       value->state = FAMILY_UNKNOWN;
       continue;
     }
@@ -181,14 +194,14 @@ static enum worth worth_of(const struct host_flight *flight, enum family family,
                            const struct family_value *shared, int64_t now_ms) {
   const struct family_value *known = &flight->values[family];
   bool holds = is_definite(known) && known->expires_at_ms > now_ms;
-  if (flight->forgotten >> shared->state & 1)
+  if (is_forgotten(flight, shared->state))
     return WORTH_NOTHING;
   if (shared->expires_at_ms > now_ms) {
     bool is_due = holds && known->refresh_at_ms > 0 && known->refresh_at_ms < known->expires_at_ms;
     int64_t lead_ms = is_due ? known->expires_at_ms - known->refresh_at_ms : 0;
     return !holds || shared->expires_at_ms > known->expires_at_ms + lead_ms ? WORTH_ALL : WORTH_NOTHING;
   }
-  bool may_be_stale = family_state_is_lasting(shared->state) && shared->stale_until_ms == 0 &&
+  bool may_be_stale = family_is_lasting(shared->state, shared->life_ms) &&
                       shared->expires_at_ms + flight->hosts->ways->policy->max_stale_ms > now_ms;
   return may_be_stale && !(is_definite(known) && known->expires_at_ms >= shared->expires_at_ms)
              ? WORTH_STALE
@@ -243,7 +256,8 @@ static bool take_family(struct host_flight *flight, enum family family, const st
 /* What is taken may be answered by those who will not wait for the rest (ROUTING T6); not after a purge,
  * which may have been for what was known before (T11). */
 static void publish_taken(struct host_flight *flight, int64_t now_ms) {
-  if (flight->forgotten || (flight->origins[FAMILY_V6] | flight->origins[FAMILY_V4]) != FETCH_OF_STORE)
+  bool is_overtaken = flight->forgotten || flight->asked_after != flight->hosts->forgotten.number;
+  if (is_overtaken || (flight->origins[FAMILY_V6] | flight->origins[FAMILY_V4]) != FETCH_OF_STORE)
     return;
   publish(flight, now_ms);
   for (struct hosts_wait *wait = flight->waits; wait && flight->has_stale; wait = wait->next) {
@@ -284,6 +298,7 @@ static struct host_flight *create_flight(struct hosts *hosts, struct host *host,
     return NULL;
   flight->hosts = hosts;
   flight->host = host;
+  flight->asked_after = hosts->forgotten.number;
   flight->story = story_ref(wish->story);
   flight->fetch = (struct fetch){.ways = hosts->ways,
                                  .calls = &calls,
@@ -339,8 +354,10 @@ bool hosts_ask(struct hosts *hosts, struct host *host, const struct hosts_wish *
                struct hosts_wait *wait) {
   const struct host_facts *facts = atomic_load_explicit(&host->facts, memory_order_relaxed);
   if (host->is_address ||
-      (!is_wanted(facts, FAMILY_V6, wish, now_ms) && !is_wanted(facts, FAMILY_V4, wish, now_ms)))
+      (!is_wanted(facts, FAMILY_V6, wish, now_ms) && !is_wanted(facts, FAMILY_V4, wish, now_ms))) {
+    explain_host(wish->story, host, now_ms);
     return false;
+  }
   struct host_flight *flight =
       (struct host_flight *)table_get(&hosts->flights, host->node.hash, is_for_host, host);
   if (flight)
@@ -383,14 +400,12 @@ void hosts_put_stale(struct hosts *hosts, struct host *host, int64_t now_ms) {
 }
 
 void hosts_forget(struct hosts *hosts, const struct host *host, unsigned states) {
-  if (host) {
-    struct host_flight *flight =
-        (struct host_flight *)table_get(&hosts->flights, host->node.hash, is_for_host, host);
-    if (flight)
-      flight->forgotten |= states;
+  if (!host) {
+    forgotten_add(&hosts->forgotten, NULL, states);
     return;
   }
-  for (size_t i = 0; i < hosts->flights.capacity; i++)
-    for (struct table_node *node = hosts->flights.buckets[i]; node; node = node->next)
-      ((struct host_flight *)node)->forgotten |= states;
+  struct host_flight *flight =
+      (struct host_flight *)table_get(&hosts->flights, host->node.hash, is_for_host, host);
+  if (flight)
+    flight->forgotten |= states;
 }

@@ -31,15 +31,16 @@ static void hold(struct leases *leases, const char *key, int64_t until_ms) {
 
 /* ---- the store ---- */
 
-int leases_ask(struct leases *leases, const char *key, uint32_t timeout_ms, link_reply_fn *done,
-               void *context, struct fleet_call **call) {
+int leases_ask(struct leases *leases, const char *key, link_reply_fn *done, void *context,
+               struct fleet_call **call) {
   char lease_key[LEASES_KEY_SIZE], life[LIFE_TEXT_SIZE];
   size_t length = build_key(leases, lease_key, key);
   size_t life_length = (size_t)snprintf(life, sizeof(life), "%d", LEASES_LIFE_MS);
   const struct link_command command = {.count = 6,
                                        .words = {"SET", lease_key, leases->origin, "NX", "PX", life},
                                        .lengths = {3, length, strlen(leases->origin), 2, 2, life_length}};
-  return fleet_send(leases->fleet, FLEET_WRITE, lease_key, length, &command, timeout_ms, done, context, call);
+  return fleet_send(leases->fleet, FLEET_WRITE, lease_key, length, &command, leases->timeout_ms, done,
+                    context, call);
 }
 
 enum lease_outcome leases_on_reply(struct leases *leases, const char *key, const struct redisReply *reply,
@@ -70,5 +71,6 @@ void leases_release(struct leases *leases, const char *key, int64_t now_ms) {
   hold(leases, key, now_ms);
   size_t length = build_key(leases, lease_key, key);
   const struct link_command command = {.count = 2, .words = {"DEL", lease_key}, .lengths = {3, length}};
-  fleet_send(leases->fleet, FLEET_WRITE, lease_key, length, &command, LEASES_LIFE_MS, on_release, NULL, NULL);
+  fleet_send(leases->fleet, FLEET_WRITE, lease_key, length, &command, leases->timeout_ms, on_release, NULL,
+             NULL);
 }

@@ -25,12 +25,13 @@ enum {
   LEASES_KEY_SIZE = 512,
 };
 
-/* The first four are set by the caller, and lent; all else is zero before first use. */
+/* The first five are set by the caller, and lent; all else is zero before first use. */
 struct leases {
   struct fleet *fleet;
   struct stats *stats;
-  const char *prefix; /* of all keys */
-  const char *origin; /* this node's name, for whoever looks into the store */
+  const char *prefix;  /* of all keys */
+  const char *origin;  /* this node's name, for whoever looks into the store */
+  uint32_t timeout_ms; /* of an answer */
   struct {
     uint64_t hash;
     int64_t until_ms;
@@ -41,8 +42,8 @@ struct leases {
 bool leases_has(const struct leases *leases, const char *key, int64_t now_ms);
 
 /* Asks for it; `done` gets a reply for leases_on_reply. Returns as fleet_send. */
-int leases_ask(struct leases *leases, const char *key, uint32_t timeout_ms, link_reply_fn *done,
-               void *context, struct fleet_call **call);
+int leases_ask(struct leases *leases, const char *key, link_reply_fn *done, void *context,
+               struct fleet_call **call);
 
 enum lease_outcome {
   LEASE_WON,

@@ -164,6 +164,8 @@ void master_doubt(struct master *master, const struct member *member) {
   sentinel_ask_again(master->sentinel);
 }
 
+size_t master_sentinel_count(const struct master *master) { return sentinel_up_count(master->sentinel); }
+
 const char *master_complaint(const struct master *master, char text[MASTER_TEXT_SIZE]) {
   const char *of_sentinel = sentinel_complaint(master->sentinel);
   if (of_sentinel[0])

@@ -13,6 +13,7 @@
 #define MXWAY_DAEMON_MASTER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "members.h"
@@ -41,6 +42,9 @@ void master_on_member(struct master *master, struct member *member, enum link_st
 
 /* `member` has refused a write because it is read-only: the topology has changed. */
 void master_doubt(struct master *master, const struct member *member);
+
+/* How many of the sentinels are up. */
+size_t master_sentinel_count(const struct master *master);
 
 /* Why there is no master, for people; returns `text`. */
 const char *master_complaint(const struct master *master, char text[MASTER_TEXT_SIZE]);

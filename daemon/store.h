@@ -20,7 +20,7 @@
  *
  * One thread. Time is an argument; the wall clock is read here, for what outlives this process (ROUTING T10).
  *
- * Bounds: STORE_READS_MAX reads; at most half of `max_commands` are first reads, a quarter writes.
+ * Bounds: STOREREAD_MAX reads; at most half of `max_commands` are first looks, a quarter writes.
  * Cost: constant a read, whatever else is under way; no timer of its own.
  */
 #ifndef MXWAY_DAEMON_STORE_H
@@ -34,10 +34,10 @@
 #include "fleet.h"
 #include "record.h"
 #include "stats.h"
+#include "storeread.h"
 
 enum {
   STORE_PREFIX_SIZE = 160, /* "mxway:1:", with the cluster's name "mxway:east:1:" */
-  STORE_READS_MAX = 8192,
 };
 
 struct store_options {
@@ -53,7 +53,6 @@ struct store_options {
 };
 
 struct store;
-struct store_read;
 
 /* `fleet` is lent until store_destroy, `stats` too. Returns 0 and gives `*store`, or ERR_NOMEM. */
 int store_create(struct fleet *fleet, const struct store_options *options, struct stats *stats,
@@ -62,39 +61,7 @@ int store_create(struct fleet *fleet, const struct store_options *options, struc
 /* Forgets every read without a call. Before fleet_destroy. destroy(NULL) is fine. */
 void store_destroy(struct store *store);
 
-/* ---- reading ---- */
-
-enum store_outcome {
-  STORE_FOUND,   /* a value that is enough */
-  STORE_MISSING, /* there is none: ask the DNS, then store_put or store_release */
-  STORE_AWAY,    /* no answer: ask the DNS */
-};
-
-/* The store holds `record`, lent for the call: good as record_parse has it, fresh or expired. Returns whether
- * it is all that is wanted, and then `done` follows at once with it. Where it is not, the reader takes what
- * is of use to him (what may be answered stale, one family of a host), and the store goes on as if it held
- * nothing. May be called again where a later value has come. Must not call the store. */
-typedef bool store_suffices_fn(void *context, const struct record *record, int64_t now_ms);
-
-/* The DNS is to be asked beside the store, which may still answer. At most once, before `done`. */
-typedef void store_late_fn(void *context, int64_t now_ms);
-
-/* How a read ended. `record` is lent for the call, NULL unless FOUND. */
-typedef void store_done_fn(void *context, enum store_outcome outcome, const struct record *record,
-                           int64_t now_ms);
-
-struct store_calls {
-  store_suffices_fn *suffices;
-  store_late_fn *late;
-  store_done_fn *done;
-};
-
-struct store_question {
-  enum record_kind kind;
-  const char *name; /* canonical, at most FACTS_NAME_SIZE - 1 octets; lent for the call */
-  size_t length;
-  bool wants_lease; /* one node at a time is to ask the DNS */
-};
+/* ---- reading: questions, calls and outcomes are in storeread.h ---- */
 
 /* Reads. Returns 0 and gives `*read`, which lives until `done` has been called, exactly once and never before
  * this returns, or until store_cancel. Or ERR_NETWORK where the store is away, ERR_OVERLOAD where it has too
@@ -104,7 +71,7 @@ struct store_question {
 int store_get(struct store *store, const struct store_question *question, int64_t now_ms,
               const struct store_calls *calls, void *context, struct store_read **read);
 
-/* Wants no answer any more: no callback follows. */
+/* Wants no answer any more: no callback follows, and `read` is the store's. */
 void store_cancel(struct store_read *read);
 
 /* ---- writing; a NULL store does nothing ---- */
@@ -143,6 +110,7 @@ void store_set_purged(struct store *store, appraise_purged_fn *is_purged, void *
 /* ---- looking ---- */
 
 struct store_view {
+  bool is_up; /* it is read; else a breaker is open, or it connects */
   struct fleet_view fleet;
   size_t read_count;  /* under way */
   size_t write_count; /* that wait */

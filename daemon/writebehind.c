@@ -188,7 +188,7 @@ static int send_command(struct writebehind *writebehind, const struct backlog_en
   struct write *write = writebehind->free;
   struct fleet_call *call = NULL;
   int error = fleet_send(writebehind->fleet, FLEET_WRITE, entry->key, entry->key_length, command,
-                         WRITEBEHIND_TIMEOUT_MS, on_reply, write, &call);
+                         writebehind->options.timeout_ms, on_reply, write, &call);
   if (error != 0)
     return error;
   writebehind->free = write->next_free;

@@ -32,13 +32,13 @@ enum {
   WRITEBEHIND_LIFE_LEAST_MS = 1000,
   WRITEBEHIND_JITTER = 20, /* at most one part in so many */
   WRITEBEHIND_PAUSE_MS = 1000,
-  WRITEBEHIND_TIMEOUT_MS = 1000, /* nobody waits for a write */
 };
 
 /* Lent. */
 struct writebehind_options {
   const struct seal *seal; /* NULL: none */
   size_t max_count, max_sent;
+  uint32_t timeout_ms; /* of an answer: that of reads, as a longer one would call a server well that is not */
 };
 
 struct writebehind;

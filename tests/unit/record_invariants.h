@@ -99,16 +99,19 @@ static inline const char *record_broken_in_domain(const struct record *record) {
 
 static inline const char *record_broken_in_family(const struct record *record, enum family family) {
   const struct family_value *value = &record->families[family];
-  if (!octets_has_state(value->state) || (value->count > 0) != (value->state == FAMILY_OK))
+  if ((value->state != FAMILY_UNKNOWN && !octets_is_definite(value->state)) ||
+      (value->count > 0) != (value->state == FAMILY_OK))
     return "a family has addresses, or says that there are none, or is unknown";
   if (value->count > FACTS_ADDRESSES_MAX || value->failures || value->refresh_at_ms || value->stale_until_ms)
     return "what is not shared is 0";
   if (value->state == FAMILY_UNKNOWN)
-    return value->expires_at_ms == INT64_MIN ? NULL : "what is unknown has expired for ever";
+    return value->expires_at_ms == INT64_MIN && value->life_ms == 0 ? NULL
+                                                                    : "what is unknown has expired for ever";
   if (value->expanded[0] && !octets_is_name(value->expanded, strlen(value->expanded)))
     return "what a host is an alias of is a name";
   if (record->learned_at_ms[family] > record->created_at_ms || value->expires_at_ms > record->expires_at_ms ||
-      value->expires_at_ms <= record->learned_at_ms[family])
+      value->expires_at_ms <= record->learned_at_ms[family] ||
+      value->expires_at_ms - record->learned_at_ms[family] != value->life_ms)
     return "the times of a family are within those of its record";
   return NULL;
 }

@@ -598,6 +598,17 @@ static void who_joins_is_told_whose_addresses_he_waits_for(void **state) {
   story_unref(second);
 }
 
+static void who_needs_not_ask_is_told_what_memory_holds(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  struct story *story = story_create();
+  resolve(trial, 300, 100);
+  assert_false(wish_at(trial, &waiter, trial->a, &(struct hosts_wish){.story = story}, NOW_MS));
+  assert_int_equal(story_count(story), 1);
+  assert_non_null(strstr(story_line(story, 0).text, "memory holds of a.test"));
+  story_unref(story);
+}
+
 static void a_flight_without_a_story_takes_that_of_who_makes_it_ask_more(void **state) {
   struct trial *trial = *state;
   struct waiter waiters[2];
@@ -864,7 +875,7 @@ static void a_purge_lets_the_waiters_have_addresses_that_are_not_kept(void **sta
   assert_int_equal(waiter.calls, 1);
   check_family(trial->a, FAMILY_V6, FAMILY_OK, 2, NOW_MS);
   check_family(trial->a, FAMILY_V4, FAMILY_OK, 3, NOW_MS);
-  assert_true(facts_of(trial->a)->stale_until_ms[FAMILY_V4] < 0); /* nor for a stale answer */
+  assert_int_equal(facts_of(trial->a)->life_ms[FAMILY_V4], 0); /* nor for a stale answer */
   deliver(trial, "b.test", DNSMSG_AAAA, fake_aaaa(300, 1, 2));
   deliver(trial, "b.test", DNSMSG_A, fake_a(300, 1, 3));
   check_family(trial->b, FAMILY_V6, FAMILY_OK, 2, NOW_MS + 300000);
@@ -897,6 +908,10 @@ static void a_purge_of_denials_keeps_addresses(void **state) {
   deliver(trial, "a.test", DNSMSG_A, fake_a(300, 1, 3));
   check_family(trial->a, FAMILY_V6, FAMILY_NODATA, 0, NOW_MS);
   check_family(trial->a, FAMILY_V4, FAMILY_OK, 3, NOW_MS + 300000);
+  assert_true(ask(trial, &waiter, trial->b)); /* which comes after the purge */
+  deliver(trial, "b.test", DNSMSG_AAAA, fake_denial(DNSMSG_NODATA, 300));
+  deliver(trial, "b.test", DNSMSG_A, fake_a(300, 1, 3));
+  check_family(trial->b, FAMILY_V6, FAMILY_NODATA, 0, NOW_MS + 300000);
 }
 
 /* ---- the shared store ---- */
@@ -1400,6 +1415,7 @@ int main(void) {
       TRIAL(a_more_important_wish_raises_a_flight_under_way),
       TRIAL(the_story_of_who_asked_first_is_told_and_outlives_him),
       TRIAL(who_joins_is_told_whose_addresses_he_waits_for),
+      TRIAL(who_needs_not_ask_is_told_what_memory_holds),
       TRIAL(a_flight_without_a_story_takes_that_of_who_makes_it_ask_more),
       TRIAL(that_there_is_too_much_to_do_is_told),
       TRIAL(an_alias_is_followed_and_its_end_kept),

@@ -27,6 +27,7 @@ static int open_it(void **state) {
   leases.stats = &stats;
   leases.prefix = "mxway:1:";
   leases.origin = "mx-out-3";
+  leases.timeout_ms = 30;
   name_hash_init();
   return 0;
 }
@@ -36,7 +37,7 @@ static enum lease_outcome *ask(size_t at) {
   static enum lease_outcome outcome;
   struct fleet_call *call = NULL;
   outcome = (enum lease_outcome)99;
-  assert_int_equal(leases_ask(&leases, key, 50, on_reply, &outcome, &call), 0);
+  assert_int_equal(leases_ask(&leases, key, on_reply, &outcome, &call), 0);
   assert_ptr_equal(call, &fake_fleet.calls[at]);
   return &outcome;
 }
@@ -54,7 +55,7 @@ static void a_lease_is_a_key_beside_that_ends_by_itself_and_says_who_has_it(void
   assert_string_equal(call->text, "SET mxway:1:l:d:a.test mx-out-3 NX PX 1000");
   assert_string_equal(call->key, "mxway:1:l:d:a.test");
   assert_int_equal(call->purpose, FLEET_WRITE);
-  assert_int_equal(call->timeout_ms, 50);
+  assert_int_equal(call->timeout_ms, 30);
   assert_int_equal(counted(STATS_STORE_LEASES_WON), 1);
 }
 
@@ -116,7 +117,7 @@ static void what_cannot_be_sent_is_no_lease(void **state) {
   (void)state;
   struct fleet_call *call = NULL;
   fake_fleet.is_down[FLEET_WRITE] = true;
-  assert_int_equal(leases_ask(&leases, key, 50, on_reply, NULL, &call), ERR_NETWORK);
+  assert_int_equal(leases_ask(&leases, key, on_reply, NULL, &call), ERR_NETWORK);
   assert_null(call);
 }
 

@@ -123,7 +123,7 @@ static void each_thing_that_a_domain_says_counts(void **state) {
   expect_other("whether it is authentic");
   new.domain.warnings ^= WARNING_DUPLICATE_EXCHANGE;
   expect_other("a warning");
-  strcpy(new.domain.canonical, "other.example");
+  snprintf(new.domain.canonical, FACTS_NAME_SIZE, "other.example");
   expect_other("the end of the alias chain");
   new.domain.count--;
   expect_other("the number of exchanges");
@@ -147,8 +147,8 @@ static void each_thing_that_a_host_says_counts_but_the_order_of_addresses(void *
   v4->addresses[1][3]++;
   v4->addresses[1][0] ^= 1;
   expect_other("an address");
-  strcpy(new.families[FAMILY_V4].expanded, "other.example");
-  strcpy(new.families[FAMILY_V6].expanded, "other.example");
+  snprintf(new.families[FAMILY_V4].expanded, FACTS_NAME_SIZE, "other.example");
+  snprintf(new.families[FAMILY_V6].expanded, FACTS_NAME_SIZE, "other.example");
   expect_other("the end of the alias chain");
   v4->state = FAMILY_NXDOMAIN;
   v4->count = 0;
@@ -165,7 +165,7 @@ static void who_wrote_it_and_when_says_nothing(void **state) {
   new = old;
   seen_put(&seen, HASH, &old);
   new.generation++;
-  strcpy(new.origin, "somebody-else");
+  snprintf(new.origin, RECORD_ORIGIN_SIZE, "somebody-else");
   new.domain.stored_at_ms -= 5;
   new.stale_until_ms += 5;
   assert_true(has(NOW_MS));
