@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "chase.h"
+#include "explain.h"
 #include "forgotten.h"
 #include "table.h"
 
@@ -217,8 +218,10 @@ bool hosts_ask(struct hosts *hosts, struct host *host, const struct hosts_wish *
                struct hosts_wait *wait) {
   const struct host_facts *facts = atomic_load_explicit(&host->facts, memory_order_relaxed);
   if (host->is_address ||
-      (!is_wanted(facts, FAMILY_V6, wish, now_ms) && !is_wanted(facts, FAMILY_V4, wish, now_ms)))
+      (!is_wanted(facts, FAMILY_V6, wish, now_ms) && !is_wanted(facts, FAMILY_V4, wish, now_ms))) {
+    explain_host(wish->story, host, now_ms);
     return false;
+  }
   struct host_flight *flight =
       (struct host_flight *)table_get(&hosts->flights, host->node.hash, is_for_host, host);
   if (flight)

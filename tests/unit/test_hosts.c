@@ -580,6 +580,17 @@ static void who_joins_is_told_whose_addresses_he_waits_for(void **state) {
   story_unref(second);
 }
 
+static void who_needs_not_ask_is_told_what_memory_holds(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  struct story *story = story_create();
+  resolve(trial, 300, 100);
+  assert_false(wish_at(trial, &waiter, trial->a, &(struct hosts_wish){.story = story}, NOW_MS));
+  assert_int_equal(story_count(story), 1);
+  assert_non_null(strstr(story_line(story, 0).text, "memory holds of a.test"));
+  story_unref(story);
+}
+
 static void a_flight_without_a_story_takes_that_of_who_makes_it_ask_more(void **state) {
   struct trial *trial = *state;
   struct waiter waiters[2];
@@ -915,6 +926,7 @@ int main(void) {
       TRIAL(a_more_important_wish_raises_a_flight_under_way),
       TRIAL(the_story_of_who_asked_first_is_told_and_outlives_him),
       TRIAL(who_joins_is_told_whose_addresses_he_waits_for),
+      TRIAL(who_needs_not_ask_is_told_what_memory_holds),
       TRIAL(a_flight_without_a_story_takes_that_of_who_makes_it_ask_more),
       TRIAL(that_there_is_too_much_to_do_is_told),
       TRIAL(an_alias_is_followed_and_its_end_kept),

@@ -1686,6 +1686,7 @@ static void who_joins_a_flight_is_told_so_and_the_first_is_told_the_rest(void **
   assert_false(submit(&first));
   prepare_told(trial, &second, "d.test", DEPTH_EXCHANGES, stories[1]);
   assert_false(submit(&second));
+  assert_true(second.question.has_joined && !first.question.has_joined);
   deliver(trial, "d.test", DNSMSG_MX, fake_denial(DNSMSG_NXDOMAIN, 60));
   static const char *const first_rules[] = {"", "T4 (RFC 2308 5)"}, *const second_rules[] = {"", "T8"};
   check_rules(stories[0], first_rules, 2);
@@ -1907,6 +1908,7 @@ static void who_wants_no_stale_answer_is_told_of_the_failure_once_asked_for(void
   trial->now_ms += LEARN_RECHECK_MS - 1;
   assert_true(submit(&strict));
   assert_int_equal(strict.verdict, VERDICT_DNS_REFUSED);
+  assert_true(strict.from_memory);
   trial->now_ms += 1;
   prepare(trial, &strict, "d.test", DEPTH_EXCHANGES);
   strict.question.no_stale = true;
