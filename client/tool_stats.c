@@ -26,18 +26,40 @@ static void print_time(uint64_t seconds) {
     printf("%" PRIu64 " min %" PRIu64 " s", minutes, seconds % 60);
 }
 
+static void print_store(const Mxway__V1__StoreState *store) {
+  if (!store || !store->is_configured) {
+    puts("shared store: off");
+    return;
+  }
+  printf("shared store: %s; breaker %s; %" PRIu64 " reads under way, %" PRIu64 " writes waiting (%.1f KiB)\n",
+         store->text, store->is_up ? "closed" : "open", store->read_count, store->write_count,
+         (double)store->write_bytes / 1024);
+}
+
 static void print_text(const Mxway__V1__ControlReply *reply) {
   const Mxway__V1__StatsReply *stats = reply->stats;
   const double mebibyte = 1 << 20;
   printf("mxwayd %s, up ", stats->version);
   print_time(stats->uptime_ms / 1000);
   printf("\nmemory: %" PRIu64 " domains, %" PRIu64 " lists of exchanges, %" PRIu64
-         " exchanges; %.1f of %.1f MiB\n\n",
+         " exchanges; %.1f of %.1f MiB\n",
          stats->domain_count, stats->set_count, stats->host_count, (double)stats->bytes / mebibyte,
          (double)stats->bound_bytes / mebibyte);
+  print_store(stats->store);
+  putchar('\n');
   for (size_t i = 0; i < stats->n_counters; i++)
     printf("%-24s %12" PRIu64 "  %s\n", stats->counters[i]->name, stats->counters[i]->value,
            stats->counters[i]->text);
+}
+
+static json_t *pack_store(const Mxway__V1__StoreState *store) {
+  if (!store || !store->is_configured)
+    return json_pack("{s:s}", "state", "off");
+  return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "state", store->is_up ? "up" : "down",
+                   "breaker", store->is_up ? "closed" : "open", "text", store->text, "servers",
+                   (json_int_t)store->server_count, "servers_up", (json_int_t)store->up_count, "latency_us",
+                   (json_int_t)store->latency_us, "reads", (json_int_t)store->read_count, "writes_queued",
+                   (json_int_t)store->write_count, "bytes_queued", (json_int_t)store->write_bytes);
 }
 
 static json_t *make_json(const Mxway__V1__ControlReply *reply) {
@@ -46,11 +68,11 @@ static json_t *make_json(const Mxway__V1__ControlReply *reply) {
   for (size_t i = 0; i < stats->n_counters; i++)
     json_object_set_new(counters, stats->counters[i]->name,
                         json_integer((json_int_t)stats->counters[i]->value));
-  return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "version", stats->version, "uptime",
+  return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "version", stats->version, "uptime",
                    (json_int_t)(stats->uptime_ms / 1000), "domains", (json_int_t)stats->domain_count, "sets",
                    (json_int_t)stats->set_count, "hosts", (json_int_t)stats->host_count, "bytes",
-                   (json_int_t)stats->bytes, "cache_size", (json_int_t)stats->bound_bytes, "counters",
-                   counters);
+                   (json_int_t)stats->bytes, "cache_size", (json_int_t)stats->bound_bytes, "store",
+                   pack_store(stats->store), "counters", counters);
 }
 
 int tool_stats(int argc, char **argv) {

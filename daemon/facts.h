@@ -71,6 +71,11 @@ enum family_state {
   FAMILY_LOOP,     /* the aliases loop or are too many */
 };
 
+/* Whether addresses, or that there are none, may be answered when they have expired (ROUTING T6). */
+static inline bool family_state_is_lasting(enum family_state state) {
+  return state == FAMILY_OK || state == FAMILY_NODATA;
+}
+
 /* What one address query said. */
 struct family_value {
   enum family_state state;
@@ -139,7 +144,7 @@ static inline bool host_facts_are_ready(const struct host_facts *facts, bool no_
 /* Whether what an address query said may be answered when it has expired and nothing better is to be had
  * (ROUTING T6): addresses, or that the host has none of the family, unless the TTL was 0 (T3). */
 static inline bool family_is_lasting(enum family_state state, uint32_t life_ms) {
-  return (state == FAMILY_OK || state == FAMILY_NODATA) && life_ms > 0;
+  return family_state_is_lasting(state) && life_ms > 0;
 }
 
 /* Whether any family, fresh or not, is still of use, for a stale answer while it is no older than that. */
@@ -244,13 +249,16 @@ static inline bool domain_facts_want_refresh(const struct domain_facts *facts, i
   return now_ms >= domain_facts_until_ms(facts, false) - facts->refresh_lead_ms && facts->refresh_lead_ms > 0;
 }
 
-/* Whether the facts are a route that may be answered when it has expired and nothing better is to be had
- * (ROUTING T6), the domain itself as its own exchange included: a domain that does not exist, or a failure,
- * is not, and what had a TTL of 0 is forgotten (T3). */
+/* Whether facts of a kind are a route that may be answered when it has expired and nothing better is to be
+ * had (ROUTING T6), the domain itself as its own exchange included: a domain that does not exist, or a
+ * failure, is not. */
+static inline bool domain_kind_is_lasting(enum domain_kind kind) {
+  return kind == DOMAIN_MX || kind == DOMAIN_NODATA || kind == DOMAIN_NULL_MX || kind == DOMAIN_ALL_INVALID;
+}
+
+/* Whether facts with such a life are such: what had a TTL of 0 is forgotten (ROUTING T3). */
 static inline bool domain_is_lasting(enum domain_kind kind, int64_t life_ms) {
-  bool is_positive =
-      kind == DOMAIN_MX || kind == DOMAIN_NODATA || kind == DOMAIN_NULL_MX || kind == DOMAIN_ALL_INVALID;
-  return is_positive && life_ms > 0;
+  return domain_kind_is_lasting(kind) && life_ms > 0;
 }
 
 static inline bool domain_facts_are_lasting(const struct domain_facts *facts) {

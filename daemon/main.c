@@ -212,7 +212,7 @@ static int run(struct config *config) {
   block_signals(&set);
   int status = node_create(config, &node);
   if (status != 0)
-    return status == ERR_IN_USE ? EX_UNAVAILABLE : EX_OSERR;
+    return status == ERR_IN_USE ? EX_UNAVAILABLE : status == ERR_CONFIG ? EX_CONFIG : EX_OSERR;
   log_start(config); /* before a client can have its first answer */
   status = node_start(node);
   if (status != 0) {

@@ -85,7 +85,7 @@ static size_t pack(struct miss *miss, const struct answer *answer, int64_t now_m
   static _Thread_local struct route route;
   const struct question *question = &miss->question;
   const struct domain_facts *facts = answer->facts;
-  enum source source = answer->from_memory ? SOURCE_MEMORY : SOURCE_DNS;
+  enum source source = answer->from_memory ? SOURCE_MEMORY : answer->from_store ? SOURCE_SHARED : SOURCE_DNS;
   const struct decision remembered = {answer->verdict, SOURCE_MEMORY, 0, ""};
   if (!facts && answer->from_memory)
     return reply_build_decision(bytes, miss->id, &remembered, &question->name);

@@ -23,6 +23,7 @@
 #include "name.h"
 #include "resolvconf.h"
 #include "resolver.h"
+#include "sharing.h"
 #include "snapshot.h"
 #include "stats.h"
 #include "wishes.h"
@@ -67,6 +68,7 @@ struct node {
   struct worker worker;
   struct mailbox mailbox;
   struct dns *dns;
+  struct sharing *sharing; /* NULL: nothing is shared */
   struct resolver *resolver;
   struct ttl_policy ttl;
   int control_fd; /* -1: none */
@@ -98,12 +100,8 @@ static void on_due(struct ev_loop *loop, ev_timer *timer, int events) {
 static void follow_resolv_conf(struct node *node) {
   const struct resolvconf *resolvconf = &node->resolvconf;
   const struct sockaddr_storage *servers[CONFIG_UPSTREAM_MAX];
-  char text[ADDRESS_TEXT_SIZE];
-  for (size_t i = 0; i < resolvconf->count; i++) {
+  for (size_t i = 0; i < resolvconf->count; i++)
     servers[i] = &resolvconf->upstreams[i].address;
-    log_notice("%s has changed: upstream server %zu of %zu is %s", resolvconf->path, i + 1, resolvconf->count,
-               config_upstream_text(&resolvconf->upstreams[i], text));
-  }
   if (dns_set_servers(node->dns, servers, resolvconf->count) != 0)
     log_error("cannot change the upstream servers: %s", error_text(ERR_NOMEM));
 }
@@ -239,12 +237,15 @@ static int create_resolver(struct node *node) {
       cache_create(config->cache_size_bytes, (int64_t)config->max_stale_s * 1000, &node->worker.stats);
   if (!node->cache || dns_create(node->worker.loop, &dns, &node->worker.stats, &node->dns) != 0)
     return ERR_NOMEM;
+  error = sharing_create(node->worker.loop, config, &node->worker.stats, &node->sharing);
+  if (error != 0)
+    return error;
   if (config->routes.count > 0 &&
       pinned_create(&config->routes, node->cache, clock_now_ms(), clock_wall_ms(), &node->pinned) != 0)
     return ERR_NOMEM;
   node->shared.pinned = node->pinned;
-  node->resolver =
-      resolver_create(node->cache, node->dns, &options, &node->worker.stats, miss_on_answer, NULL);
+  node->resolver = resolver_create(node->cache, sharing_store(node->sharing), node->dns, &options,
+                                   &node->worker.stats, miss_on_answer, NULL);
   if (!node->resolver)
     return ERR_NOMEM;
   ev_timer_init(&node->due, on_due, 0., 0.);
@@ -271,6 +272,7 @@ static int create_keepers(struct node *node) {
     return 0;
   const struct job_served served = {.cache = node->cache,
                                     .resolver = node->resolver,
+                                    .store = sharing_store(node->sharing),
                                     .ttl = &node->ttl,
                                     .cache_size_bytes = config->cache_size_bytes,
                                     .since_ms = clock_now_ms()};
@@ -424,6 +426,7 @@ static void destroy_resolver(struct node *node) {
   /* What was answered too late for its frontend, or not taken up any more. */
   mailbox_fini(&node->mailbox, miss_drop, NULL);
   resolver_destroy(node->resolver);
+  sharing_destroy(node->sharing);
   dns_destroy(node->dns);
   pinned_destroy(node->pinned);
   cache_destroy(node->cache);

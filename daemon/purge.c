@@ -99,8 +99,12 @@ static bool is_ordered(struct purge *purge, const struct domain_facts *facts) {
 
 static void forget_domain(struct purge *purge, const struct domain_facts *facts) {
   bool with_hosts = purge->what == PURGE_OF_DOMAIN || purge->what == PURGE_OF_SUFFIX;
-  for (uint16_t i = 0; with_hosts && facts->set && i < facts->set->count; i++)
-    forget_host(purge, facts->set->exchanges[i].host);
+  for (uint16_t i = 0; with_hosts && facts->set && i < facts->set->count; i++) {
+    struct host *host = facts->set->exchanges[i].host;
+    forget_host(purge, host);
+    if (purge->what == PURGE_OF_DOMAIN)
+      store_remove(purge->store, RECORD_HOST, host->name, host->length);
+  }
   cache_remove_facts(purge->cache, facts);
   purge->domain_count++;
 }
@@ -112,6 +116,7 @@ static void purge_domain(struct purge *purge) {
   uint64_t hash = name_hash(name->text, name->length);
   const struct domain_facts *facts = cache_peek(purge->cache, name->text, name->length, hash);
   resolver_forget_domain(purge->resolver, name, hash);
+  store_remove(purge->store, RECORD_DOMAIN, name->text, name->length);
   if (facts)
     forget_domain(purge, facts);
 }
@@ -126,10 +131,11 @@ static void walk_domains(struct purge *purge) {
   purge->stage = PURGE_AT_DOMAINS;
 }
 
-void purge_start(struct purge *purge, struct cache *cache, struct resolver *resolver, enum purge_what what,
-                 const struct name *name) {
+void purge_start(struct purge *purge, struct cache *cache, struct resolver *resolver, struct store *store,
+                 enum purge_what what, const struct name *name) {
   purge->cache = cache;
   purge->resolver = resolver;
+  purge->store = store;
   purge->what = what;
   purge->stage = PURGE_IDLE;
   if (name)

@@ -35,6 +35,12 @@ int question_set_due(struct questions *questions, struct question *question, int
   return due_ms == INT64_MAX ? 0 : heap_put(&questions->due, &question->due, due_ms);
 }
 
+void question_expect_stale(struct questions *questions, struct waiters *waiters) {
+  for (struct question *question = waiters->first; question; question = question->next)
+    if (question->stale_ms < question->deadline_ms)
+      question_set_due(questions, question, question->stale_ms); /* without memory he waits for what comes */
+}
+
 void question_join(struct question *question, struct waiters *waiters) {
   question->waiters = waiters;
   question->next = NULL;

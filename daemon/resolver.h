@@ -25,6 +25,7 @@
 #include "question.h"
 #include "route.h"
 #include "stats.h"
+#include "store.h"
 
 enum { RESOLVER_STALE_DOWN_MS = 100 };
 
@@ -42,11 +43,12 @@ typedef question_answer_fn resolver_answer_fn;
 
 struct resolver;
 
-/* `cache`, `dns`, `stats` are lent. Returns NULL without memory. */
-struct resolver *resolver_create(struct cache *cache, struct dns *dns, const struct resolver_options *options,
-                                 struct stats *stats, resolver_answer_fn *on_answer, void *context);
+/* `cache`, `store` (NULL: none), `dns`, `stats` are lent. Returns NULL without memory. */
+struct resolver *resolver_create(struct cache *cache, struct store *store, struct dns *dns,
+                                 const struct resolver_options *options, struct stats *stats,
+                                 resolver_answer_fn *on_answer, void *context);
 
-/* Forgets every flight; nobody is answered (see resolver_stop). Before dns_destroy. */
+/* Forgets every flight; nobody is answered (see resolver_stop). Before store_destroy and dns_destroy. */
 void resolver_destroy(struct resolver *resolver);
 
 /* Asks. True: `answer` is filled, its facts lent until the next call. False: the

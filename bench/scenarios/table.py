@@ -293,13 +293,13 @@ def phase(intervals, least_s, most_s):
 
 
 def outage(arguments):
-    """SECONDS TITLE=FILE...: each third of the session, of SECONDS."""
-    third = int(arguments[0])
+    """SECONDS WHAT TITLE=FILE...: each third of the session, of SECONDS; WHAT was stopped in the second."""
+    third, what = int(arguments[0]), arguments[1]
     rows = []
-    sessions = [(title, load(path)) for title, path in (argument.split("=", 1) for argument in arguments[1:])]
+    sessions = [(title, load(path)) for title, path in (argument.split("=", 1) for argument in arguments[2:])]
     for title, session in sessions:
         target = session["targets"][0]
-        for index, when in enumerate(("as usual", "DNS stopped", "DNS back")):
+        for index, when in enumerate(("as usual", f"{what} stopped", f"{what} back")):
             found = phase(target["runs"][0]["intervals"], index * third, (index + 1) * third)
             seconds = sum(interval["length_s"] for interval in found)
             middle = sorted(interval["p50_us"] for interval in found if interval["completed"])
@@ -333,7 +333,76 @@ def silent(arguments):
         warn(title, load(path))
 
 
+def store_outages(arguments):
+    """KIND=USUAL=OUTAGE=MISSES...: hits as usual and in an outage of redis-server, in turns, and misses in the outage."""
+    kinds, sessions = {}, []
+    for kind, *paths in (argument.split("=") for argument in arguments):
+        usual, hits, misses = (load(path) for path in paths)
+        kinds.setdefault(kind, []).append([session["targets"][0] for session in (usual, hits, misses)])
+        sessions += [usual, hits]
+    rows = []
+    for kind, rounds in kinds.items():
+        p99 = [[median(target, "latency", "p99_us") for target in targets] for targets in rounds]
+        rows.append([
+            kind, *(time(statistics.median(column)) for column in list(zip(*p99))[:2]),
+            ratio(outage / usual for usual, outage, _ in p99),
+            ratio(median(hits, "latency", "p50_us") / median(usual, "latency", "p50_us") for usual, hits, _ in rounds),
+            time(max(hits["latency"]["max_us"] for _, hits, _ in rounds)),
+            sum(hits["timeouts"] + hits["errors"] for _, hits, _ in rounds),
+            time(statistics.median(median(misses, "latency", "p50_us") for *_, misses in rounds)),
+            time(statistics.median(column[2] for column in p99)),
+            sum(misses["timeouts"] + misses["errors"] for *_, misses in rounds),
+        ])
+    show(["redis-server", "p99 as usual", "in the outage", "ratio of p99", "ratio of p50", "max", "lost", "misses: p50", "p99", "lost"],
+         rows)
+    warn("hits", *sessions)
+
+
+def store_misses(arguments):
+    """NAMES TITLE-ROUND=FILE=QUERIES...: cold names, answered from where; ratios are to unbound's of the same round."""
+    names, rounds = int(arguments[0]), {}
+    sessions = []
+    for title, path, queries in (argument.split("=") for argument in arguments[1:]):
+        title, number_of_round = title.rsplit("-", 1)
+        session = load(path)
+        sessions.append(session)
+        rounds.setdefault(number_of_round, {})[title] = (session["targets"][0], int(queries))
+    rows = []
+    for title, text, floor in (
+            ("shared-addresses", "mxway from Redis, with addresses", "unbound-full"),
+            ("alone-addresses", "mxway from the DNS, with addresses", "unbound-full"),
+            ("unbound-full", "unbound, MX + A + AAAA", "unbound-full"),
+            ("shared-exchanges", "mxway from Redis", "unbound-mx"), ("unbound-mx", "unbound, MX", "unbound-mx")):
+        found = [(one[title][0], one[floor][0], one[title][1]) for one in rounds.values()]
+        rows.append([
+            text, number(statistics.median(median(target, "figures", "rate") for target, _, _ in found)),
+            ratio(median(target, "figures", "rate") / median(base, "figures", "rate") for target, base, _ in found),
+            time(statistics.median(median(target, "figures", "server_cpu_us") or 0 for target, _, _ in found)),
+            f"{statistics.median(queries for *_, queries in found) / names:.3f}",
+            time(statistics.median(median(target, "latency", "p50_us") for target, _, _ in found)),
+            time(statistics.median(median(target, "latency", "p99_us") for target, _, _ in found)),
+            sum(target["timeouts"] + target["errors"] for target, _, _ in found),
+        ])
+    show([f"{names} cold names", "lookups/s", "/ unbound's", "server CPU", "queries a lookup", "p50", "p99", "lost"], rows)
+    warn("misses", *sessions)
+
+
+def store_memory(arguments):
+    """WARM=USUAL=OUTAGE=AFTER...: files with resident KiB, one a line; growth is over the last of the part before."""
+    rows = []
+    for index, argument in enumerate(arguments):
+        samples = []
+        for path in argument.split("="):
+            with open(path, encoding="utf-8") as file:
+                samples.append([int(line) / 1024 for line in file])
+        warm, usual, outage_, after = samples
+        rows.append([f"round {index + 1}", f"{warm[-1]:.1f}", f"{max(usual) - warm[-1]:.1f}", f"{max(outage_) - usual[-1]:.1f}",
+                     f"{max(after) - usual[-1]:.1f}"])
+    show(["MiB resident", "at first", "grown as usual", "grown in the outage", "grown after it"], rows)
+
+
 if __name__ == "__main__":
     commands = {"ratios": ratios, "miss": miss, "memory": memory, "scan": scan, "cache": cache,
-                "cores": cores, "outage": outage, "herd": herd, "silent": silent}
+                "cores": cores, "outage": outage, "herd": herd, "silent": silent, "store_outages": store_outages,
+                "store_misses": store_misses, "store_memory": store_memory}
     commands[sys.argv[1]](sys.argv[2:])

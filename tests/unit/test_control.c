@@ -65,9 +65,9 @@ static int open_trial(void **state) {
   trial->dns = fake_dns_create();
   trial->cache = cache_create(CACHE_BYTES, 0, &stats);
   assert_non_null(trial->cache);
-  trial->resolver = resolver_create(trial->cache, trial->dns, &options, &stats, on_answer, trial);
+  trial->resolver = resolver_create(trial->cache, NULL, trial->dns, &options, &stats, on_answer, trial);
   assert_non_null(trial->resolver);
-  const struct job_served served = {trial->cache, trial->resolver, &lives, CACHE_BYTES, clock_now_ms()};
+  const struct job_served served = {trial->cache, trial->resolver, NULL, &lives, CACHE_BYTES, clock_now_ms()};
   trial->control = control_create(trial->loop, trial->place.listener, &served);
   assert_non_null(trial->control);
   unix_peer_connect(&trial->peer, &trial->place);

@@ -40,10 +40,10 @@ static int open_trial(void **state) {
   trial->dns = fake_dns_create();
   trial->cache = cache_create(CACHE_BYTES, 0, &stats);
   assert_non_null(trial->cache);
-  trial->resolver = resolver_create(trial->cache, trial->dns, &options, &stats, on_answer, trial);
+  trial->resolver = resolver_create(trial->cache, NULL, trial->dns, &options, &stats, on_answer, trial);
   assert_non_null(trial->resolver);
-  trial->served =
-      (struct job_served){trial->cache, trial->resolver, &lives, CACHE_BYTES, clock_now_ms() - UPTIME_MS};
+  trial->served = (struct job_served){trial->cache, trial->resolver, NULL,
+                                      &lives,       CACHE_BYTES,     clock_now_ms() - UPTIME_MS};
   job_init(&trial->job, &trial->served);
   *state = trial;
   return 0;

@@ -294,6 +294,34 @@ static void a_list_is_recalled_as_a_whole_and_can_lose_any_member_before(void **
   assert_null(trial->list);
 } /* and the teardown drops four mails of two misses */
 
+static void the_reply_says_who_gave_the_facts(void **state) {
+  struct trial *trial = *state;
+  static const struct route_policy policy;
+  static const struct domain_facts facts = {.kind = DOMAIN_NULL_MX, .expires_at_ms = 1000};
+  static const struct {
+    bool from_memory, from_store;
+    Mxway__V1__Source source;
+  } rows[] = {
+      {true, false, MXWAY__V1__SOURCE__SOURCE_MEMORY},
+      {false, true, MXWAY__V1__SOURCE__SOURCE_SHARED},
+      {false, false, MXWAY__V1__SOURCE__SOURCE_DNS},
+  };
+  for (size_t i = 0; i < 3; i++) {
+    struct miss *miss = send_one(trial, false);
+    miss->policy = &policy;
+    arrive(trial);
+    const struct answer answer = {
+        .facts = &facts, .from_memory = rows[i].from_memory, .from_store = rows[i].from_store};
+    miss_on_answer(NULL, trial->resolver.pending, &answer, 0);
+    assert_ptr_equal(take(trial), miss);
+    Mxway__V1__LookupReply *reply = reply_of(miss);
+    assert_int_equal(reply->verdict, MXWAY__V1__VERDICT__VERDICT_NULL_MX);
+    assert_int_equal(reply->source, rows[i].source);
+    mxway__v1__lookup_reply__free_unpacked(reply, NULL);
+    miss_destroy(miss);
+  }
+}
+
 int main(void) {
 #define TRIAL(test) cmocka_unit_test_setup_teardown(test, open_trial, close_trial)
   const struct CMUnitTest tests[] = {
@@ -302,6 +330,7 @@ int main(void) {
       TRIAL(what_was_just_learned_is_told_to_whom_the_lookups_story_does_not_tell_it),
       TRIAL(an_explained_one_brings_its_story_and_leaves_none_behind),
       TRIAL(the_longest_story_fits_into_a_reply),
+      TRIAL(the_reply_says_who_gave_the_facts),
       TRIAL(a_recalled_one_is_taken_back_and_comes_home_without_a_reply),
       TRIAL(a_recall_that_arrives_with_its_question_finds_it_asked),
       TRIAL(a_recall_that_meets_its_answer_waits_for_both_mails),

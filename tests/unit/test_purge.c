@@ -33,7 +33,7 @@ static int open_trial(void **state) {
   trial->dns = fake_dns_create();
   trial->cache = cache_create(CACHE_BYTES, 0, &stats);
   assert_non_null(trial->cache);
-  trial->resolver = resolver_create(trial->cache, trial->dns, &options, &stats, on_answer, trial);
+  trial->resolver = resolver_create(trial->cache, NULL, trial->dns, &options, &stats, on_answer, trial);
   assert_non_null(trial->resolver);
   *state = trial;
   return 0;
@@ -94,7 +94,7 @@ static void purge(struct trial *trial, enum purge_what what, const char *text) {
   struct name name;
   if (text)
     memory_name(&name, text);
-  purge_start(&trial->purge, trial->cache, trial->resolver, what, text ? &name : NULL);
+  purge_start(&trial->purge, trial->cache, trial->resolver, NULL, what, text ? &name : NULL);
   while (!purge_has_ended(&trial->purge))
     purge_step(&trial->purge, STEP_COUNT, NOW_MS);
 }
@@ -210,7 +210,7 @@ static void a_step_looks_at_no_more_than_it_may(void **state) {
   }
   struct name suffix;
   memory_name(&suffix, "test");
-  purge_start(&trial->purge, trial->cache, trial->resolver, PURGE_OF_SUFFIX, &suffix);
+  purge_start(&trial->purge, trial->cache, trial->resolver, NULL, PURGE_OF_SUFFIX, &suffix);
   purge_step(&trial->purge, 10, NOW_MS);
   assert_int_equal(cache_count(trial->cache), 90);
   assert_false(purge_has_ended(&trial->purge));

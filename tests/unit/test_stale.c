@@ -16,6 +16,7 @@ static struct stats stats;
 
 struct trial {
   struct learn_policy policy;
+  struct fetch_ways ways;
   struct dns *dns;
   struct cache *cache;
   struct stale stale;
@@ -30,7 +31,8 @@ static int open_trial(void **state) {
   trial->dns = fake_dns_create();
   trial->cache = cache_create(1 << 20, MAX_STALE_MS, &stats);
   assert_non_null(trial->cache);
-  struct hosts *hosts = hosts_create(trial->cache, trial->dns, &trial->policy, HOPS);
+  trial->ways = (struct fetch_ways){.dns = trial->dns, .policy = &trial->policy, .max_cname_hops = HOPS};
+  struct hosts *hosts = hosts_create(trial->cache, &trial->ways);
   assert_non_null(hosts);
   trial->stale = (struct stale){.cache = trial->cache, .hosts = hosts, .policy = &trial->policy};
   trial->question.depth = DEPTH_ADDRESSES;

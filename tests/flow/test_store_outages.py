@@ -1,0 +1,204 @@
+"""A redis-server that goes away, falls silent or refuses, under load: senders see no difference but the source."""
+import time
+import unittest
+
+from harness import wait_until
+from protocol import ADDRESSES
+from store_flow import OUTAGE_S, OutageTest
+
+
+class Gone(OutageTest):
+    def test_down_at_the_start_and_there_later(self):
+        server = self.start_redis()
+        server.kill()
+        self.start_all(server)
+        traffic = self.start_traffic()
+        time.sleep(min(1.0, OUTAGE_S))
+        away = self.store_counters(self.node)
+        server.start_again()
+        self.wait_sharing()
+        traffic.stop()
+        self.check(traffic)
+        self.assert_in_time(traffic.fresh, 2.0, 15.0)
+        self.assertEqual((away["store-hits"], away["store-timeouts"]), (0, 0))
+
+    def test_killed_and_back_under_load(self):
+        server = self.start_redis()
+        self.start_all(server)
+        _, during, after = self.go_through(server.kill, server.start_again, min(1.5, OUTAGE_S))
+        self.assertNotIn("SHARED", {one.reply.source for one in during[5:]})
+        self.assert_in_time(during, 2.0, 30.0)
+        self.assertGreater(len(after), 0)
+
+    def test_killed_and_back_again_and_again(self):
+        server = self.start_redis()
+        self.start_all(server)
+        traffic = self.start_traffic()
+        for _ in range(4):
+            server.kill()
+            time.sleep(0.1)
+            server.start_again()
+            time.sleep(0.2)
+        self.wait_sharing()
+        traffic.stop()
+        self.check(traffic)
+
+
+class Silent(OutageTest):
+    def test_frozen_for_a_while(self):
+        server = self.start_redis()
+        self.start_all(server)
+        before = self.store_counters(self.node)
+        _, during, _ = self.go_through(server.freeze, server.thaw)
+        now = self.store_counters(self.node)
+        self.assertNotIn("SHARED", {one.reply.source for one in during[5:]})
+        self.assertGreater(now["store-timeouts"], before["store-timeouts"])
+        # A breaker: three failures, then a probe now and then; the head start is waited for in vain as seldom.
+        self.assertLess(now["store-timeouts"] - before["store-timeouts"], 20 + OUTAGE_S)
+        self.assert_in_time(during, 2.0, 15.0)
+
+
+class Refusing(OutageTest):
+    """It answers, but writes or reads are refused."""
+
+    def test_a_replica_that_takes_no_writes_is_read_from(self):
+        master = self.start_redis("master")
+        replica = self.start_replica(master)
+        self.start_all(master)
+        reader = self.start_node("reader", self.upstream, replica)
+        self.share()
+        self.wait_in_step(replica)
+        wait_until(lambda: replica("DBSIZE") == master("DBSIZE"), "the replica has all")
+        replies = self.ask_all(reader, self.shared[:200])
+        self.assertEqual({reply.source for reply in replies.values()}, {"SHARED"})
+        own = [f"uown-{i}.bench.test" for i in range(50)]
+        self.assertEqual({reply.source for reply in self.ask_all(reader, own).values()}, {"DNS"})
+        self.assertIn("READONLY", reader.output())
+        self.assertLessEqual(reader.output().count("READONLY"), 2)
+        replies = self.ask_all(reader, self.shared[200:400])
+        self.assertEqual({reply.source for reply in replies.values()}, {"SHARED"})
+
+    def test_master_and_replica_change_roles_under_load(self):
+        first = self.start_redis("first")
+        second = self.start_replica(first, "second")
+        self.start_all(first)
+
+        def turn(master, replica):
+            with master.client() as client:
+                client("REPLICAOF", "NO", "ONE")
+            replica("REPLICAOF", "127.0.0.1", master.port)
+
+        self.go_through(lambda: turn(second, first), lambda: turn(first, second), min(1.5, OUTAGE_S))
+
+    def test_out_of_memory_without_eviction(self):
+        server = self.start_redis(maxmemory_policy="noeviction")
+        self.start_all(server)
+        _, during, _ = self.go_through(
+            lambda: server("CONFIG", "SET", "maxmemory", 1), lambda: server("CONFIG", "SET", "maxmemory", 0), min(1.5, OUTAGE_S)
+        )
+        self.assertIn("OOM", self.node.output())
+        # What was there is still read.
+        self.assertIn("SHARED", {one.reply.source for one in during})
+
+    def test_evicting_all_the_time(self):
+        server = self.start_redis(maxmemory_policy="allkeys-lru")
+        self.start_all(server)
+        self.share()
+        used = int(server.client().info("memory")["used_memory"])
+        server("CONFIG", "SET", "maxmemory", used)
+        traffic = self.start_traffic()
+        for i in range(10):
+            self.ask_all(self.writer, [f"upress-{i}-{j}.bench.test" for j in range(300)])
+        traffic.stop()
+        self.check(traffic)
+        self.assertGreater(int(server.client().info("stats")["evicted_keys"]), 100)
+        self.assertIn("SHARED", {one.reply.source for one in traffic.fresh})
+
+
+class Errors(OutageTest):
+    """Each error that a redis-server can answer: the DNS is asked, the log names it once, and it is over when it is over."""
+
+    def expect(self, code, server, begin, end, **options):
+        self.start_all(server, **options)
+        self.wait_sharing()
+        self.share()
+        begin()
+        domains = self.shared[:100]
+        replies, others = (self.ask_all(node, domains) for node in (self.node, self.reference))
+        self.assertEqual({domain: reply.hosts for domain, reply in replies.items()},
+                         {domain: reply.hosts for domain, reply in others.items()})
+        with self.node.client() as client:
+            for i in range(20):
+                reply, ms = client.ask_timed(f"uerror-{i}.bench.test", depth=ADDRESSES)
+                self.assertEqual((reply.source, reply.smtp_code in (0, 556)), ("DNS", True))
+        wait_until(lambda: code in self.node.output(), f"the log says {code}")
+        end()
+        self.wait_sharing()
+        lines = [line for line in self.node.output().splitlines() if code in line]
+        self.assertLessEqual(len(lines), 3, lines)
+
+    def test_busy(self):
+        server = self.start_redis(lua_time_limit=1)
+        script = self.redis_client(server)
+        self.expect(
+            "BUSY", server, lambda: script.send("EVAL", "while true do end", 0), lambda: server("SCRIPT", "KILL")
+        )
+
+    def test_no_permission(self):
+        server = self.start_redis()
+        self.expect(
+            "NOPERM", server, lambda: server("ACL", "SETUSER", "default", "-get", "-set"),
+            lambda: server("ACL", "SETUSER", "default", "+get", "+set"),
+        )
+
+    def test_not_authenticated(self):
+        server = self.start_redis()
+
+        def ask_for_a_password():
+            server("CONFIG", "SET", "requirepass", "secret")
+            with server.client() as client:
+                client("AUTH", "secret")
+                client("CLIENT", "KILL", "TYPE", "normal")
+
+        def ask_for_none():
+            with server.client() as client:
+                client("AUTH", "secret")
+                client("CONFIG", "SET", "requirepass", "")
+
+        self.expect("NOAUTH", server, ask_for_a_password, ask_for_none)
+
+    def test_writes_stopped_because_it_cannot_save(self):
+        server = self.start_redis()
+        (self.folder / "redis.d" / "taken").mkdir()
+
+        def begin():
+            server("CONFIG", "SET", "dbfilename", "taken")
+            server("CONFIG", "SET", "save", "3600 1")
+            server("SET", "x", "1")
+            server("BGSAVE")
+            wait_until(lambda: server.client().info("persistence")["rdb_last_bgsave_status"] == "err", "a save has failed")
+
+        self.expect_write_error("MISCONF", server, begin, lambda: server("CONFIG", "SET", "save", ""))
+
+    def test_a_replica_without_its_master(self):
+        master = self.start_redis("master")
+        replica = self.start_replica(master, "replica", replica_serve_stale_data="no")
+        self.start_all(replica)
+        master.kill()
+        self.ask_all(self.node, [f"ualone-{i}.bench.test" for i in range(20)])
+        wait_until(lambda: "MASTERDOWN" in self.node.output(), "the log says MASTERDOWN")
+
+    def expect_write_error(self, code, server, begin, end):
+        """As `expect`, for an error of writes only."""
+        self.start_all(server)
+        self.wait_sharing()
+        begin()
+        replies = self.ask_all(self.node, [f"uwrite-{i}.bench.test" for i in range(50)])
+        self.assertEqual({reply.source for reply in replies.values()}, {"DNS"})
+        wait_until(lambda: code in self.node.output(), f"the log says {code}")
+        end()
+        self.wait_sharing()
+
+
+if __name__ == "__main__":
+    unittest.main()
