@@ -17,6 +17,7 @@ struct host_flight {
   struct hosts_wait *waits;
   unsigned forgotten;   /* bits of enum family_state: families of these are not kept (ROUTING T11), */
   uint64_t asked_after; /* nor those that orders with later numbers than this mean */
+  bool has_stale;       /* of the store, in memory now */
   struct story *story;  /* of the first who wants one, held; or NULL */
   struct fetch fetch;
   struct fetch_part parts[FAMILY_COUNT];
@@ -157,6 +158,10 @@ static struct host_flight *flight_of(struct fetch *fetch) {
   return (struct host_flight *)((char *)fetch - offsetof(struct host_flight, fetch));
 }
 
+static bool is_definite(const struct family_value *value) {
+  return value->state == FAMILY_OK || value->state == FAMILY_NODATA || value->state == FAMILY_NXDOMAIN;
+}
+
 static void on_part(struct fetch *fetch, size_t part, const struct chase_end *end, int64_t now_ms) {
   struct host_flight *flight = flight_of(fetch);
   struct hosts *hosts = flight->hosts;
@@ -166,7 +171,7 @@ static void on_part(struct fetch *fetch, size_t part, const struct chase_end *en
     flight->origins[part] = FETCH_OF_DNS;
     flight->learned_at_ms[part] = now_ms;
     flight->raw_until_ms[part] = now_ms + learn_raw_life_s(end) * INT64_C(1000);
-  } else if (!family_state_is_lasting(value->state) || flight->origins[part] == 0) {
+  } else if (!is_definite(value)) {
     flight->origins[part] = FETCH_OF_DNS; /* its failure, in the place of whatever there was */
     flight->raw_until_ms[part] = flight->learned_at_ms[part];
   }
@@ -181,10 +186,6 @@ static void on_done(struct fetch *fetch, int64_t now_ms) {
 /* ---- the store ---- */
 
 enum worth { WORTH_NOTHING, WORTH_STALE, WORTH_ALL };
-
-static bool is_definite(const struct family_value *value) {
-  return value->state == FAMILY_OK || value->state == FAMILY_NODATA || value->state == FAMILY_NXDOMAIN;
-}
 
 /* What a family of the store is worth beside what is known: enough where it holds and what is known does not,
  * or not for as long by more than the time in which a hit refreshes it (ROUTING T7). What a purge is for is
@@ -235,8 +236,7 @@ static bool take_family(struct host_flight *flight, enum family family, const st
     return is_wanted;
   enum worth worth = worth_of(flight, family, &shared, now_ms);
   if (!is_wanted) {
-    if (shared.expires_at_ms > now_ms &&
-        shared.expires_at_ms + LATER_MS >= flight->values[family].expires_at_ms)
+    if (shared.expires_at_ms + LATER_MS >= flight->values[family].expires_at_ms)
       take(flight, family, &shared, record);
     return false;
   }
@@ -244,8 +244,10 @@ static bool take_family(struct host_flight *flight, enum family family, const st
     return true;
   take(flight, family, &shared, record);
   flight->origins[family] = FETCH_OF_STORE;
-  if (worth == WORTH_STALE)
+  if (worth == WORTH_STALE) {
+    flight->has_stale = true;
     return true;
+  }
   take_shared_alias(flight, family, shared.expanded);
   fetch_settle(&flight->fetch, family);
   return false;
@@ -253,14 +255,24 @@ static bool take_family(struct host_flight *flight, enum family family, const st
 
 /* What is taken may be answered by those who will not wait for the rest (ROUTING T6); not after a purge,
  * which may have been for what was known before (T11). */
+static void publish_taken(struct host_flight *flight, int64_t now_ms) {
+  bool is_overtaken = flight->forgotten || flight->asked_after != flight->hosts->forgotten.number;
+  if (is_overtaken || (flight->origins[FAMILY_V6] | flight->origins[FAMILY_V4]) != FETCH_OF_STORE)
+    return;
+  publish(flight, now_ms);
+  for (struct hosts_wait *wait = flight->waits; wait && flight->has_stale; wait = wait->next) {
+    wait->has_stale = true;
+    wait->on_stale(wait->context, now_ms);
+  }
+}
+
 static bool suffices(struct fetch *fetch, const struct record *record, int64_t now_ms) {
   struct host_flight *flight = flight_of(fetch);
   bool is_more_wanted = false;
   for (enum family family = 0; family < FAMILY_COUNT; family++)
     is_more_wanted |= take_family(flight, family, record, now_ms);
-  if (is_more_wanted && (flight->origins[FAMILY_V6] | flight->origins[FAMILY_V4]) == FETCH_OF_STORE &&
-      !flight->forgotten && flight->asked_after == flight->hosts->forgotten.number)
-    publish(flight, now_ms);
+  if (is_more_wanted)
+    publish_taken(flight, now_ms);
   return !is_more_wanted;
 }
 
@@ -355,6 +367,7 @@ bool hosts_ask(struct hosts *hosts, struct host *host, const struct hosts_wish *
   if (!flight || !wait)
     return flight != NULL;
   wait->flight = flight;
+  wait->has_stale = flight->has_stale;
   wait->previous = NULL;
   wait->next = flight->waits;
   if (flight->waits)

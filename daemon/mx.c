@@ -144,9 +144,7 @@ void mx_init(struct mx *mx, struct mx_common *common, const struct mx_calls *cal
 
 int mx_start(struct mx *mx, bool from_store, int64_t now_ms) {
   int error = fetch_start(&mx->fetch, 1, from_store, now_ms);
-  if (error == 0) {
-    mx->origin = 0;
+  if (error == 0)
     mx->asked_after = mx->common->forgotten.number;
-  }
   return error;
 }

@@ -3246,6 +3246,27 @@ static void stale_addresses_of_the_store_are_answered_where_the_dns_is_late(void
   assert_int_equal(client.exchanges[0].address_count, 2);
 }
 
+static void who_waits_for_a_host_later_gets_its_stale_addresses_too(void **state) {
+  struct trial *trial = *state;
+  static struct client first, second, third;
+  ask(trial, &first, "d.test", DEPTH_ADDRESSES);
+  assert_true(offer_mx(trial, "d.test", 0, 300));
+  assert_false(offer_host(trial, "a.test", 400, 300));
+  trial->now_ms += 10;
+  ask(trial, &second, "e.test", DEPTH_ADDRESSES);
+  ask(trial, &third, "f.test", DEPTH_ADDRESSES);
+  assert_true(offer_mx(trial, "e.test", 0, 300)); /* the same host */
+  end_store(trial, RECORD_DOMAIN, "f.test", STORE_MISSING);
+  deliver(trial, "f.test", DNSMSG_MX, fake_mx(300, 10, "c.test")); /* of which nothing is known */
+  end_store(trial, RECORD_HOST, "a.test", STORE_MISSING);
+  run_at(trial, START_MS + STALE_AFTER_MS);
+  assert_stale(&first);
+  run_at(trial, START_MS + STALE_AFTER_MS + 10);
+  assert_stale(&second);
+  assert_int_equal(third.answers, 0);
+  assert_int_equal(resolver_next_ms(trial->resolver), START_MS + DEADLINE_MS); /* of the first flight */
+}
+
 static void a_denial_of_the_dns_replaces_stale_facts_of_the_store(void **state) {
   struct trial *trial = *state;
   static struct client client;
@@ -3333,19 +3354,89 @@ static void a_refresh_that_joins_behind_the_store_has_the_dns_asked(void **state
   assert_false(first.from_store || refresh.from_store);
 }
 
+static void a_refresh_that_joins_behind_the_store_and_fails_leaves_what_it_gave(void **state) {
+  struct trial *trial = *state;
+  static struct client first, refresh;
+  ask(trial, &first, "d.test", DEPTH_ADDRESSES);
+  assert_true(offer_mx(trial, "d.test", 0, 300));
+  prepare_refresh(trial, &refresh, "d.test", DEPTH_EXCHANGES);
+  assert_false(submit(&refresh));
+  deliver(trial, "d.test", DNSMSG_MX, fake_reply(DNSMSG_REFUSED));
+  assert_int_equal(refresh.verdict, VERDICT_DNS_REFUSED);
+  assert_int_equal(first.answers, 0); /* he goes on with what holds, whose addresses are refreshed */
+  deliver_host(trial, "a.test", 300);
+  assert_int_equal(first.verdict, VERDICT_ROUTE);
+  assert_int_equal(first.mx_ttl_s, 300);
+}
+
 static void who_wants_nothing_stale_has_the_store_asked_again(void **state) {
   struct trial *trial = *state;
   static struct client client, strict;
-  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
   assert_false(offer_mx(trial, "d.test", 400, 300));
   end_store(trial, RECORD_DOMAIN, "d.test", STORE_MISSING);
   deliver(trial, "d.test", DNSMSG_MX, fake_reply(DNSMSG_REFUSED));
-  assert_true(fake_store_is_asked(trial->store, RECORD_HOST, "a.test")); /* goes on stale */
-  trial->now_ms += LEARN_RECHECK_MS / 10;
+  assert_stale_of_store(&client);
+  trial->now_ms += LEARN_RECHECK_MS;
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES); /* with the stale exchanges */
+  assert_true(fake_store_is_asked(trial->store, RECORD_HOST, "a.test"));
+  prepare(trial, &strict, "d.test", DEPTH_EXCHANGES);
+  strict.question.no_stale = true;
+  assert_false(submit(&strict));
+  assert_true(offer_mx(trial, "d.test", 0, 300));
+  assert_int_equal(strict.verdict, VERDICT_ROUTE);
+  assert_true(strict.from_store);
+  assert_false(strict.stale);
+  assert_int_equal(trial->dns->of_type[DNSMSG_MX], 1);
+  assert_true(offer_host(trial, "a.test", 0, 300));
+  assert_true(client.from_store);
+  assert_false(client.stale);
+}
+
+/* Addresses of the DNS for what a flight leaves behind when it starts over do not count. */
+static void only_what_an_answer_is_made_of_says_where_it_came_from(void **state) {
+  struct trial *trial = *state;
+  static struct client client, late, strict;
+  struct record record = fake_record(DOMAIN_MX, "d.test", 400 * S, 300 * S, trial->now_ms);
+  record.domain.count = 2;
+  record.domain.exchanges[1] = (struct exchange_value){.preference = 20, .host = "b.test"};
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+  assert_false(fake_store_offer(read_of(trial, RECORD_DOMAIN, "d.test"), &record, trial->now_ms));
+  end_store(trial, RECORD_DOMAIN, "d.test", STORE_MISSING);
+  deliver(trial, "d.test", DNSMSG_MX, fake_reply(DNSMSG_REFUSED));
+  trial->now_ms += LEARN_RECHECK_MS;
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  end_store(trial, RECORD_HOST, "b.test", STORE_MISSING);
+  deliver_host(trial, "b.test", 300);
   prepare(trial, &strict, "d.test", DEPTH_ADDRESSES);
   strict.question.no_stale = true;
-  assert_true(submit(&strict)); /* it has just failed */
-  assert_int_equal(strict.verdict, VERDICT_DNS_REFUSED);
+  assert_false(submit(&strict));
+  assert_true(offer_mx(trial, "d.test", 0, 1)); /* a.test alone */
+  trial->now_ms += 1000;
+  prepare(trial, &late, "d.test", DEPTH_EXCHANGES);
+  assert_true(submit(&late));
+  assert_true(late.from_store);
+  assert_true(offer_host(trial, "a.test", 0, 300));
+  assert_true(client.from_store);
+  assert_true(strict.from_store);
+}
+
+static void addresses_of_the_dns_do_not_make_exchanges_of_the_store_the_dns_s(void **state) {
+  struct trial *trial = *state;
+  static struct client client, late;
+  struct record record = fake_record(DOMAIN_MX, "d.test", 0, 1 * S, trial->now_ms);
+  record.domain.count = 2;
+  record.domain.exchanges[1] = (struct exchange_value){.preference = 20, .host = "b.test"};
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  assert_true(fake_store_offer(read_of(trial, RECORD_DOMAIN, "d.test"), &record, trial->now_ms));
+  end_store(trial, RECORD_HOST, "b.test", STORE_MISSING);
+  deliver_host(trial, "b.test", 300);
+  trial->now_ms += 1000; /* the exchanges have expired, the flight goes on */
+  prepare(trial, &late, "d.test", DEPTH_EXCHANGES);
+  assert_true(submit(&late));
+  assert_true(late.from_store);
+  assert_true(offer_host(trial, "a.test", 0, 300));
+  assert_false(client.from_store);
 }
 
 static void a_question_ends_at_its_deadline_while_the_store_is_asked(void **state) {
@@ -3687,12 +3778,16 @@ int main(void) {
       STORED(stale_facts_of_the_store_are_answered_where_the_dns_is_late),
       STORED(where_the_dns_is_known_to_be_down_nobody_waits_long_for_stale_facts_of_the_store),
       STORED(stale_addresses_of_the_store_are_answered_where_the_dns_is_late),
+      STORED(who_waits_for_a_host_later_gets_its_stale_addresses_too),
       STORED(a_denial_of_the_dns_replaces_stale_facts_of_the_store),
       STORED(cache_only_does_not_ask_the_store),
       STORED(a_refresh_asks_the_dns_whatever_the_store_holds_and_shares),
       STORED(a_refresh_that_joins_a_read_has_the_dns_asked),
       STORED(a_refresh_that_joins_behind_the_store_has_the_dns_asked),
+      STORED(a_refresh_that_joins_behind_the_store_and_fails_leaves_what_it_gave),
       STORED(who_wants_nothing_stale_has_the_store_asked_again),
+      STORED(only_what_an_answer_is_made_of_says_where_it_came_from),
+      STORED(addresses_of_the_dns_do_not_make_exchanges_of_the_store_the_dns_s),
       STORED(a_question_ends_at_its_deadline_while_the_store_is_asked),
       STORED(a_question_may_be_taken_back_while_the_store_is_asked),
       STORED(a_flight_ends_at_the_lookup_deadline_whatever_the_store_does),
