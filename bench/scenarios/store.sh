@@ -8,7 +8,7 @@ miss_rate=500
 source bench/scenarios/store_outages.sh
 
 # is_store_up NAME: whether the mxwayd of that name has its store.
-is_store_up() { "$mxway" stats --json --control "$work/$1.control" | grep -q '"state": "up"'; }
+is_store_up() { "$mxway" stats --json --socket "$work/$1.control" | grep -q '"state":"up"'; }
 
 # hits NAME SEED: hits in an open loop, and beside them misses, each of which is a read, a lease and a write to the store.
 hits() {

@@ -3,16 +3,23 @@ import ctypes
 import ctypes.util
 import random
 import struct
+from functools import lru_cache
 
 MAGIC, VERSION_AT, KIND_AT, GENERATION_AT, TIMES_AT = b"mxwv", 4, 5, 7, 15
 CHECKSUM_SIZE = 8
 
 
+@lru_cache(maxsize=None)
+def library():
+    """The library that mxwayd is built with."""
+    found = ctypes.CDLL(ctypes.util.find_library("xxhash") or "libxxhash.so.0")
+    found.XXH3_64bits.restype = ctypes.c_uint64
+    return found
+
+
 def checksum(octets):
-    """XXH3-64, from the library that mxwayd is built with."""
-    library = ctypes.CDLL(ctypes.util.find_library("xxhash") or "libxxhash.so.0")
-    library.XXH3_64bits.restype = ctypes.c_uint64
-    return library.XXH3_64bits(ctypes.c_char_p(bytes(octets)), ctypes.c_size_t(len(octets)))
+    """XXH3-64."""
+    return library().XXH3_64bits(ctypes.c_char_p(bytes(octets)), ctypes.c_size_t(len(octets)))
 
 
 def signed(octets):

@@ -87,6 +87,14 @@ class RedisServer(Process):
         with self.client() as client:
             return client(*words)
 
+    def info(self, section):
+        with self.client() as client:
+            return client.info(section)
+
+    def keys(self, pattern="*"):
+        with self.client() as client:
+            return client.keys(pattern)
+
     def answers(self):
         """Whether it answers PING; an error is an answer too."""
         if not self.is_running():
@@ -157,8 +165,7 @@ class RedisTest(FlowTest):
         return replica
 
     def wait_in_step(self, replica):
-        with replica.client() as client:
-            wait_until(lambda: client.info("replication").get("master_link_status") == "up", f"{replica.name} in step", 60.0)
+        wait_until(lambda: replica.info("replication").get("master_link_status") == "up", f"{replica.name} in step", 60.0)
 
     # ---- sentinels ----
 

@@ -142,7 +142,7 @@ class StoreTest(RedisTest):
 
     def stats(self, node):
         """What `mxway stats` says."""
-        done = run_tool("stats", "--json", "--control", node.control_path)
+        done = run_tool("stats", "--json", "--socket", node.control_path)
         self.assertEqual(done.returncode, 0, done.stderr)
         return json.loads(done.stdout)
 
@@ -156,7 +156,8 @@ class StoreTest(RedisTest):
     def wait_for_keys(self, wanted, server=None):
         """Until the writes behind have brought these keys."""
         with (server or self.server).client() as client:
-            wait_until(lambda: wanted <= set(client.keys()), "all is written")
+            names = sorted(wanted)
+            wait_until(lambda: all(client.many(("EXISTS", name) for name in names)), "all is written")
 
     def ask_all(self, node, domains, **options):
         """Asks a node for many domains, 200 at a time; returns the replies by domain."""
@@ -194,8 +195,8 @@ class StoreTest(RedisTest):
 class OutageTest(StoreTest):
     """A node under load, one without a store beside it, and another one that fills the store."""
 
-    def start_all(self, store, **options):
-        self.upstream = self.start_zone()
+    def start_all(self, store, zone=(), **options):
+        self.upstream = self.start_zone(*zone)
         self.writer = self.start_node("writer", self.upstream, store, **options)
         self.node = self.start_node("node", self.upstream, store, **options)
         self.reference = self.start_node("reference", self.upstream)

@@ -6,13 +6,11 @@ answered from one of them shows.
 import time
 import unittest
 
-from harness import INSTRUMENTED
-from protocol import ADDRESSES
+from harness import INSTRUMENTED, wait_until
 from record_octets import Spoiler, is_whole, moved, times, with_times
 from store_flow import StoreTest, told
 
-DOMAINS = 2000 if INSTRUMENTED else 8000
-MANY = 2500 if INSTRUMENTED else 10000
+MANY = 2000 if INSTRUMENTED else 10000
 HUGE = 100 << 20
 REFUSALS = [
     f"store-{reason}" for reason in ("too-long", "no-record", "unknown-version", "corrupt", "wrong-name", "impossible", "skewed", "expired")
@@ -68,9 +66,8 @@ class Spoiled(PoisonTest):
         self.assertLess(len(same), 5)
 
     def test_none_of_ten_thousand_spoiled_values_is_served(self):
-        domains = [f"d{i}.bench.test" for i in range(DOMAINS)]
+        domains = [f"d{i}.bench.test" for i in range(MANY)]
         self.plant(domains)
-        self.assertGreaterEqual(len(self.values), MANY)
         by_kind = {kind: [key for key in self.values if f":1:{kind}:" in key] for kind in "dh"}
         spoiler = Spoiler(1)
         commands = []
@@ -90,8 +87,8 @@ class Spoiled(PoisonTest):
         found = {name: now[name] - before[name] for name in now}
         self.assertEqual((found["store-hits"], found["store-stale"]), (0, 0), found)
         refused = sum(found[name] for name in REFUSALS)
-        # A busy machine may be too late for some reads.
-        self.assertGreaterEqual(refused + found["store-timeouts"] + found["store-late"], 0.95 * len(self.values), found)
+        # Those of domains, and of the hosts that both DNS servers know. A busy machine may be too late for some reads.
+        self.assertGreaterEqual(refused + found["store-timeouts"] + found["store-away"], 0.98 * MANY, found)
         for name in REFUSALS:
             self.assertGreater(found[name], 0, found)
 
@@ -109,6 +106,8 @@ class Huge(PoisonTest):
         self.assert_nothing_shared([huge])
         self.assertLess(time.monotonic() - started_s, 2.0)
         self.assertLess(self.node.resident_bytes() - before, 4 << 20)
+        # Either is good: it is closed because the reply is too long, or given up because redis-server takes too long over it.
+        wait_until(lambda: "trying again" in self.node.output() or "is down" in self.node.output(), "its connection is closed")
         self.wait_store_up(self.node)
         replies, _ = self.ask_here(domains[1:])
         self.assertEqual({reply.source for reply in replies.values()}, {"SHARED"})

@@ -694,7 +694,7 @@ static void a_loop_of_aliases_is_a_failure_of_its_own(void **state) {
 static void the_life_by_the_dns_is_that_of_its_ttls_whatever_our_bounds(void **state) {
   (void)state;
   struct dnsmsg records = fake_mx(300, 10, "a.test"), denial = fake_denial(DNSMSG_NXDOMAIN, 7200);
-  struct dnsmsg nothing = fake_denial(DNSMSG_NODATA, 90), bare = fake_reply(DNSMSG_NODATA);
+  struct dnsmsg nothing = fake_denial(DNSMSG_NODATA, 90), bare = fake_denial(DNSMSG_NODATA, 90);
   struct dnsmsg notimp = fake_denial(DNSMSG_NOTIMP, 90), broken = fake_reply(DNSMSG_SERVFAIL);
   struct dnsmsg zero = fake_mx(0, 10, "a.test"), large = fake_mx(UINT32_C(0x80000005), 10, "a.test");
   const struct {
@@ -706,17 +706,20 @@ static void the_life_by_the_dns_is_that_of_its_ttls_whatever_our_bounds(void **s
       {&denial, UINT32_MAX, 7200},
       {&denial, 40, 40},
       {&nothing, UINT32_MAX, 90},
-      {&bare, 60, 0},
       {&notimp, UINT32_MAX, 0},
       {&broken, UINT32_MAX, 0},
       {&zero, 0, 0},
       {&large, 0x80000005, 0x80000005},
   };
+  struct chase_end end;
   for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-    struct chase_end end = end_of(rows[i].message);
+    end = end_of(rows[i].message);
     end.alias_ttl_s = rows[i].alias_ttl_s;
     assert_int_equal(learn_raw_life_s(&end), rows[i].life_s);
   }
+  bare.has_soa = false;
+  end = end_of(&bare);
+  assert_int_equal(learn_raw_life_s(&end), 0);
   struct chase_end silence = failed(DNS_TIMED_OUT, 0);
   assert_int_equal(learn_raw_life_s(&silence), 0);
 }
