@@ -23,7 +23,7 @@ struct host_flight {
   struct fetch_part parts[FAMILY_COUNT];
   struct family_value values[FAMILY_COUNT]; /* what memory holds, then what is learned */
   unsigned origins[FAMILY_COUNT];           /* enum fetch_origin; 0: memory alone */
-  /* The lives by the DNS, for the store: none where it is not known or there is nothing to share. */
+  /* Lives by the DNS, for the store: of no length where that is not known, or there is nothing to share. */
   int64_t learned_at_ms[FAMILY_COUNT], raw_until_ms[FAMILY_COUNT];
 };
 
@@ -323,7 +323,10 @@ static struct host_flight *start_flight(struct hosts *hosts, struct host *host, 
   unsigned wanted = 0;
   for (enum family family = 0; family < FAMILY_COUNT; family++) {
     flight->parts[family].qtype = qtypes[family];
-    host_facts_unpack(facts, family, &flight->values[family]);
+    struct family_value *value = &flight->values[family];
+    host_facts_unpack(facts, family, value);
+    flight->learned_at_ms[family] = value->expires_at_ms - value->life_ms;
+    flight->raw_until_ms[family] = learn_family_raw_until_ms(hosts->ways->policy, value);
     if (is_wanted(facts, family, wish, now_ms))
       wanted |= 1u << family;
   }

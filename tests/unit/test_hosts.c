@@ -1096,15 +1096,20 @@ static void a_family_that_holds_stays_in_what_is_shared_where_the_store_had_it(v
   free(record);
 }
 
-static void a_family_that_holds_is_not_shared_where_its_life_by_the_dns_is_not_known(void **state) {
+static void a_family_that_holds_is_shared_anew_unless_its_life_may_be_of_our_making(void **state) {
   struct trial *trial = *state;
   struct waiter waiter;
-  let_a_expire(trial);
-  assert_true(ask(trial, &waiter, trial->a));
-  end_read(trial, STORE_MISSING);
-  deliver(trial, "a.test", DNSMSG_A, fake_a(200, 45, 1));
-  check_shared(trial, FAMILY_V6, FAMILY_UNKNOWN, 0, 0);
-  check_shared(trial, FAMILY_V4, FAMILY_OK, 0, 200);
+  for (unsigned is_ours = 0; is_ours < 2; is_ours++) {
+    let_a_expire(trial);
+    trial->policy.ttl.min_s = is_ours ? 900 : 0;
+    assert_true(ask(trial, &waiter, trial->a));
+    end_read(trial, STORE_MISSING);
+    deliver(trial, "a.test", DNSMSG_A, fake_a(200, 45, 1));
+    check_shared(trial, FAMILY_V6, is_ours ? FAMILY_UNKNOWN : FAMILY_OK, 100, 900);
+    check_shared(trial, FAMILY_V4, FAMILY_OK, 0, 200);
+    trial->policy.ttl.min_s = 0;
+    cache_forget_host(trial->cache, trial->a);
+  }
 }
 
 static void only_the_wanted_family_counts(void **state) {
@@ -1444,7 +1449,7 @@ int main(void) {
       STORED(an_address_may_be_shared_for_as_long_as_it_may_be_stale),
       STORED(what_only_we_know_of_a_family_is_not_shared),
       STORED(a_family_that_holds_stays_in_what_is_shared_where_the_store_had_it),
-      STORED(a_family_that_holds_is_not_shared_where_its_life_by_the_dns_is_not_known),
+      STORED(a_family_that_holds_is_shared_anew_unless_its_life_may_be_of_our_making),
       STORED(only_the_wanted_family_counts),
       STORED(a_family_that_ends_sooner_in_the_store_than_here_is_not_taken),
       STORED(addresses_that_have_expired_go_into_memory_and_are_stale_where_the_dns_fails),
