@@ -143,7 +143,6 @@ bool backlog_put(struct backlog *backlog, const struct backlog_entry *entry, siz
     unlink_node(backlog, earlier);
     free(earlier);
   }
-  forget_taken(backlog);
   link_before(backlog, node, newer);
   size_t count = make_room(backlog, node);
   if (dropped)
@@ -183,7 +182,6 @@ bool backlog_remove(struct backlog *backlog, const char *key, size_t key_length)
     unlink_node(backlog, node);
     free(node);
   }
-  forget_taken(backlog);
   return node != NULL;
 }
 

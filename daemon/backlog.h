@@ -39,7 +39,7 @@ bool backlog_put(struct backlog *backlog, const struct backlog_entry *entry, siz
 /* The oldest, lent until the next call that changes the backlog; it stays. False where there is none. */
 bool backlog_first(const struct backlog *backlog, struct backlog_entry *entry);
 
-/* The same, and it leaves: lent until the next call that changes the backlog. */
+/* The same, and it leaves: lent until the next is taken. */
 bool backlog_take(struct backlog *backlog, struct backlog_entry *entry);
 
 /* Forgets the write of a key; returns whether there was one. */

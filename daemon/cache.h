@@ -158,8 +158,12 @@ bool cache_forget_host(struct cache *cache, struct host *host);
 const struct exchange_set *cache_pin(struct cache *cache, const struct domain_value *value);
 void cache_unpin(struct cache *cache, const struct exchange_set *set);
 
+/* Frees what readers have left, a part at each call (qsbr_collect). Returns how many blocks are left. Puts do
+ * it, too. Call again and again. */
+size_t cache_collect(struct cache *cache);
+
 /* Looks at the next `count` entries and removes those that are of no use any more (domain_facts_are_kept);
- * frees what readers have left. Call now and then. */
+ * frees what readers have left, as cache_collect. Call now and then. */
 void cache_sweep(struct cache *cache, int64_t now_ms, size_t count);
 
 /* ---- walking over all entries, a slice at a time ---- */

@@ -151,6 +151,13 @@ static void on_host(void *context, unsigned origins, int64_t now_ms) {
     land_with_facts(flight, now_ms);
 }
 
+/* Those who wait may be answered stale now, if it comes to that. */
+static void expect_stale(void *context, int64_t now_ms) {
+  struct flight *flight = context;
+  (void)now_ms;
+  question_expect_stale(flight->flights->questions, &flight->waiters);
+}
+
 /* Asks for every exchange's addresses at once; false where nothing is to be waited for. */
 static bool ask_hosts(struct flight *flight, int64_t now_ms) {
   const struct exchange_set *set = flight->facts->set;
@@ -160,10 +167,11 @@ static bool ask_hosts(struct flight *flight, int64_t now_ms) {
                                   .story = flight->story};
   flight->waits = calloc(set->count, sizeof(flight->waits[0]));
   for (uint16_t i = 0; flight->waits && i < set->count; i++) {
-    flight->waits[i].done = on_host;
-    flight->waits[i].context = flight;
-    flight->pending +=
-        hosts_ask(flight->flights->hosts, set->exchanges[i].host, &wish, now_ms, &flight->waits[i]);
+    struct hosts_wait *wait = &flight->waits[i];
+    *wait = (struct hosts_wait){.done = on_host, .on_stale = expect_stale, .context = flight};
+    flight->pending += hosts_ask(flight->flights->hosts, set->exchanges[i].host, &wish, now_ms, wait);
+    if (wait->has_stale)
+      expect_stale(flight, now_ms);
   }
   return flight->pending > 0;
 }
@@ -177,8 +185,6 @@ static void on_facts(struct flight *flight, const struct domain_facts *facts, in
     end_flight(flight);
   else if (!ask_hosts(flight, now_ms))
     land_with_facts(flight, now_ms);
-  else if (flight->flights->ways->store) /* which may know addresses that have expired (ROUTING T6) */
-    question_expect_stale(flight->flights->questions, &flight->waiters);
 }
 
 /* ---- the first stage: what the MX query said ---- */
@@ -248,12 +254,7 @@ static void on_learned(struct mx *mx, const struct domain_facts *facts, int64_t 
     land_with_verdict(flight_of(mx), VERDICT_OVERLOAD, now_ms);
 }
 
-/* Those who wait may be answered stale now, if it comes to that. */
-static void on_expired(struct mx *mx, int64_t now_ms) {
-  struct flight *flight = flight_of(mx);
-  (void)now_ms;
-  question_expect_stale(flight->flights->questions, &flight->waiters);
-}
+static void on_expired(struct mx *mx, int64_t now_ms) { expect_stale(flight_of(mx), now_ms); }
 
 static const struct mx_calls mx_calls = {on_learned, on_failure, on_expired};
 
@@ -316,12 +317,9 @@ void flight_join(struct flight *flight, struct question *question) {
 
 /* Goes back from the second stage to the first. Returns 0, or the error of mx_start and all is as before. */
 static int start_over(struct flight *flight, bool from_store, int64_t now_ms) {
-  unsigned origin = flight->mx.origin;
   int error = mx_start(&flight->mx, from_store, now_ms);
-  if (error != 0) {
-    flight->mx.origin = origin;
+  if (error != 0)
     return error;
-  }
   leave_hosts(flight);
   flight->pending = flight->origins = 0;
   flight->mx.forgotten = 0; /* what is asked for now comes after any purge */
@@ -361,13 +359,8 @@ bool flight_is_of_store(const struct flight *flight) {
 
 void flight_forget(struct flight *flight, unsigned kinds) { flight->mx.forgotten |= kinds; }
 
-void flights_forget(struct flights *flights, flight_match_fn *matches, void *context, unsigned kinds) {
-  for (size_t i = 0; i < flights->table.capacity; i++)
-    for (struct table_node *node = flights->table.buckets[i]; node; node = node->next) {
-      struct flight *flight = (struct flight *)node;
-      if (matches(context, flight->name.text, flight->name.length))
-        flight_forget(flight, kinds);
-    }
+void flights_forget(struct flights *flights, const struct name *suffix, unsigned kinds) {
+  forgotten_add(&flights->mx.forgotten, suffix, kinds);
 }
 
 int64_t flight_started_ms(const struct flight *flight) { return flight->started_ms; }

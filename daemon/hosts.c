@@ -3,21 +3,27 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "explain.h"
 #include "fetch.h"
+#include "forgotten.h"
 #include "table.h"
+
+_Static_assert((int)FAMILY_LOOP < (int)FORGOTTEN_KINDS_MAX, "a bit for every state");
 
 struct host_flight {
   struct table_node node; /* by host */
   struct hosts *hosts;
   struct host *host; /* held */
   struct hosts_wait *waits;
-  unsigned forgotten;  /* bits of enum family_state: families of these are not kept (ROUTING T11) */
-  struct story *story; /* of the first who wants one, held; or NULL */
+  unsigned forgotten;   /* bits of enum family_state: families of these are not kept (ROUTING T11), */
+  uint64_t asked_after; /* nor those that orders with later numbers than this mean */
+  bool has_stale;       /* of the store, in memory now */
+  struct story *story;  /* of the first who wants one, held; or NULL */
   struct fetch fetch;
   struct fetch_part parts[FAMILY_COUNT];
   struct family_value values[FAMILY_COUNT]; /* what memory holds, then what is learned */
   unsigned origins[FAMILY_COUNT];           /* enum fetch_origin; 0: memory alone */
-  /* The lives by the DNS, for the store: none where it is not known or there is nothing to share. */
+  /* Lives by the DNS, for the store: of no length where that is not known, or there is nothing to share. */
   int64_t learned_at_ms[FAMILY_COUNT], raw_until_ms[FAMILY_COUNT];
 };
 
@@ -26,7 +32,8 @@ struct hosts {
   const struct fetch_ways *ways;
   struct random random; /* jitter of failures */
   struct table flights;
-  struct record record; /* what is being shared */
+  struct forgotten forgotten; /* of states of families, of every host */
+  struct record record;       /* what is being shared */
 };
 
 static const uint16_t qtypes[FAMILY_COUNT] = {[FAMILY_V6] = DNSMSG_AAAA, [FAMILY_V4] = DNSMSG_A};
@@ -90,10 +97,16 @@ static void publish(struct host_flight *flight, int64_t now_ms) {
     cache_put_host(flight->hosts->cache, flight->host, facts, now_ms);
 }
 
+static bool is_forgotten(const struct host_flight *flight, enum family_state state) {
+  const struct host *host = flight->host;
+  return flight->forgotten >> state & 1 ||
+         forgotten_has(&flight->hosts->forgotten, flight->asked_after, state, host->name, host->length);
+}
+
 /* A purge has overtaken the flight: what it brings, and what it knew before, is for those who wait. */
 static void expire_forgotten(struct host_flight *flight, int64_t now_ms) {
   for (enum family family = 0; family < FAMILY_COUNT; family++)
-    if (flight->forgotten >> flight->values[family].state & 1) {
+    if (is_forgotten(flight, flight->values[family].state)) {
       flight->values[family].expires_at_ms = now_ms;
       flight->values[family].life_ms = 0; /* as what had a TTL of 0: never answered stale */
       flight->values[family].stale_until_ms = 0;
@@ -112,7 +125,7 @@ static void share(struct host_flight *flight, int64_t now_ms) {
     int64_t until_ms = flight->raw_until_ms[family];
     *value = flight->values[family];
     record->learned_at_ms[family] = flight->learned_at_ms[family];
-    if (until_ms <= flight->learned_at_ms[family] || flight->forgotten >> value->state & 1) {
+    if (until_ms <= flight->learned_at_ms[family] || is_forgotten(flight, value->state)) {
       value->state = FAMILY_UNKNOWN;
       continue;
     }
@@ -145,6 +158,10 @@ static struct host_flight *flight_of(struct fetch *fetch) {
   return (struct host_flight *)((char *)fetch - offsetof(struct host_flight, fetch));
 }
 
+static bool is_definite(const struct family_value *value) {
+  return value->state == FAMILY_OK || value->state == FAMILY_NODATA || value->state == FAMILY_NXDOMAIN;
+}
+
 static void on_part(struct fetch *fetch, size_t part, const struct chase_end *end, int64_t now_ms) {
   struct host_flight *flight = flight_of(fetch);
   struct hosts *hosts = flight->hosts;
@@ -154,7 +171,7 @@ static void on_part(struct fetch *fetch, size_t part, const struct chase_end *en
     flight->origins[part] = FETCH_OF_DNS;
     flight->learned_at_ms[part] = now_ms;
     flight->raw_until_ms[part] = now_ms + learn_raw_life_s(end) * INT64_C(1000);
-  } else if (!family_state_is_lasting(value->state) || flight->origins[part] == 0) {
+  } else if (!is_definite(value)) {
     flight->origins[part] = FETCH_OF_DNS; /* its failure, in the place of whatever there was */
     flight->raw_until_ms[part] = flight->learned_at_ms[part];
   }
@@ -170,10 +187,6 @@ static void on_done(struct fetch *fetch, int64_t now_ms) {
 
 enum worth { WORTH_NOTHING, WORTH_STALE, WORTH_ALL };
 
-static bool is_definite(const struct family_value *value) {
-  return value->state == FAMILY_OK || value->state == FAMILY_NODATA || value->state == FAMILY_NXDOMAIN;
-}
-
 /* What a family of the store is worth beside what is known: enough where it holds and what is known does not,
  * or not for as long by more than the time in which a hit refreshes it (ROUTING T7). What a purge is for is
  * not taken from there (T11). */
@@ -181,7 +194,7 @@ static enum worth worth_of(const struct host_flight *flight, enum family family,
                            const struct family_value *shared, int64_t now_ms) {
   const struct family_value *known = &flight->values[family];
   bool holds = is_definite(known) && known->expires_at_ms > now_ms;
-  if (flight->forgotten >> shared->state & 1)
+  if (is_forgotten(flight, shared->state))
     return WORTH_NOTHING;
   if (shared->expires_at_ms > now_ms) {
     bool is_due = holds && known->refresh_at_ms > 0 && known->refresh_at_ms < known->expires_at_ms;
@@ -223,8 +236,7 @@ static bool take_family(struct host_flight *flight, enum family family, const st
     return is_wanted;
   enum worth worth = worth_of(flight, family, &shared, now_ms);
   if (!is_wanted) {
-    if (shared.expires_at_ms > now_ms &&
-        shared.expires_at_ms + LATER_MS >= flight->values[family].expires_at_ms)
+    if (shared.expires_at_ms + LATER_MS >= flight->values[family].expires_at_ms)
       take(flight, family, &shared, record);
     return false;
   }
@@ -232,8 +244,10 @@ static bool take_family(struct host_flight *flight, enum family family, const st
     return true;
   take(flight, family, &shared, record);
   flight->origins[family] = FETCH_OF_STORE;
-  if (worth == WORTH_STALE)
+  if (worth == WORTH_STALE) {
+    flight->has_stale = true;
     return true;
+  }
   take_shared_alias(flight, family, shared.expanded);
   fetch_settle(&flight->fetch, family);
   return false;
@@ -241,14 +255,24 @@ static bool take_family(struct host_flight *flight, enum family family, const st
 
 /* What is taken may be answered by those who will not wait for the rest (ROUTING T6); not after a purge,
  * which may have been for what was known before (T11). */
+static void publish_taken(struct host_flight *flight, int64_t now_ms) {
+  bool is_overtaken = flight->forgotten || flight->asked_after != flight->hosts->forgotten.number;
+  if (is_overtaken || (flight->origins[FAMILY_V6] | flight->origins[FAMILY_V4]) != FETCH_OF_STORE)
+    return;
+  publish(flight, now_ms);
+  for (struct hosts_wait *wait = flight->waits; wait && flight->has_stale; wait = wait->next) {
+    wait->has_stale = true;
+    wait->on_stale(wait->context, now_ms);
+  }
+}
+
 static bool suffices(struct fetch *fetch, const struct record *record, int64_t now_ms) {
   struct host_flight *flight = flight_of(fetch);
   bool is_more_wanted = false;
   for (enum family family = 0; family < FAMILY_COUNT; family++)
     is_more_wanted |= take_family(flight, family, record, now_ms);
-  if (is_more_wanted && (flight->origins[FAMILY_V6] | flight->origins[FAMILY_V4]) == FETCH_OF_STORE &&
-      !flight->forgotten)
-    publish(flight, now_ms);
+  if (is_more_wanted)
+    publish_taken(flight, now_ms);
   return !is_more_wanted;
 }
 
@@ -274,6 +298,7 @@ static struct host_flight *create_flight(struct hosts *hosts, struct host *host,
     return NULL;
   flight->hosts = hosts;
   flight->host = host;
+  flight->asked_after = hosts->forgotten.number;
   flight->story = story_ref(wish->story);
   flight->fetch = (struct fetch){.ways = hosts->ways,
                                  .calls = &calls,
@@ -298,7 +323,10 @@ static struct host_flight *start_flight(struct hosts *hosts, struct host *host, 
   unsigned wanted = 0;
   for (enum family family = 0; family < FAMILY_COUNT; family++) {
     flight->parts[family].qtype = qtypes[family];
-    host_facts_unpack(facts, family, &flight->values[family]);
+    struct family_value *value = &flight->values[family];
+    host_facts_unpack(facts, family, value);
+    flight->learned_at_ms[family] = value->expires_at_ms - value->life_ms;
+    flight->raw_until_ms[family] = learn_family_raw_until_ms(hosts->ways->policy, value);
     if (is_wanted(facts, family, wish, now_ms))
       wanted |= 1u << family;
   }
@@ -329,8 +357,10 @@ bool hosts_ask(struct hosts *hosts, struct host *host, const struct hosts_wish *
                struct hosts_wait *wait) {
   const struct host_facts *facts = atomic_load_explicit(&host->facts, memory_order_relaxed);
   if (host->is_address ||
-      (!is_wanted(facts, FAMILY_V6, wish, now_ms) && !is_wanted(facts, FAMILY_V4, wish, now_ms)))
+      (!is_wanted(facts, FAMILY_V6, wish, now_ms) && !is_wanted(facts, FAMILY_V4, wish, now_ms))) {
+    explain_host(wish->story, host, now_ms);
     return false;
+  }
   struct host_flight *flight =
       (struct host_flight *)table_get(&hosts->flights, host->node.hash, is_for_host, host);
   if (flight)
@@ -340,6 +370,7 @@ bool hosts_ask(struct hosts *hosts, struct host *host, const struct hosts_wish *
   if (!flight || !wait)
     return flight != NULL;
   wait->flight = flight;
+  wait->has_stale = flight->has_stale;
   wait->previous = NULL;
   wait->next = flight->waits;
   if (flight->waits)
@@ -372,14 +403,12 @@ void hosts_put_stale(struct hosts *hosts, struct host *host, int64_t now_ms) {
 }
 
 void hosts_forget(struct hosts *hosts, const struct host *host, unsigned states) {
-  if (host) {
-    struct host_flight *flight =
-        (struct host_flight *)table_get(&hosts->flights, host->node.hash, is_for_host, host);
-    if (flight)
-      flight->forgotten |= states;
+  if (!host) {
+    forgotten_add(&hosts->forgotten, NULL, states);
     return;
   }
-  for (size_t i = 0; i < hosts->flights.capacity; i++)
-    for (struct table_node *node = hosts->flights.buckets[i]; node; node = node->next)
-      ((struct host_flight *)node)->forgotten |= states;
+  struct host_flight *flight =
+      (struct host_flight *)table_get(&hosts->flights, host->node.hash, is_for_host, host);
+  if (flight)
+    flight->forgotten |= states;
 }

@@ -25,11 +25,17 @@ struct host_flight;
  * what was not in memory came from there. */
 typedef void hosts_done_fn(void *context, unsigned origins, int64_t now_ms);
 
+/* Tells one waiter that the host has addresses now that have expired, from the shared store: there is
+ * something to be answered stale while the DNS is late (ROUTING T6). Must not call this room. */
+typedef void hosts_stale_fn(void *context, int64_t now_ms);
+
 /* One waiter's interest in one host, inside an object of the waiter's. */
 struct hosts_wait {
   hosts_done_fn *done;
+  hosts_stale_fn *on_stale;
   void *context;
   struct host_flight *flight; /* NULL: not waiting */
+  bool has_stale;             /* on_stale was called, or would have been before */
   struct hosts_wait *previous, *next;
 };
 
@@ -49,7 +55,8 @@ struct hosts *hosts_create(struct cache *cache, const struct fetch_ways *ways);
 void hosts_destroy(struct hosts *hosts);
 
 /* Sees to it that `host` has facts that may be answered. False: nothing is to be waited for. True: `wait`
- * (its done and context set) is called once, never before this returns. With a NULL `wait` nobody waits. */
+ * (its done, on_stale and context set) is called once, never before this returns. With a NULL `wait` nobody
+ * waits. */
 bool hosts_ask(struct hosts *hosts, struct host *host, const struct hosts_wish *wish, int64_t now_ms,
                struct hosts_wait *wait);
 
@@ -62,7 +69,7 @@ void hosts_leave(struct hosts_wait *wait);
 
 /* Has what is being learned of `host`, or of every host where it is NULL, delivered to those who wait and not
  * kept (ROUTING T11): families that turn out to be of `states` (bit n is enum family_state n) are published
- * as if their TTL were 0. Cost: for NULL, one step a flight. */
+ * as if their TTL were 0. Cost: constant. */
 void hosts_forget(struct hosts *hosts, const struct host *host, unsigned states);
 
 #endif

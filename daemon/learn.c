@@ -294,6 +294,14 @@ uint32_t learn_raw_life_s(const struct chase_end *end) {
   return denial_s < end->alias_ttl_s ? denial_s : end->alias_ttl_s;
 }
 
+int64_t learn_family_raw_until_ms(const struct learn_policy *policy, const struct family_value *value) {
+  uint32_t own_ms = value->state == FAMILY_OK
+                        ? policy->ttl.min_s * 1000
+                        : (uint32_t)ttl_negative_ms(&policy->ttl, false, 0, UINT32_MAX); /* without an SOA */
+  bool is_told = !is_failure(value->state) && value->life_ms > own_ms;
+  return is_told ? value->expires_at_ms : value->expires_at_ms - value->life_ms;
+}
+
 int64_t learn_stale_until_ms(const struct learn_policy *policy, bool is_lasting, int64_t expires_at_ms) {
   return is_lasting ? expires_at_ms + policy->max_stale_ms : expires_at_ms;
 }

@@ -73,6 +73,10 @@ bool learn_may_be_stale(const struct learn_policy *policy, const struct domain_f
  * (ROUTING T3), or is nothing but our own word (a failure, a denial without an SOA: T4, T5). */
 uint32_t learn_raw_life_s(const struct chase_end *end);
 
+/* Until when what memory holds of a family does so by the DNS, or somewhat less: as it lives here, but for a
+ * life that may be of our own making. When it was learned, where that cannot be told. */
+int64_t learn_family_raw_until_ms(const struct learn_policy *policy, const struct family_value *value);
+
 /* Until when facts of the store may be answered stale: `expires_at_ms` where they are not lasting. */
 int64_t learn_stale_until_ms(const struct learn_policy *policy, bool is_lasting, int64_t expires_at_ms);
 

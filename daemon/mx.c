@@ -6,7 +6,12 @@ static struct mx *mx_of(struct fetch *fetch) {
   return (struct mx *)((char *)fetch - offsetof(struct mx, fetch));
 }
 
-static bool is_forgotten(const struct mx *mx, enum domain_kind kind) { return mx->forgotten >> kind & 1; }
+_Static_assert((int)DOMAIN_FAILED < (int)FORGOTTEN_KINDS_MAX, "a bit for every kind");
+
+static bool is_forgotten(const struct mx *mx, enum domain_kind kind) {
+  return mx->forgotten >> kind & 1 ||
+         forgotten_has(&mx->common->forgotten, mx->asked_after, kind, mx->name->text, mx->name->length);
+}
 
 const struct domain_facts *mx_peek(const struct mx *mx) {
   return cache_peek(mx->common->cache, mx->name->text, mx->name->length, mx->hash);
@@ -138,6 +143,8 @@ void mx_init(struct mx *mx, struct mx_common *common, const struct mx_calls *cal
 }
 
 int mx_start(struct mx *mx, bool from_store, int64_t now_ms) {
-  mx->origin = 0;
-  return fetch_start(&mx->fetch, 1, from_store, now_ms);
+  int error = fetch_start(&mx->fetch, 1, from_store, now_ms);
+  if (error == 0)
+    mx->asked_after = mx->common->forgotten.number;
+  return error;
 }

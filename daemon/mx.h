@@ -18,6 +18,7 @@
 #include "cache.h"
 #include "facts.h"
 #include "fetch.h"
+#include "forgotten.h"
 #include "name.h"
 #include "random.h"
 #include "record.h"
@@ -29,8 +30,9 @@ struct mx_common {
   struct cache *cache;
   const struct fetch_ways *ways;
   /* Of this room. */
-  struct random random; /* jitter */
-  struct record record; /* what is being learned; its `domain` as it lives here until it is shared */
+  struct random random;       /* jitter */
+  struct record record;       /* what is being learned; its `domain` as it lives here until it is shared */
+  struct forgotten forgotten; /* of kinds of domain facts */
 };
 
 struct mx;
@@ -53,7 +55,8 @@ struct mx {
   const struct mx_calls *calls;
   const struct name *name; /* lent */
   uint64_t hash;
-  unsigned forgotten;   /* the owner's: bits of enum domain_kind, what a purge is for (ROUTING T11) */
+  unsigned forgotten;   /* the owner's: bits of enum domain_kind, what a purge is for (ROUTING T11), */
+  uint64_t asked_after; /* as are orders with later numbers than this */
   unsigned origin;      /* where what was published came from, enum fetch_origin; 0: nothing was */
   enum verdict failure; /* of the DNS */
   uint32_t raw_life_s;  /* of what the DNS said (learn_raw_life_s) */

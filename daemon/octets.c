@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
-enum { LABEL_MAX = 63, TEXT_MAX = 255 };
+enum { LABEL_MAX = 63, TEXT_MAX = 255, UNKNOWN_BYTES = 1 + 8 + 8 + 1 };
 
 #define WALL_MAX_MS (UINT64_C(1) << 52)
 
@@ -17,18 +17,14 @@ static const uint8_t number_of_state[] = {
     [FAMILY_NXDOMAIN] = 3, [FAMILY_TEMPFAIL] = 0, [FAMILY_LOOP] = 0,
 };
 
-static const uint16_t all_warnings = WARNING_NULL_MX_NONZERO_PREFERENCE | WARNING_NULL_MX_MIXED |
-                                     WARNING_MX_IS_ADDRESS | WARNING_MX_IS_CNAME |
-                                     WARNING_DUPLICATE_EXCHANGE | WARNING_UNUSABLE_NAME | WARNING_TOO_MANY_MX;
-
 static const size_t octets_of[FAMILY_COUNT] = {[FAMILY_V6] = 16, [FAMILY_V4] = 4};
 
 bool octets_has_kind(enum domain_kind kind) { return number_of_kind[kind] != 0; }
 
 bool octets_is_definite(enum family_state state) { return number_of_state[state] != 0; }
 
-bool octets_has_state(enum family_state state) {
-  return state == FAMILY_UNKNOWN || octets_is_definite(state);
+bool octets_is_life(int64_t learned_at_ms, int64_t expires_at_ms) {
+  return learned_at_ms <= expires_at_ms && expires_at_ms - learned_at_ms <= OCTETS_LIFE_MAX_S * INT64_C(1000);
 }
 
 /* ---- writing ---- */
@@ -71,22 +67,30 @@ void octets_put_kind(struct octets_writer *writer, enum domain_kind kind) {
   octets_put_number(writer, number_of_kind[kind], 1);
 }
 
-void octets_put_state(struct octets_writer *writer, enum family_state state) {
-  assert(octets_has_state(state));
-  octets_put_number(writer, number_of_state[state], 1);
-}
-
 void octets_put_exchange(struct octets_writer *writer, uint16_t preference, const char *host, size_t length) {
   octets_put_number(writer, preference, 2);
   octets_put_text(writer, host, length);
 }
 
-void octets_put_addresses(struct octets_writer *writer, enum family family,
+static void put_addresses(struct octets_writer *writer, enum family family,
                           const struct family_value *value) {
   uint8_t count = value->state == FAMILY_OK ? value->count : 0;
   octets_put_number(writer, count, 1);
   for (uint8_t i = 0; i < count; i++)
     octets_put_bytes(writer, value->addresses[i], octets_of[family]);
+}
+
+void octets_put_family(struct octets_writer *writer, enum family family, const struct family_value *value,
+                       int64_t ahead_ms) {
+  octets_put_number(writer, number_of_state[value->state], 1);
+  if (!octets_is_definite(value->state)) {
+    octets_put_bytes(writer, (const uint8_t[UNKNOWN_BYTES]){0}, UNKNOWN_BYTES);
+    return;
+  }
+  octets_put_number(writer, value->authentic, 1);
+  octets_put_time(writer, value->expires_at_ms - value->life_ms, ahead_ms);
+  octets_put_time(writer, value->expires_at_ms, ahead_ms);
+  put_addresses(writer, family, value);
 }
 
 /* ---- reading ---- */
@@ -162,7 +166,7 @@ enum domain_kind octets_get_kind(struct octets_reader *reader) {
   return DOMAIN_FAILED;
 }
 
-enum family_state octets_get_state(struct octets_reader *reader) {
+static enum family_state get_state(struct octets_reader *reader) {
   uint64_t number = octets_get_number(reader, 1);
   for (size_t state = 0; state < sizeof(number_of_state); state++)
     if (number_of_state[state] == number)
@@ -173,7 +177,7 @@ enum family_state octets_get_state(struct octets_reader *reader) {
 
 uint16_t octets_get_warnings(struct octets_reader *reader) {
   uint16_t warnings = (uint16_t)octets_get_number(reader, 2);
-  if (warnings & ~all_warnings)
+  if (warnings & ~WARNING_ALL)
     reader->is_good = false;
   return warnings;
 }
@@ -225,9 +229,8 @@ void octets_get_exchanges(struct octets_reader *reader, const char *name, struct
   reader->is_good = reader->is_good && has_right_exchanges(name, value);
 }
 
-void octets_get_addresses(struct octets_reader *reader, enum family family, struct family_value *value) {
+static void get_addresses(struct octets_reader *reader, enum family family, struct family_value *value) {
   uint64_t count = octets_get_number(reader, 1);
-  value->count = 0;
   if (count > FACTS_ADDRESSES_MAX || (count > 0) != (value->state == FAMILY_OK))
     reader->is_good = false;
   while (reader->is_good && value->count < count) {
@@ -235,4 +238,34 @@ void octets_get_addresses(struct octets_reader *reader, enum family family, stru
     if (bytes)
       memcpy(value->addresses[value->count++], bytes, octets_of[family]);
   }
+}
+
+/* The rest of a family of which nothing is known. */
+static void get_unknown(struct octets_reader *reader) {
+  const uint8_t *bytes = octets_get_bytes(reader, UNKNOWN_BYTES);
+  if (bytes && memcmp(bytes, (const uint8_t[UNKNOWN_BYTES]){0}, UNKNOWN_BYTES) != 0)
+    reader->is_good = false;
+}
+
+void octets_get_family(struct octets_reader *reader, enum family family, int64_t ahead_ms,
+                       struct family_value *value) {
+  value->count = value->failures = 0;
+  value->authentic = false;
+  value->life_ms = 0;
+  value->expires_at_ms = INT64_MIN;
+  value->stale_until_ms = value->refresh_at_ms = 0;
+  value->state = get_state(reader);
+  if (value->state == FAMILY_UNKNOWN) {
+    get_unknown(reader);
+    return;
+  }
+  value->authentic = octets_get_bool(reader);
+  int64_t learned_at_ms = octets_get_time(reader, ahead_ms),
+          expires_at_ms = octets_get_time(reader, ahead_ms);
+  get_addresses(reader, family, value);
+  reader->is_good = reader->is_good && octets_is_life(learned_at_ms, expires_at_ms);
+  if (!reader->is_good)
+    return;
+  value->expires_at_ms = expires_at_ms;
+  value->life_ms = (uint32_t)(expires_at_ms - learned_at_ms);
 }

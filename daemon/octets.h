@@ -5,8 +5,12 @@
  * A number is little-endian; a text is a length of one octet and the octets; a time is Unix time in
  * milliseconds, 8 octets. Kinds and states have numbers of their own, which outlive a release:
  *
- *   kind of a domain      1 MX, 2 null MX, 3 NODATA, 4 NXDOMAIN, 5 MX records that name no host
- *   state of a family     0 unknown, 1 addresses, 2 NODATA, 3 NXDOMAIN
+ *   kind of a domain     1 MX, 2 null MX, 3 NODATA, 4 NXDOMAIN, 5 MX records that name no host
+ *   state of a family    0 unknown, 1 addresses, 2 NODATA, 3 NXDOMAIN
+ *   warnings             bit n is mxway.v1.Warning n
+ *   exchanges            u16 count; as many times u16 preference, text host
+ *   family               u8 state; u8 whether authentic; time learned; time expires; u8 count; as many
+ *                        addresses of 16 or 4 octets; all of it 0 where it is unknown
  *
  * Failures and configured routes have none. Reading trusts nothing: what is not there, or what facts could
  * not hold, leaves `is_good` false, for good, and gives nothing that a later piece could stumble over.
@@ -20,6 +24,8 @@
 #include <stdint.h>
 
 #include "facts.h"
+
+enum { OCTETS_LIFE_MAX_S = 604800 }; /* the most that max-ttl may be */
 
 /* ---- writing ---- */
 
@@ -40,15 +46,15 @@ void octets_put_text(struct octets_writer *writer, const char *text, size_t leng
 /* A time of the monotonic clock; `ahead_ms` is what that clock shows less what the wall clock shows. */
 void octets_put_time(struct octets_writer *writer, int64_t at_ms, int64_t ahead_ms);
 
-/* The numbers of a kind and of a state. Require octets_has_kind, octets_has_state. */
+/* Requires octets_has_kind. */
 void octets_put_kind(struct octets_writer *writer, enum domain_kind kind);
-void octets_put_state(struct octets_writer *writer, enum family_state state);
 
 /* u16 preference, text host. */
 void octets_put_exchange(struct octets_writer *writer, uint16_t preference, const char *host, size_t length);
 
-/* u8 count, as many addresses of 16 or 4 octets; none but with FAMILY_OK. */
-void octets_put_addresses(struct octets_writer *writer, enum family family, const struct family_value *value);
+/* What is not definite is written as unknown. */
+void octets_put_family(struct octets_writer *writer, enum family family, const struct family_value *value,
+                       int64_t ahead_ms);
 
 /* ---- reading ---- */
 
@@ -74,7 +80,6 @@ int64_t octets_get_time(struct octets_reader *reader, int64_t ahead_ms);
 void octets_get_name(struct octets_reader *reader, bool may_be_empty, char name[FACTS_NAME_SIZE]);
 
 enum domain_kind octets_get_kind(struct octets_reader *reader);
-enum family_state octets_get_state(struct octets_reader *reader);
 
 /* u16: bits of enum warning, no others. */
 uint16_t octets_get_warnings(struct octets_reader *reader);
@@ -84,20 +89,21 @@ uint16_t octets_get_warnings(struct octets_reader *reader);
  * NODATA the domain itself, `name` or what it is an alias of. */
 void octets_get_exchanges(struct octets_reader *reader, const char *name, struct domain_value *value);
 
-/* u8 count and as many addresses, into `value`, whose state is read already: some with FAMILY_OK, else none.
- */
-void octets_get_addresses(struct octets_reader *reader, enum family family, struct family_value *value);
+/* All of `value` but `expanded`: what has no place in octets is 0, and what is unknown has expired for ever.
+ * Good where there are addresses with FAMILY_OK and none else, and it has a life that there may be. */
+void octets_get_family(struct octets_reader *reader, enum family family, int64_t ahead_ms,
+                       struct family_value *value);
 
 /* ---- what has a place in octets ---- */
 
 /* Whether a text is a name as facts hold it: what name_parse and dnsmsg let through. */
 bool octets_is_name(const char *text, size_t length);
 
+/* Whether a life is one that a TTL can give: from 0 to OCTETS_LIFE_MAX_S. */
+bool octets_is_life(int64_t learned_at_ms, int64_t expires_at_ms);
+
 /* Not a failure, not what the configuration says. */
 bool octets_has_kind(enum domain_kind kind);
-
-/* Not a failure. */
-bool octets_has_state(enum family_state state);
 
 /* Addresses, or that there are none: neither a failure nor unknown. */
 bool octets_is_definite(enum family_state state);

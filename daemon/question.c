@@ -21,6 +21,7 @@ int64_t questions_next_ms(const struct questions *questions) {
 
 void question_init(struct question *question) {
   question->due.place = 0;
+  question->has_joined = false;
   question->waiters = NULL;
 }
 

@@ -43,6 +43,7 @@ struct question {
   /* The resolver's. */
   struct heap_node due; /* its deadline, or when it may be answered stale */
   int64_t deadline_ms;
+  bool has_joined;         /* a lookup that was under way already, whose story may be another's */
   int64_t stale_ms;        /* when it takes a stale answer; INT64_MAX: never */
   struct waiters *waiters; /* those it is among; NULL: it does not wait */
   struct question *previous, *next;

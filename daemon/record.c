@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "digest.h"
-#include "octets.h"
 
 static const char magic[4] = {'m', 'x', 'w', 'v'};
 
@@ -50,9 +49,13 @@ static bool find_times(const struct record *record, struct times *times) {
     times->created_at_ms = most(times->created_at_ms, learned_at_ms);
     times->expires_at_ms = most(times->expires_at_ms, end_of(learned_at_ms, expires_at_ms));
   }
-  int64_t stale_for_ms = record->stale_until_ms > raw_ms ? record->stale_until_ms - raw_ms : 0;
-  times->stale_until_ms = times->expires_at_ms + least(stale_for_ms, STALE_MAX_MS);
-  return times->expires_at_ms > times->created_at_ms;
+  if (times->expires_at_ms <= times->created_at_ms)
+    return false;
+  uint64_t stale_for_ms =
+      record->stale_until_ms > raw_ms ? (uint64_t)record->stale_until_ms - (uint64_t)raw_ms : 0;
+  times->stale_until_ms =
+      times->expires_at_ms + (stale_for_ms < STALE_MAX_MS ? (int64_t)stale_for_ms : STALE_MAX_MS);
+  return true;
 }
 
 static bool is_printable(char octet) { return octet > 0x20 && octet < 0x7f; }
@@ -86,20 +89,13 @@ static const char *expanded_of(const struct record *record) {
 
 static void put_family(struct octets_writer *writer, const struct record *record, enum family family,
                        int64_t ahead_ms) {
-  static const struct family_value unknown = {.state = FAMILY_UNKNOWN};
-  bool is_known = is_shared(record, family);
-  const struct family_value *value = is_known ? &record->families[family] : &unknown;
-  int64_t learned_at_ms = record->learned_at_ms[family];
-  octets_put_state(writer, value->state);
-  octets_put_number(writer, value->authentic, 1);
-  if (is_known) {
-    octets_put_time(writer, learned_at_ms, ahead_ms);
-    octets_put_time(writer, end_of(learned_at_ms, value->expires_at_ms), ahead_ms);
-  } else {
-    octets_put_number(writer, 0, 8);
-    octets_put_number(writer, 0, 8);
+  struct family_value value = {.state = FAMILY_UNKNOWN};
+  if (is_shared(record, family)) {
+    value = record->families[family];
+    value.expires_at_ms = end_of(record->learned_at_ms[family], value.expires_at_ms);
+    value.life_ms = (uint32_t)(value.expires_at_ms - record->learned_at_ms[family]);
   }
-  octets_put_addresses(writer, family, value);
+  octets_put_family(writer, family, &value, ahead_ms);
 }
 
 static void put_host(struct octets_writer *writer, const struct record *record, int64_t ahead_ms) {
@@ -223,39 +219,17 @@ static void get_domain(struct octets_reader *reader, struct record *record) {
   octets_get_exchanges(reader, record->name, value);
 }
 
-/* A life that there may be: not empty, and not over the longest. */
-static bool is_life(int64_t from_ms, int64_t until_ms) {
-  return from_ms < until_ms && until_ms - from_ms <= LIFE_MAX_MS;
-}
-
-static void get_family(struct octets_reader *reader, enum family family, int64_t ahead_ms,
-                       struct family_value *value, int64_t *learned_at_ms) {
-  value->failures = 0;
-  value->stale_until_ms = value->refresh_at_ms = 0;
-  value->state = octets_get_state(reader);
-  value->authentic = octets_get_bool(reader);
-  *learned_at_ms = octets_get_time(reader, ahead_ms);
-  value->expires_at_ms = octets_get_time(reader, ahead_ms);
-  octets_get_addresses(reader, family, value);
-  value->life_ms = 0;
-  if (octets_is_definite(value->state)) {
-    reader->is_good = reader->is_good && is_life(*learned_at_ms, value->expires_at_ms);
-    value->life_ms = reader->is_good ? (uint32_t)(value->expires_at_ms - *learned_at_ms) : 0;
-    return;
-  }
-  if (value->authentic || *learned_at_ms != ahead_ms || value->expires_at_ms != ahead_ms)
-    reader->is_good = false;
-  *learned_at_ms = value->expires_at_ms = INT64_MIN;
-}
-
 static void get_host(struct octets_reader *reader, int64_t ahead_ms, struct record *record) {
   char expanded[FACTS_NAME_SIZE];
   int64_t created_at_ms = INT64_MIN, expires_at_ms = INT64_MIN;
   octets_get_name(reader, true, expanded);
   for (enum family family = 0; family < FAMILY_COUNT; family++) {
     struct family_value *value = &record->families[family];
-    get_family(reader, family, ahead_ms, value, &record->learned_at_ms[family]);
+    octets_get_family(reader, family, ahead_ms, value);
     memcpy(value->expanded, expanded, strlen(expanded) + 1);
+    if (octets_is_definite(value->state) && value->life_ms == 0)
+      reader->is_good = false;
+    record->learned_at_ms[family] = value->expires_at_ms - value->life_ms;
     created_at_ms = most(created_at_ms, record->learned_at_ms[family]);
     expires_at_ms = most(expires_at_ms, value->expires_at_ms);
   }
@@ -305,7 +279,8 @@ enum record_status record_parse(const uint8_t *bytes, size_t length, enum record
     return RECORD_WRONG_NAME;
   if (kind == RECORD_DOMAIN) {
     get_domain(&reader, record);
-    reader.is_good = reader.is_good && is_life(record->created_at_ms, record->expires_at_ms);
+    reader.is_good = reader.is_good && record->created_at_ms < record->expires_at_ms &&
+                     octets_is_life(record->created_at_ms, record->expires_at_ms);
   } else {
     get_host(&reader, ahead_ms, record);
   }

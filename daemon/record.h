@@ -8,9 +8,9 @@
  *   time created; time expires; time until when it may be answered stale
  *   text origin, the node that wrote it; text name
  *   'D'  u8 kind; u8 whether authentic; u16 warnings; text canonical, "" where it is the name; exchanges
- *   'H'  text expanded, "" where it is no alias; for AAAA and then for A: u8 state; u8 whether authentic;
- * time learned, time expires (both 0 where unknown); addresses where sealed: 32 octets MAC of all before it,
- * in the context of the key it lies under in the store (see seal) u64 XXH3-64 of all before it
+ *   'H'  text expanded, "" where it is no alias; the families AAAA and A
+ *   where sealed, 32 octets: MAC of all before it in the context of the key it lies under (see seal)
+ *   u64 XXH3-64 of all before it
  *
  * A host is created when the later of its families was learned and expires when the later of them does. Lives
  * are raw: as the DNS said, clamped by nobody's options but to RECORD_LIFE_MAX_S, which no option goes over.
@@ -34,6 +34,7 @@
 
 #include "facts.h"
 #include "image.h"
+#include "octets.h"
 #include "seal.h"
 
 enum {
@@ -41,7 +42,7 @@ enum {
   RECORD_MAX = 4096, /* octets: what is longer is not shared */
   RECORD_ORIGIN_SIZE = 64,
   RECORD_FUTURE_MS = 60000,
-  RECORD_LIFE_MAX_S = 604800,  /* the most that max-ttl may be */
+  RECORD_LIFE_MAX_S = OCTETS_LIFE_MAX_S,
   RECORD_STALE_MAX_S = 259200, /* the most that max-stale may be */
 };
 

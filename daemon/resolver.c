@@ -67,7 +67,7 @@ static bool answer_at_once(struct resolver *resolver, const struct question *que
   else if (question->cache_only)
     *answer = (struct answer){.verdict = VERDICT_NOT_CACHED};
   else if (question->no_stale && !question->refresh && stale_has_failed(facts, now_ms))
-    *answer = (struct answer){.verdict = (enum verdict)facts->cause};
+    *answer = (struct answer){.verdict = (enum verdict)facts->cause, .from_memory = true};
   else
     return false;
   return true;
@@ -75,10 +75,11 @@ static bool answer_at_once(struct resolver *resolver, const struct question *que
 
 /* A question meets a flight for its name, which may have to go back for it; who wants the exchanges alone
  * need not wait where they are there already. True: `answer` is filled. */
-static bool meet(struct resolver *resolver, struct flight *flight, const struct question *question,
-                 int64_t now_ms, struct answer *answer) {
+static bool meet(struct resolver *resolver, struct flight *flight, struct question *question, int64_t now_ms,
+                 struct answer *answer) {
   stats_add(resolver->stats, STATS_LOOKUPS_COALESCED);
   story_add(question->story, "T8", "%s is being looked up already: waits for that", question->name.text);
+  question->has_joined = true;
   if (flight_renew(flight, question, now_ms) != 0)
     return overload(resolver, question, now_ms, answer);
   return flight_answer(flight, question, answer);
@@ -109,8 +110,8 @@ bool resolver_leave(struct resolver *resolver, struct question *question) {
 
 /* ---- purging, looking ---- */
 
-void resolver_forget(struct resolver *resolver, resolver_match_fn *matches, void *context, unsigned kinds) {
-  flights_forget(&resolver->flights, matches, context, kinds);
+void resolver_forget(struct resolver *resolver, const struct name *suffix, unsigned kinds) {
+  flights_forget(&resolver->flights, suffix, kinds);
 }
 
 void resolver_forget_domain(struct resolver *resolver, const struct name *name, uint64_t hash) {

@@ -82,6 +82,7 @@ struct stats {
   _Alignas(64) _Atomic uint64_t counters[STATS_COUNT];
   struct stats *next; /* of all threads; written once, by stats_register */
 };
+_Static_assert(sizeof(struct stats) % 64 == 0, "no cache line has the counters of two threads");
 
 /* Adds one. Only the owning thread. Never a read-modify-write. */
 static inline void stats_add(struct stats *stats, enum stats_counter counter) {

@@ -236,7 +236,8 @@ prepare() {
   upstream_program=$programs/bench/upstream/mxway-upstream
   plain_program=$programs/bench/upstream/mxway-plain-cares
   cache_program=$programs/bench/mxway-bench-cache
-  for program in "$mxwayd" "$mxway" "$bench_program" "$upstream_program" "$plain_program" "$cache_program"; do
+  hit_program=$programs/bench/mxway-bench-hit
+  for program in "$mxwayd" "$mxway" "$bench_program" "$upstream_program" "$plain_program" "$cache_program" "$hit_program"; do
     [[ -x $program ]] || fail 69 "there is no $program"
   done
   out=build/bench/$scenario

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The tables of bench/run, from the JSON of mxway-bench. Usage: table.py ratios|miss|memory|scan|cache|outage|herd|silent ARGUMENT..."""
+"""The tables of bench/run, from the JSON of mxway-bench. Usage: table.py ratios|miss|memory|scan|cache|cores|outage|herd|silent ARGUMENT..."""
 import json
 import re
 import statistics
@@ -53,6 +53,12 @@ def spread(value):
     return text
 
 
+def spread_of(values):
+    """The same of values of which some may not be known."""
+    values = [value for value in values if value is not None]
+    return spread({"median": statistics.median(values), "least": min(values), "most": max(values)} if values else None)
+
+
 def median(target, *keys):
     value = target
     for key in keys:
@@ -95,20 +101,45 @@ def print_sentences(title, session):
             print(f"  {title}: mxway needs {1 / cpu:.2g} of the CPU a lookup of {other}{faster}")
 
 
+def floors(session):
+    """Pairs of a target and the null server that answers as many octets: the one behind the same mxway target."""
+    groups = []
+    for target in session["targets"]:
+        if not groups or target["label"].startswith("mxway:"):
+            groups.append([])
+        groups[-1].append(target)
+    for group in groups:
+        null = next((target for target in group if target["label"].startswith("null")), None)
+        yield from ((target, null if target["label"].startswith(("mxway:", "redis:")) else None) for target in group)
+
+
+def to_floor(target, null, *keys):
+    """Run by run: what was measured in turns stood in the same weather."""
+    if null is None:
+        return "-"
+    pairs = [(median(run, *keys), median(floor, *keys)) for run, floor in zip(target["runs"], null["runs"])]
+    return spread_of(mine / floor for mine, floor in pairs if mine and floor)
+
+
 def ratios(arguments):
-    """SESSION=FILE...: one table over all sessions; ratios are to mxway."""
-    sessions = [(title, load(path)) for title, path in (argument.split("=", 1) for argument in arguments)]
-    head = ["", "lookups/s", "rate / mxway's", "server CPU", "CPU / mxway's", "p50", "p99", "loss"]
+    """SESSION=FILE...: one table over all sessions; ratios are to mxway, and to the null server of the same length."""
+    sessions = [(title, load(path)) for title, path in (argument.rsplit("=", 1) for argument in arguments)]
+    head = ["", "lookups/s", "rate / mxway's", "rate / null's", "server CPU", "CPU / mxway's", "CPU / null's",
+            "octets", "p50", "p99", "loss"]
     rows = []
     for title, session in sessions:
         rows.append([title] + [""] * (len(head) - 1))
-        for target in session["targets"]:
+        for target, null in floors(session):
+            octets = sum(run["reply_bytes"] for run in target["runs"])
             rows.append([
-                "  " + name_of(target["label"]),
+                "  " + (target["name"] if target["label"].startswith("null") else name_of(target["label"])),
                 number(median(target, "figures", "rate")),
                 spread(target["ratios"]["rate"]),
+                to_floor(target, null, "rate"),
                 time(median(target, "figures", "server_cpu_us")),
                 spread(target["ratios"]["server_cpu"]),
+                to_floor(target, null, "server", "cpu_us"),
+                f"{octets / target['completed']:.0f}" if target["completed"] else "-",
                 time(median(target, "latency", "p50_us")),
                 time(median(target, "latency", "p99_us")),
                 f"{(median(target, 'figures', 'loss') or 0):.2%}",
@@ -143,12 +174,6 @@ def rounds_of(arguments):
     return rounds
 
 
-def ratio(values):
-    """The median of the rounds, and how far they are apart."""
-    values = [value for value in values if value is not None]
-    return spread({"median": statistics.median(values), "least": min(values), "most": max(values)} if values else None)
-
-
 def miss(arguments):
     """PLAIN NAME=FILE=QUERIES... PLAIN ...: the floor is what a program does by itself in the same round."""
     rounds = rounds_of(arguments)
@@ -169,7 +194,7 @@ def miss(arguments):
         rate, _, cpu, _, each, p50, p99, loss = (
             statistics.median(known) if known else None
             for known in ([value for value in column if value is not None] for column in zip(*found)))
-        rows.append([title, number(rate), ratio(one[1] for one in found), time(cpu), ratio(one[3] for one in found),
+        rows.append([title, number(rate), spread_of(one[1] for one in found), time(cpu), spread_of(one[3] for one in found),
                      f"{each:.2f}", time(p50), time(p99), f"{loss:.2%}"])
     show(["", "lookups/s", "/ c-ares", "CPU", "/ c-ares", "queries a lookup", "p50", "p99", "loss"], rows)
     waited = max(plain["waited"] / plain["seconds"] for plain, _ in rounds)
@@ -230,6 +255,34 @@ def cache(arguments):
         ("ns a lookup, in batches of 64", "lookup_64_ns", 0), ("as many again: ns a put", "again_put_ns", 0),
         ("as many again: longest put, us", "again_longest_us", 0), ("resident / bound at the end", "resident_of_bound", 2))]
     show(["", *(title for title, _ in files)], rows)
+
+
+def cores(arguments):
+    """TITLE=FILE...: what mxway-bench-hit printed. Where the machine was busy, CPU tells what two whole cores make."""
+    sessions = [(title, load(path)) for title, path in (argument.rsplit("=", 1) for argument in arguments)]
+    rows, idle = [], 0
+    for title, runs in sessions:
+        for depth in ("exchanges", "addresses"):
+            rows.append([f"{title}, {depth}"] + [""] * 5)
+            ways = {way: [run for run in runs if (run["depth"], run["way"]) == (depth, way)]
+                    for way in ("one frontend", "two threads", "two processes")}
+            ones, apart = ways["one frontend"], ways["two processes"]
+            for way, these in ways.items():
+                cores_used = 1 if these is ones else 2
+                idle = max(idle, max(run["idle"] for run in these))
+                rows.append([
+                    "  " + way,
+                    number(statistics.median(run["rate"] for run in these)),
+                    spread_of(run["rate"] / one["rate"] for run, one in zip(these, ones)),
+                    f"{statistics.median(run['cpu_ns'] for run in these):.0f} ns",
+                    spread_of(cores_used * one["cpu_ns"] / run["cpu_ns"] for run, one in zip(these, ones)),
+                    spread_of(other["cpu_ns"] / run["cpu_ns"] for run, other in zip(these, apart))
+                    if way == "two threads" else "",
+                ])
+    show(["", "lookups/s", "/ one frontend", "CPU a lookup", "/ one, by CPU", "/ two processes, by CPU"], rows)
+    if idle > 0.05:
+        print(f"  note: a frontend was kept from its core for up to {idle:.0%} of a run; rates are those of this machine's mood, "
+              "CPU holds")
 
 
 def phase(intervals, least_s, most_s):
@@ -350,6 +403,6 @@ def store_memory(arguments):
 
 if __name__ == "__main__":
     commands = {"ratios": ratios, "miss": miss, "memory": memory, "scan": scan, "cache": cache,
-                "outage": outage, "herd": herd, "silent": silent, "store_outages": store_outages,
+                "cores": cores, "outage": outage, "herd": herd, "silent": silent, "store_outages": store_outages,
                 "store_misses": store_misses, "store_memory": store_memory}
     commands[sys.argv[1]](sys.argv[2:])

@@ -441,6 +441,10 @@ class DumpAndLoad(ControlTest):
             slow.send(2, DUMP)
             reply = slow.receive()
         self.assertEqual(dict(unpack_fields(reply[DUMP + 1]))[3], 20000)
+        # What is purged is freed soon, though only a part at a time.
+        size = self.command("stats", daemon=other)["bytes"]
+        self.assertEqual(self.command("purge", "--all", daemon=other)["domains"], 20000)
+        wait_until(lambda: self.command("stats", daemon=other)["bytes"] < size / 2, "the memory is free")
 
     def check_is_answered(self, domain):
         self.assertEqual(self.client.ask(domain).source, "MEMORY")

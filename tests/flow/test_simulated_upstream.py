@@ -343,7 +343,7 @@ class BadInput(SimulatedUpstreamTest):
             (["--fault", "*=burn"], 64, "'burn' is no fault"),
             (["--delay", "9-3"], 64, "'9-3' is no delay"),
             (["--loss", "2"], 64, "'2' is no share"),
-            (["--nonsense"], 64, "unrecognized option"),
+            (["--nonsense"], 64, "mxway-upstream: unrecognized option"),
             (["words"], 64, "belong to no option"),
             (["--zone", str(self.folder / "bad.zone")], 66, "bad.zone:2: 'nowhere' is no IPv4 address"),
             (["--zone", str(self.folder / "no.zone")], 66, "No such file"),
@@ -353,6 +353,7 @@ class BadInput(SimulatedUpstreamTest):
                 done = subprocess.run([MXWAY_UPSTREAM, *arguments], capture_output=True, text=True, timeout=20)
                 self.assertEqual(done.returncode, status, done.stderr)
                 self.assertIn(sentence, done.stderr)
+                self.assertNotIn(MXWAY_UPSTREAM, done.stderr)
 
     def test_help_has_examples(self):
         done = subprocess.run([MXWAY_UPSTREAM, "--help"], capture_output=True, text=True, timeout=20)

@@ -48,7 +48,7 @@ struct fake_value {
 struct store {
   struct store_read *first; /* under way, oldest first */
   size_t open_count, asked_count, cancelled_count;
-  size_t put_count, released_count;
+  size_t put_count, released_count, removed_count;
   int refusal; /* of reads; 0: none are refused */
   bool is_judging;
   struct fake_value *values;
@@ -158,6 +158,13 @@ void store_release(struct store *store, enum record_kind kind, const char *name,
   assert_int_equal(strlen(name), length);
   assert_false(store->is_judging);
   store->released_count++;
+}
+
+void store_remove(struct store *store, enum record_kind kind, const char *name, size_t length) {
+  (void)kind;
+  assert_int_equal(strlen(name), length);
+  if (store)
+    store->removed_count++;
 }
 
 /* What was written last about a name, as another node would read it; NULL: nothing, or too old. A malloc

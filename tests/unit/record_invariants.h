@@ -99,7 +99,8 @@ static inline const char *record_broken_in_domain(const struct record *record) {
 
 static inline const char *record_broken_in_family(const struct record *record, enum family family) {
   const struct family_value *value = &record->families[family];
-  if (!octets_has_state(value->state) || (value->count > 0) != (value->state == FAMILY_OK))
+  if ((value->state != FAMILY_UNKNOWN && !octets_is_definite(value->state)) ||
+      (value->count > 0) != (value->state == FAMILY_OK))
     return "a family has addresses, or says that there are none, or is unknown";
   if (value->count > FACTS_ADDRESSES_MAX || value->failures || value->refresh_at_ms || value->stale_until_ms)
     return "what is not shared is 0";

@@ -2,14 +2,13 @@
 
 #include <time.h>
 
-#include "cache.h"
 #include "control.h"
 #include "control_requests.h"
 #include "dump.h"
 #include "fake_dns.h"
 #include "log.h"
 #include "loop_until.h"
-#include "name.h"
+#include "made_memory.h"
 #include "resolver.h"
 #include "unix_peer.h"
 
@@ -101,8 +100,7 @@ static void put(struct trial *trial, const char *name) {
                                .expires_at_ms = clock_now_ms() + LIFE_MS,
                                .count = 1,
                                .exchanges = {{10, "a.test"}}};
-  cache_release(trial->cache,
-                cache_put(trial->cache, name, strlen(name), name_hash(name, strlen(name)), &value));
+  memory_put(trial->cache, name, &value);
 }
 
 static void put_many(struct trial *trial, int count) {

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "dump.h"
-#include "name.h"
+#include "made_memory.h"
 #include "verdict.h"
 
 enum { CACHE_BYTES = 4 << 20, IMAGE_BYTES = 4 << 20, HOUR_MS = 3600000, MAX_STALE_MS = HOUR_MS };
@@ -45,14 +45,10 @@ static const struct domain_facts *put(struct trial *trial, const char *name, enu
   struct domain_value value = {.kind = kind,
                                .cause = VERDICT_DNS_SERVFAIL,
                                .stored_at_ms = now.now_ms + left_ms - 2 * HOUR_MS,
-                               .expires_at_ms = now.now_ms + left_ms,
-                               .count = host != NULL};
-  snprintf(value.exchanges[0].host, FACTS_NAME_SIZE, "%s", host ? host : "");
-  const struct domain_facts *facts =
-      cache_put(trial->cache, name, strlen(name), name_hash(name, strlen(name)), &value);
-  assert_non_null(facts);
-  cache_release(trial->cache, facts);
-  return facts;
+                               .expires_at_ms = now.now_ms + left_ms};
+  if (host)
+    memory_add(&value, 0, host);
+  return memory_put(trial->cache, name, &value);
 }
 
 static void give_address(struct trial *trial, const char *name, int64_t left_ms) {
@@ -63,9 +59,7 @@ static void give_address(struct trial *trial, const char *name, int64_t left_ms)
        .life_ms = HOUR_MS,
        .count = 1,
        .addresses = {{192, 0, 2, 1}}}};
-  struct host *host = cache_find_host(trial->cache, name, strlen(name));
-  assert_non_null(host);
-  cache_put_host(trial->cache, host, host_facts_build(values), now.now_ms);
+  memory_give(trial->cache, name, values, now.now_ms);
 }
 
 /* Takes the rest of the dump, in pieces of `size` octets. */

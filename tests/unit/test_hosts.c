@@ -42,7 +42,7 @@ struct waiter {
   struct waiter *leaves; /* leaves the flight when this one is called */
   struct host *host;
   const struct host_facts *seen; /* at the call */
-  unsigned calls, origins;
+  unsigned calls, origins, stale_calls;
   int64_t now_ms;
 };
 
@@ -55,6 +55,15 @@ static void on_done(void *context, unsigned origins, int64_t now_ms) {
   assert_null(waiter->wait.flight);
   if (waiter->leaves)
     hosts_leave(&waiter->leaves->wait);
+}
+
+static void on_stale(void *context, int64_t now_ms) {
+  struct waiter *waiter = context;
+  (void)now_ms;
+  assert_non_null(waiter->wait.flight);
+  assert_true(waiter->wait.has_stale);
+  assert_non_null(atomic_load(&waiter->host->facts));
+  waiter->stale_calls++;
 }
 
 static const struct domain_facts *put_domain(struct cache *cache, const char *name, const char *first,
@@ -114,6 +123,7 @@ static bool wish_at(struct trial *trial, struct waiter *waiter, struct host *hos
                     const struct hosts_wish *wish, int64_t now_ms) {
   memset(waiter, 0, sizeof(*waiter));
   waiter->wait.done = on_done;
+  waiter->wait.on_stale = on_stale;
   waiter->wait.context = waiter;
   waiter->host = host;
   bool is_waiting = hosts_ask(trial->hosts, host, wish, now_ms, &waiter->wait);
@@ -588,6 +598,17 @@ static void who_joins_is_told_whose_addresses_he_waits_for(void **state) {
   story_unref(second);
 }
 
+static void who_needs_not_ask_is_told_what_memory_holds(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  struct story *story = story_create();
+  resolve(trial, 300, 100);
+  assert_false(wish_at(trial, &waiter, trial->a, &(struct hosts_wish){.story = story}, NOW_MS));
+  assert_int_equal(story_count(story), 1);
+  assert_non_null(strstr(story_line(story, 0).text, "memory holds of a.test"));
+  story_unref(story);
+}
+
 static void a_flight_without_a_story_takes_that_of_who_makes_it_ask_more(void **state) {
   struct trial *trial = *state;
   struct waiter waiters[2];
@@ -887,6 +908,10 @@ static void a_purge_of_denials_keeps_addresses(void **state) {
   deliver(trial, "a.test", DNSMSG_A, fake_a(300, 1, 3));
   check_family(trial->a, FAMILY_V6, FAMILY_NODATA, 0, NOW_MS);
   check_family(trial->a, FAMILY_V4, FAMILY_OK, 3, NOW_MS + 300000);
+  assert_true(ask(trial, &waiter, trial->b)); /* which comes after the purge */
+  deliver(trial, "b.test", DNSMSG_AAAA, fake_denial(DNSMSG_NODATA, 300));
+  deliver(trial, "b.test", DNSMSG_A, fake_a(300, 1, 3));
+  check_family(trial->b, FAMILY_V6, FAMILY_NODATA, 0, NOW_MS + 300000);
 }
 
 /* ---- the shared store ---- */
@@ -1010,8 +1035,8 @@ static void an_address_may_be_shared_for_as_long_as_it_may_be_stale(void **state
   struct waiter waiter;
   assert_true(ask(trial, &waiter, trial->a));
   end_read(trial, STORE_MISSING);
-  deliver(trial, "a.test", DNSMSG_AAAA, fake_denial(DNSMSG_NXDOMAIN, 900));
-  deliver(trial, "a.test", DNSMSG_A, fake_a(300, 44, 1));
+  deliver(trial, "a.test", DNSMSG_AAAA, fake_aaaa(300, 66, 1));
+  deliver(trial, "a.test", DNSMSG_A, fake_denial(DNSMSG_NXDOMAIN, 900));
   struct record *record = fake_store_read(trial->store, RECORD_HOST, "a.test", NOW_MS);
   assert_true(record->stale_until_ms == NOW_MS + 300 * S + MAX_STALE_MS);
   free(record);
@@ -1071,15 +1096,20 @@ static void a_family_that_holds_stays_in_what_is_shared_where_the_store_had_it(v
   free(record);
 }
 
-static void a_family_that_holds_is_not_shared_where_its_life_by_the_dns_is_not_known(void **state) {
+static void a_family_that_holds_is_shared_anew_unless_its_life_may_be_of_our_making(void **state) {
   struct trial *trial = *state;
   struct waiter waiter;
-  let_a_expire(trial);
-  assert_true(ask(trial, &waiter, trial->a));
-  end_read(trial, STORE_MISSING);
-  deliver(trial, "a.test", DNSMSG_A, fake_a(200, 45, 1));
-  check_shared(trial, FAMILY_V6, FAMILY_UNKNOWN, 0, 0);
-  check_shared(trial, FAMILY_V4, FAMILY_OK, 0, 200);
+  for (unsigned is_ours = 0; is_ours < 2; is_ours++) {
+    let_a_expire(trial);
+    trial->policy.ttl.min_s = is_ours ? 900 : 0;
+    assert_true(ask(trial, &waiter, trial->a));
+    end_read(trial, STORE_MISSING);
+    deliver(trial, "a.test", DNSMSG_A, fake_a(200, 45, 1));
+    check_shared(trial, FAMILY_V6, is_ours ? FAMILY_UNKNOWN : FAMILY_OK, 100, 900);
+    check_shared(trial, FAMILY_V4, FAMILY_OK, 0, 200);
+    trial->policy.ttl.min_s = 0;
+    cache_forget_host(trial->cache, trial->a);
+  }
 }
 
 static void only_the_wanted_family_counts(void **state) {
@@ -1122,6 +1152,21 @@ static void addresses_that_have_expired_go_into_memory_and_are_stale_where_the_d
   assert_int_equal(trial->store->put_count, 0); /* the DNS said nothing */
 }
 
+static void who_waits_is_told_of_addresses_that_may_be_answered_stale(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter, later;
+  assert_true(ask(trial, &waiter, trial->a));
+  assert_false(offer(trial, known_at(0, 400, NOW_MS))); /* those hold */
+  assert_int_equal(waiter.stale_calls, 0);
+  assert_false(offer(trial, known_at(90, 400, NOW_MS)));
+  assert_int_equal(waiter.stale_calls, 1);
+  assert_true(ask(trial, &later, trial->a));
+  assert_true(later.wait.has_stale);
+  assert_int_equal(later.stale_calls, 0);
+  assert_true(ask(trial, &later, trial->b));
+  assert_false(later.wait.has_stale);
+}
+
 static void what_had_expired_is_replaced_by_what_the_dns_says_and_else_stays_shared(void **state) {
   struct trial *trial = *state;
   struct waiter waiter;
@@ -1140,10 +1185,12 @@ static void what_had_expired_is_replaced_by_what_the_dns_says_and_else_stays_sha
 static void what_may_not_be_stale_does_not_go_into_memory(void **state) {
   struct trial *trial = *state;
   struct waiter waiter;
-  for (unsigned way = 0; way < 3; way++) {
+  static const enum family_state states[] = {FAMILY_NXDOMAIN, FAMILY_OK, FAMILY_OK, FAMILY_NODATA};
+  for (unsigned way = 0; way < 4; way++) {
     struct record record = fake_host_record("a.test");
     trial->policy.max_stale_ms = way == 1 ? 10 * S : way == 2 ? 0 : MAX_STALE_MS;
-    fake_add_family(&record, FAMILY_V4, way ? FAMILY_OK : FAMILY_NXDOMAIN, 44, 100 * S, 90 * S, NOW_MS);
+    trial->policy.ttl.max_negative_s = way == 3 ? 0 : MAX_NEGATIVE_S; /* denials are for one answer */
+    fake_add_family(&record, FAMILY_V4, states[way], 44, 100 * S, 90 * S, NOW_MS);
     assert_true(ask(trial, &waiter, trial->a));
     assert_false(offer(trial, record));
     assert_null(atomic_load(&trial->a->facts));
@@ -1300,6 +1347,25 @@ static void what_a_purge_is_for_is_neither_taken_from_the_store_nor_shared(void 
   assert_int_equal(trial->store->released_count, 1);
 }
 
+static void what_is_taken_from_the_store_brings_nothing_back_that_was_purged(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  int64_t before_ms = NOW_MS - 100 * S, later_ms = NOW_MS + 250 * S;
+  assert_true(ask_at(trial, &waiter, trial->a, false, before_ms));
+  fake_store_end(read_of(trial), STORE_MISSING, before_ms);
+  deliver_at(trial, "a.test", DNSMSG_AAAA, fake_denial(DNSMSG_NODATA, 900), before_ms);
+  deliver_at(trial, "a.test", DNSMSG_A, fake_a(100, 44, 1), before_ms);
+  assert_true(ask_at(trial, &waiter, trial->a, false, later_ms)); /* for A alone */
+  hosts_forget(trial->hosts, NULL, 1 << FAMILY_NODATA);
+  assert_true(cache_forget_host(trial->cache, trial->a));
+  struct record record = known_at(0, 150, NOW_MS + 150 * S); /* expired 50 s ago */
+  assert_false(fake_store_offer(read_of(trial), &record, later_ms));
+  assert_null(atomic_load(&trial->a->facts));
+  fake_store_end(read_of(trial), STORE_MISSING, later_ms);
+  fake_dns_fail(trial->dns, "a.test", DNSMSG_A, DNS_TIMED_OUT, later_ms);
+  assert_int_equal(waiter.origins, FETCH_OF_STORE);
+}
+
 static void a_purge_of_denials_leaves_addresses_to_be_shared(void **state) {
   struct trial *trial = *state;
   struct waiter waiter;
@@ -1354,6 +1420,7 @@ int main(void) {
       TRIAL(a_more_important_wish_raises_a_flight_under_way),
       TRIAL(the_story_of_who_asked_first_is_told_and_outlives_him),
       TRIAL(who_joins_is_told_whose_addresses_he_waits_for),
+      TRIAL(who_needs_not_ask_is_told_what_memory_holds),
       TRIAL(a_flight_without_a_story_takes_that_of_who_makes_it_ask_more),
       TRIAL(that_there_is_too_much_to_do_is_told),
       TRIAL(an_alias_is_followed_and_its_end_kept),
@@ -1382,10 +1449,11 @@ int main(void) {
       STORED(an_address_may_be_shared_for_as_long_as_it_may_be_stale),
       STORED(what_only_we_know_of_a_family_is_not_shared),
       STORED(a_family_that_holds_stays_in_what_is_shared_where_the_store_had_it),
-      STORED(a_family_that_holds_is_not_shared_where_its_life_by_the_dns_is_not_known),
+      STORED(a_family_that_holds_is_shared_anew_unless_its_life_may_be_of_our_making),
       STORED(only_the_wanted_family_counts),
       STORED(a_family_that_ends_sooner_in_the_store_than_here_is_not_taken),
       STORED(addresses_that_have_expired_go_into_memory_and_are_stale_where_the_dns_fails),
+      STORED(who_waits_is_told_of_addresses_that_may_be_answered_stale),
       STORED(what_had_expired_is_replaced_by_what_the_dns_says_and_else_stays_shared),
       STORED(what_may_not_be_stale_does_not_go_into_memory),
       STORED(what_has_been_expired_for_too_long_when_the_dns_fails_is_not_shared_again),
@@ -1397,6 +1465,7 @@ int main(void) {
       STORED(the_store_and_the_dns_may_each_win_a_family),
       STORED(the_alias_that_the_store_tells_is_kept),
       STORED(what_a_purge_is_for_is_neither_taken_from_the_store_nor_shared),
+      STORED(what_is_taken_from_the_store_brings_nothing_back_that_was_purged),
       STORED(a_purge_of_denials_leaves_addresses_to_be_shared),
       cmocka_unit_test(destroying_takes_back_every_read_and_calls_nobody),
   };

@@ -493,6 +493,20 @@ static void times_of_what_is_not_known_are_refused(void **state) {
   assert_int_equal(forge_octet(length, expiry_at, 1), IMAGE_BAD_RECORD);
 }
 
+static void what_is_not_known_is_not_authentic_and_a_host_has_something_that_is_known(void **state) {
+  (void)state;
+  struct family_value values[FAMILY_COUNT];
+  values[FAMILY_V6] = made_family(FAMILY_V6, FAMILY_TEMPFAIL, 0, NOW_MS, "");
+  values[FAMILY_V4] = made_family(FAMILY_V4, FAMILY_NODATA, 0, NOW_MS, "");
+  const size_t state_at = 1 + 1 + 7 + 1, next_at = state_at + 1 + 1 + 8 + 8 + 1;
+  size_t length = pack_host(values);
+  assert_int_equal(forge_octet(length, state_at + 1, 0), IMAGE_GOOD);
+  assert_int_equal(forge_octet(length, state_at + 1, 1), IMAGE_BAD_RECORD);
+  length = pack_host(values);
+  memset(bytes + 4 + next_at, 0, 1 + 1 + 8 + 8 + 1);
+  assert_int_equal(forge_octet(length, next_at, 0), IMAGE_BAD_RECORD);
+}
+
 static void a_time_beyond_all_calendars_is_refused(void **state) {
   (void)state;
   struct domain_value value = route_to("a.test", 10, "b.test", 10);
@@ -531,6 +545,7 @@ int main(void) {
       cmocka_unit_test(a_life_that_no_ttl_gives_is_refused),
       cmocka_unit_test(a_life_of_addresses_that_no_ttl_gives_is_refused),
       cmocka_unit_test(times_of_what_is_not_known_are_refused),
+      cmocka_unit_test(what_is_not_known_is_not_authentic_and_a_host_has_something_that_is_known),
       cmocka_unit_test(a_time_beyond_all_calendars_is_refused),
   };
   return cmocka_run_group_tests_name("image", tests, NULL, NULL);

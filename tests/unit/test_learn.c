@@ -694,7 +694,7 @@ static void a_loop_of_aliases_is_a_failure_of_its_own(void **state) {
 static void the_life_by_the_dns_is_that_of_its_ttls_whatever_our_bounds(void **state) {
   (void)state;
   struct dnsmsg records = fake_mx(300, 10, "a.test"), denial = fake_denial(DNSMSG_NXDOMAIN, 7200);
-  struct dnsmsg nothing = fake_denial(DNSMSG_NODATA, 90), bare = fake_reply(DNSMSG_NODATA);
+  struct dnsmsg nothing = fake_denial(DNSMSG_NODATA, 90), bare = fake_denial(DNSMSG_NODATA, 90);
   struct dnsmsg notimp = fake_denial(DNSMSG_NOTIMP, 90), broken = fake_reply(DNSMSG_SERVFAIL);
   struct dnsmsg zero = fake_mx(0, 10, "a.test"), large = fake_mx(UINT32_C(0x80000005), 10, "a.test");
   const struct {
@@ -706,19 +706,44 @@ static void the_life_by_the_dns_is_that_of_its_ttls_whatever_our_bounds(void **s
       {&denial, UINT32_MAX, 7200},
       {&denial, 40, 40},
       {&nothing, UINT32_MAX, 90},
-      {&bare, 60, 0},
       {&notimp, UINT32_MAX, 0},
       {&broken, UINT32_MAX, 0},
       {&zero, 0, 0},
       {&large, 0x80000005, 0x80000005},
   };
+  struct chase_end end;
   for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-    struct chase_end end = end_of(rows[i].message);
+    end = end_of(rows[i].message);
     end.alias_ttl_s = rows[i].alias_ttl_s;
     assert_int_equal(learn_raw_life_s(&end), rows[i].life_s);
   }
+  bare.has_soa = false;
+  end = end_of(&bare);
+  assert_int_equal(learn_raw_life_s(&end), 0);
   struct chase_end silence = failed(DNS_TIMED_OUT, 0);
   assert_int_equal(learn_raw_life_s(&silence), 0);
+}
+
+static void a_life_that_memory_holds_is_the_dns_s_unless_it_may_be_ours(void **state) {
+  (void)state;
+  struct learn_policy own = policy;
+  static const struct {
+    enum family_state state;
+    uint32_t life_s, min_s;
+    bool is_told;
+  } rows[] = {
+      {FAMILY_OK, 300, 0, true},     {FAMILY_OK, 300, 299, true},      {FAMILY_OK, 300, 300, false},
+      {FAMILY_OK, 0, 0, false},      {FAMILY_NODATA, 6, 3600, true},   {FAMILY_NODATA, 5, 0, false},
+      {FAMILY_NXDOMAIN, 6, 0, true}, {FAMILY_TEMPFAIL, 300, 0, false}, {FAMILY_LOOP, 300, 0, false},
+      {FAMILY_UNKNOWN, 0, 0, false},
+  };
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    struct family_value family = {
+        .state = rows[i].state, .life_ms = rows[i].life_s * 1000, .expires_at_ms = NOW_MS};
+    own.ttl.min_s = rows[i].min_s;
+    if (learn_family_raw_until_ms(&own, &family) != NOW_MS - (rows[i].is_told ? 0 : family.life_ms))
+      fail_msg("row %zu", i);
+  }
 }
 
 static void only_what_is_lasting_may_be_stale_in_the_store(void **state) {
@@ -788,7 +813,7 @@ static void a_shared_family_lives_within_our_bounds(void **state) {
   assert_in_range(family.expires_at_ms - family.refresh_at_ms, 30000, 90000);
   assert_true(learn_family_shared(&own, &record, FAMILY_V6, &noise, &family));
   assert_true(family.expires_at_ms == NOW_MS - 100000);
-  assert_int_equal(family.life_ms, 0);
+  assert_int_equal(family.life_ms, 0); /* never answered stale */
   assert_true(family.refresh_at_ms == INT64_MAX);
   record.families[FAMILY_V6].state = FAMILY_UNKNOWN;
   family.count = 77;
@@ -833,6 +858,7 @@ int main(void) {
       cmocka_unit_test(too_much_to_do_does_not_wake_a_row_of_long_ago),
       cmocka_unit_test(a_loop_of_aliases_is_a_failure_of_its_own),
       cmocka_unit_test(the_life_by_the_dns_is_that_of_its_ttls_whatever_our_bounds),
+      cmocka_unit_test(a_life_that_memory_holds_is_the_dns_s_unless_it_may_be_ours),
       cmocka_unit_test(only_what_is_lasting_may_be_stale_in_the_store),
       cmocka_unit_test(shared_facts_live_within_our_bounds_from_when_they_were_learned),
       cmocka_unit_test(a_shared_family_lives_within_our_bounds),

@@ -636,6 +636,33 @@ static void numbers_that_stand_for_nothing_are_refused(void **state) {
   assert_int_equal(forge_octet(at + 18, 1), RECORD_IMPOSSIBLE); /* an address, but nothing is known */
 }
 
+static void a_record_is_sealed_or_not(void **state) {
+  (void)state;
+  record_sample_provider(&made);
+  for (unsigned octet = 0; octet < 256; octet++) {
+    size_t length = pack(seal);
+    bytes[RECORD_AT_SEALED] = (uint8_t)octet;
+    uint64_t checksum = digest_64(bytes, length - RECORD_CHECKSUM_BYTES, 0);
+    for (size_t i = 0; i < RECORD_CHECKSUM_BYTES; i++)
+      bytes[length - RECORD_CHECKSUM_BYTES + i] = (uint8_t)(checksum >> 8 * i);
+    assert_int_equal(parse(length, NULL), octet == 1 ? RECORD_GOOD : RECORD_IMPOSSIBLE);
+    assert_int_equal(parse(length, seal), octet == 0   ? RECORD_BAD_MAC
+                                          : octet == 1 ? RECORD_GOOD
+                                                       : RECORD_IMPOSSIBLE);
+  }
+}
+
+static void an_origin_that_is_too_long_is_refused(void **state) {
+  (void)state;
+  record_sample_provider(&made);
+  memset(made.origin, 'o', sizeof(made.origin));
+  size_t length = pack(NULL) - RECORD_CHECKSUM_BYTES, at = RECORD_AT_ORIGIN;
+  assert_int_equal(bytes[at], RECORD_ORIGIN_SIZE - 1);
+  memmove(bytes + at + 2, bytes + at + 1, length - at - 1);
+  bytes[at]++;
+  assert_int_equal(parse(record_close(bytes, length + 1, key, NULL), NULL), RECORD_IMPOSSIBLE);
+}
+
 static void an_octet_too_many_or_too_few_is_refused(void **state) {
   (void)state;
   for (size_t i = 0; i < RECORD_SAMPLE_COUNT; i++) {
@@ -748,6 +775,11 @@ static void other_facts_are_not_the_same(void **state) {
   record.families[FAMILY_V6].count = 0;
   record.families[FAMILY_V6].state = FAMILY_NODATA;
   assert_false(record_is_same(&made, &record));
+  record_sample_no_host(&made);
+  record_sample_no_host(&record);
+  record.families[FAMILY_V6].state = FAMILY_NODATA;
+  assert_false(record_is_same(&made, &record));
+  record_sample_dual(&made);
   record_sample_dual(&record);
   record.families[FAMILY_V6].addresses[0][15] ^= 1;
   assert_false(record_is_same(&made, &record));
@@ -849,6 +881,8 @@ int main(void) {
       cmocka_unit_test(times_that_no_ttl_gives_are_refused),
       cmocka_unit_test(times_of_families_that_are_not_those_of_the_host_are_refused),
       cmocka_unit_test(numbers_that_stand_for_nothing_are_refused),
+      cmocka_unit_test(a_record_is_sealed_or_not),
+      cmocka_unit_test(an_origin_that_is_too_long_is_refused),
       cmocka_unit_test(an_octet_too_many_or_too_few_is_refused),
       cmocka_unit_test(exchanges_that_facts_could_not_hold_are_refused),
       cmocka_unit_test(names_that_are_none_are_refused),

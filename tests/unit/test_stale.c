@@ -1,9 +1,8 @@
 #include "cmocka_compat.h"
 
-#include "cache.h"
 #include "fake_dns.h"
 #include "made_facts.h"
-#include "name.h"
+#include "made_memory.h"
 #include "stale.h"
 
 enum {
@@ -62,14 +61,9 @@ static const struct domain_facts *put(struct trial *trial, enum domain_kind kind
   value.cause = kind == DOMAIN_FAILED ? VERDICT_DNS_SERVFAIL : 0;
   value.stored_at_ms = NOW_MS + left_ms - LIFE_MS;
   value.expires_at_ms = NOW_MS + left_ms;
-  if (kind == DOMAIN_MX) {
-    value.count = 1;
-    snprintf(value.exchanges[0].host, sizeof(value.exchanges[0].host), "a.test");
-  }
-  const struct domain_facts *facts = cache_put(trial->cache, "d.test", 6, trial->question.hash, &value);
-  assert_non_null(facts);
-  cache_release(trial->cache, facts);
-  return facts;
+  if (kind == DOMAIN_MX)
+    memory_add(&value, 0, "a.test");
+  return memory_put(trial->cache, "d.test", &value);
 }
 
 /* Gives a.test an address in one family, none in the other, both of which end `left_ms` from now. */
