@@ -1,35 +1,21 @@
 #include "link.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <ev.h>
 #include <hiredis/hiredis.h>
-#include <inttypes.h>
-#include <netinet/in.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/un.h>
 
-#include "address.h"
 #include "clock.h"
+#include "dial.h"
 #include "error.h"
 #include "heap.h"
-#include "hostname.h"
 #include "log.h"
 #include "rediserror.h"
-#include "resp.h"
 
-_Static_assert((int)LINK_REPLY_MAX == (int)RESP_REPLY_MAX, "resp keeps that promise");
+_Static_assert((int)LINK_PORT == (int)DIAL_PORT, "dial fills it in");
 
-enum { CONNECT_MS = 1000, REASON_SIZE = 256, LOG_MS = 60000 };
-
-enum step { STEP_WAITING, STEP_RESOLVING, STEP_CONNECTING, STEP_GREETING, STEP_UP };
-
-/* What is said first, one after the other, each when the one before it is answered. */
-enum greeting { GREET_AUTH, GREET_SELECT, GREET_READONLY, GREET_PING, GREET_SUBSCRIBE, GREET_COUNT };
-
-static const char *const greeting_words[GREET_COUNT] = {"AUTH", "SELECT", "READONLY", "PING", "SUBSCRIBE"};
+enum { LOG_MS = 60000 };
 
 /* One command, until its answer has come. */
 struct link_call {
@@ -53,26 +39,19 @@ struct link {
   link_message_fn *on_message; /* of a subscriber, else NULL */
   char *channel;               /* of a subscriber */
   void *context;
-  char name[LINK_TARGET_TEXT_SIZE]; /* of the server, for people */
+  struct dial *dial;
   enum link_state state;
-  enum step step;
-  enum greeting greeting;
+  bool is_ready; /* commands can be sent: as LINK_UP, but for the moment in which that is told */
   struct breaker breaker;
-  struct resp *resp;                                         /* from STEP_CONNECTING on */
-  struct hostname *hostname;                                 /* in STEP_RESOLVING */
-  struct sockaddr_storage addresses[HOSTNAME_ADDRESSES_MAX]; /* the last ones found */
-  size_t address_count, address_at, tries;
   struct call_list sent;    /* without an answer yet, in order */
   struct call_list unheard; /* whose connection was lost: told NULL when the loop comes to it */
   uint32_t outstanding;     /* of those sent */
   struct heap dues;
-  ev_timer start, deadline, due, beat;
+  ev_timer start, due, beat;
   ev_prepare tell; /* never started: an event of it is pending while there are unheard ones */
   bool is_beating;
   uint64_t heard_at_beat;
-  int64_t greeted_at_us;
   uint32_t latency_us;
-  struct rediserror_log errors;
   int64_t next_log_at_ms[2]; /* that it is tried again; that it is down */
   bool is_told_up;           /* what the log said last */
   bool *is_gone;             /* of who calls back in a row: set by link_destroy */
@@ -112,10 +91,6 @@ static void start_due_timer(struct link *link) {
     start_timer(link, &link->due, first->at_ms - clock_now_ms());
 }
 
-static uint32_t connect_timeout_ms(const struct link *link) {
-  return link->options.connect_timeout_ms ? link->options.connect_timeout_ms : CONNECT_MS;
-}
-
 /* ---- states ---- */
 
 static void set_state(struct link *link, enum link_state state, const char *reason) {
@@ -133,19 +108,15 @@ static void log_failure(struct link *link, const char *reason, int64_t now_ms) {
   link->is_told_up = link->is_told_up && !is_down;
   if (is_down)
     log_warning("redis %s is down: %s; nobody waits for it, and it is tried again every %d to %d s",
-                link->name, reason, BREAKER_LEAST_MS / 1000, BREAKER_MOST_MS / 1000);
+                dial_name(link->dial), reason, BREAKER_LEAST_MS / 1000, BREAKER_MOST_MS / 1000);
   else
-    log_info("redis %s: %s; trying again", link->name, reason);
+    log_info("redis %s: %s; trying again", dial_name(link->dial), reason);
 }
 
 /* Closes, and tries again later. */
 static void lose(struct link *link, const char *reason) {
-  resp_destroy(link->resp);
-  link->resp = NULL;
-  if (link->hostname)
-    hostname_cancel(link->hostname);
-  link->hostname = NULL;
-  ev_timer_stop(link->loop, &link->deadline);
+  dial_stop(link->dial);
+  link->is_ready = false;
   ev_timer_stop(link->loop, &link->due);
   ev_timer_stop(link->loop, &link->beat);
   for (struct link_call *call; (call = take_first(&link->sent));) {
@@ -158,7 +129,6 @@ static void lose(struct link *link, const char *reason) {
   link->outstanding = 0;
   if (link->unheard.first)
     ev_feed_event(link->loop, &link->tell, EV_CUSTOM);
-  link->step = STEP_WAITING;
   start_timer(link, &link->start, breaker_wait_ms(&link->breaker));
   log_failure(link, reason, clock_now_ms());
   set_state(link, link->breaker.is_open ? LINK_DOWN : LINK_CONNECTING, reason);
@@ -191,20 +161,15 @@ static void on_tell(struct ev_loop *loop, ev_prepare *tell, int events) {
 /* ---- up ---- */
 
 static void come_up(struct link *link) {
-  ev_timer_stop(link->loop, &link->deadline);
-  link->step = STEP_UP;
+  link->is_ready = true;
   link->is_beating = false;
   link->heard_at_beat = 0;
   ev_timer_again(link->loop, &link->beat);
   breaker_on_probe(&link->breaker);
   if (!link->is_told_up)
-    log_notice("redis %s is up", link->name);
+    log_notice("redis %s is up", dial_name(link->dial));
   link->is_told_up = true;
   set_state(link, LINK_UP, "connected");
-}
-
-static void log_error_reply(struct link *link, const struct redisReply *reply, enum rediserror error) {
-  rediserror_log(&link->errors, error, reply->str, reply->len, link->name, clock_now_ms());
 }
 
 static void smooth_latency(struct link *link, int64_t us) {
@@ -217,9 +182,7 @@ static void smooth_latency(struct link *link, int64_t us) {
 static bool judge_answer(struct link *link, const struct link_call *call, const struct redisReply *reply,
                          int64_t now_ms) {
   if (reply->type == REDIS_REPLY_ERROR) {
-    enum rediserror error = rediserror_parse(reply->str, reply->len);
-    log_error_reply(link, reply, error);
-    if (rediserror_is_useless(error))
+    if (rediserror_is_useless(dial_judge(link->dial, reply)))
       return !breaker_on_failure(&link->breaker, call->counted_from_ms, now_ms);
   }
   if (!call->is_late && !call->is_beat) {
@@ -248,18 +211,13 @@ static void on_answer(struct link *link, const struct redisReply *reply) {
     done(context, reply, now_ms);
 }
 
-static bool is_text(const struct redisReply *reply, const char *text) {
-  return (reply->type == REDIS_REPLY_STRING || reply->type == REDIS_REPLY_STATUS) &&
-         reply->len == strlen(text) && memcmp(reply->str, text, reply->len) == 0;
-}
-
 /* Of a subscriber: messages, and the answers to what on_beat has asked. */
 static void on_push(struct link *link, const struct redisReply *reply) {
   bool is_array = reply->type == REDIS_REPLY_ARRAY;
-  if (is_array && reply->elements == 3 && is_text(reply->element[0], "message") &&
-      is_text(reply->element[1], link->channel) && reply->element[2]->type == REDIS_REPLY_STRING)
+  if (is_array && reply->elements == 3 && dial_is_text(reply->element[0], "message") &&
+      dial_is_text(reply->element[1], link->channel) && reply->element[2]->type == REDIS_REPLY_STRING)
     link->on_message(link->context, reply->element[2]->str, reply->element[2]->len, clock_now_ms());
-  else if (!is_array || reply->elements != 2 || !is_text(reply->element[0], "pong"))
+  else if (!is_array || reply->elements != 2 || !dial_is_text(reply->element[0], "pong"))
     fail(link, "something else than a message came");
 }
 
@@ -269,7 +227,7 @@ static void on_beat(struct ev_loop *loop, ev_timer *timer, int events) {
   static const char *const words[] = {"PING"};
   static const size_t lengths[] = {4};
   struct link *link = timer->data;
-  uint64_t heard = resp_heard(link->resp);
+  uint64_t heard = dial_heard(link->dial);
   bool has_heard = heard != link->heard_at_beat;
   link->heard_at_beat = heard;
   if (has_heard) {
@@ -281,7 +239,7 @@ static void on_beat(struct ev_loop *loop, ev_timer *timer, int events) {
     fail(link, "nothing was heard of the server");
     return;
   }
-  if ((!call && !link->channel) || !resp_send(link->resp, 1, words, lengths)) {
+  if ((!call && !link->channel) || !dial_send(link->dial, 1, words, lengths)) {
     free(call);
     return; /* without memory: the next beat tries again */
   }
@@ -293,222 +251,24 @@ static void on_beat(struct ev_loop *loop, ev_timer *timer, int events) {
   }
 }
 
-/* ---- greeting ---- */
+/* ---- attempts ---- */
 
-static bool is_wanted(const struct link *link, enum greeting greeting) {
-  const struct link_options *options = &link->options;
-  switch (greeting) {
-  case GREET_AUTH:
-    return (options->user && *options->user) || (options->password && *options->password);
-  case GREET_SELECT:
-    return options->database != 0;
-  case GREET_READONLY:
-    return options->readonly;
-  case GREET_PING:
-    return true;
-  case GREET_SUBSCRIBE:
-    return link->channel != NULL;
-  case GREET_COUNT:
-    break;
-  }
-  return false;
-}
-
-/* Says what is next, or is up. */
-static void greet(struct link *link) {
-  const struct link_options *options = &link->options;
-  const char *words[3];
-  size_t lengths[3];
-  int count = 0;
-  char number[16];
-  while (link->greeting < GREET_COUNT && !is_wanted(link, link->greeting))
-    link->greeting++;
-  if (link->greeting == GREET_COUNT) {
-    come_up(link);
-    return;
-  }
-  words[count++] = greeting_words[link->greeting];
-  if (link->greeting == GREET_AUTH) {
-    if (options->user && *options->user)
-      words[count++] = options->user;
-    words[count++] = options->password ? options->password : "";
-  } else if (link->greeting == GREET_SELECT) {
-    snprintf(number, sizeof(number), "%" PRIu32, options->database);
-    words[count++] = number;
-  } else if (link->greeting == GREET_SUBSCRIBE) {
-    words[count++] = link->channel;
-  }
-  for (int i = 0; i < count; i++)
-    lengths[i] = strlen(words[i]);
-  link->greeted_at_us = clock_now_us();
-  if (!resp_send(link->resp, count, words, lengths))
-    fail(link, error_text(ERR_NOMEM));
-}
-
-/* An error at this point: true if the server can be used all the same. A PING is refused to users that may
- * not say it, and by servers that cannot save to their disk, which answer reads. */
-static bool greets_well_enough(struct link *link, const struct redisReply *reply) {
-  char reason[REASON_SIZE];
-  enum rediserror error = rediserror_parse(reply->str, reply->len);
-  log_error_reply(link, reply, error);
-  if (link->greeting == GREET_PING && !rediserror_is_useless(error))
-    return true;
-  int shown = reply->len < 100 ? (int)reply->len : 100;
-  snprintf(reason, sizeof(reason), "%s is answered \"%.*s\"", greeting_words[link->greeting], shown,
-           reply->str);
-  fail(link, reason);
-  return false;
-}
-
-static bool is_expected(const struct link *link, const struct redisReply *reply) {
-  if (link->greeting == GREET_SUBSCRIBE)
-    return reply->type == REDIS_REPLY_ARRAY && reply->elements == 3 &&
-           is_text(reply->element[0], "subscribe") && is_text(reply->element[1], link->channel);
-  return is_text(reply, link->greeting == GREET_PING ? "PONG" : "OK");
-}
-
-static void on_greeted(struct link *link, const struct redisReply *reply) {
-  char reason[REASON_SIZE];
-  const char *word = greeting_words[link->greeting];
-  int64_t taken_ms = (clock_now_us() - link->greeted_at_us) / 1000;
-  uint32_t limit_ms = link->options.answer_timeout_ms;
-  if (reply->type == REDIS_REPLY_ERROR) {
-    if (!greets_well_enough(link, reply))
-      return;
-  } else if (!is_expected(link, reply)) {
-    snprintf(reason, sizeof(reason), "the answer to %s is none of Redis", word);
-    fail(link, reason);
-    return;
-  }
-  if (link->greeting == GREET_PING && limit_ms > 0 && taken_ms > limit_ms) {
-    snprintf(reason, sizeof(reason), "%s was answered after %" PRId64 " ms", word, taken_ms);
-    fail(link, reason);
-    return;
-  }
-  link->greeting++;
-  greet(link);
-}
-
-/* ---- connecting ---- */
-
-static void on_open(void *context) {
-  struct link *link = context;
-  link->step = STEP_GREETING;
-  link->greeting = GREET_AUTH;
-  greet(link);
-}
+static void on_ready(void *context) { come_up(context); }
 
 static void on_reply(void *context, const struct redisReply *reply) {
   struct link *link = context;
-  if (link->step == STEP_GREETING)
-    on_greeted(link, reply);
-  else if (link->channel)
+  if (link->channel)
     on_push(link, reply);
   else
     on_answer(link, reply);
 }
 
-static void connect_next(struct link *link, const char *reason);
-
-static void on_closed(void *context, const char *reason) {
-  struct link *link = context;
-  char copy[REASON_SIZE]; /* it lies in what is closed */
-  snprintf(copy, sizeof(copy), "%s", reason);
-  if (link->step != STEP_CONNECTING) {
-    fail(link, copy);
-    return;
-  }
-  resp_destroy(link->resp);
-  link->resp = NULL;
-  link->tries++;
-  link->address_at++;
-  connect_next(link, copy);
-}
-
-static int connect_to(struct link *link) {
-  static const struct resp_handlers handlers = {on_open, on_reply, on_closed};
-  struct sockaddr_un local = {.sun_family = AF_UNIX};
-  const struct sockaddr_storage *address = &link->addresses[link->address_at % HOSTNAME_ADDRESSES_MAX];
-  struct resp_target target = {.tls = link->options.tls, .name = link->options.target.host};
-  if (link->options.target.path[0]) {
-    memcpy(local.sun_path, link->options.target.path, sizeof(local.sun_path));
-    target.address = (const struct sockaddr *)&local;
-    target.length = sizeof(local);
-  } else {
-    target.address = (const struct sockaddr *)address;
-    target.length = address->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
-  }
-  return resp_create(link->loop, &target, &handlers, link, &link->resp);
-}
-
-/* Tries the addresses that have not been tried yet; `reason` is why the last one was of no use. */
-static void connect_next(struct link *link, const char *reason) {
-  char text[REASON_SIZE];
-  link->step = STEP_CONNECTING;
-  for (; link->tries < link->address_count; link->tries++, link->address_at++) {
-    link->address_at %= link->address_count;
-    int status = connect_to(link);
-    if (status == 0)
-      return;
-    reason = status == ERR_SYSTEM ? strerror(errno) : error_text(status);
-  }
-  snprintf(text, sizeof(text), "cannot connect: %.200s", reason);
-  fail(link, text);
-}
-
-static void on_resolved(void *context, const struct sockaddr_storage *addresses, size_t count,
-                        const char *reason) {
-  struct link *link = context;
-  char text[REASON_SIZE];
-  link->hostname = NULL;
-  if (count > 0) {
-    memcpy(link->addresses, addresses, count * sizeof(addresses[0]));
-    link->address_count = count;
-  }
-  /* What was found earlier may well still hold: that the DNS is down must not take Redis away, too. */
-  if (link->address_count > 0) {
-    connect_next(link, "");
-    return;
-  }
-  snprintf(text, sizeof(text), "cannot resolve the name: %.200s", reason);
-  fail(link, text);
-}
-
-static void on_deadline(struct ev_loop *loop, ev_timer *timer, int events) {
-  (void)loop, (void)events;
-  struct link *link = timer->data;
-  if (link->step == STEP_RESOLVING && link->address_count > 0) {
-    hostname_cancel(link->hostname);
-    start_timer(link, &link->deadline, connect_timeout_ms(link));
-    on_resolved(link, NULL, 0, "");
-    return;
-  }
-  char reason[REASON_SIZE];
-  link->address_at++; /* another one answers, perhaps */
-  snprintf(reason, sizeof(reason), "%s within %" PRIu32 " ms",
-           link->step == STEP_RESOLVING    ? "the name was not resolved"
-           : link->step == STEP_CONNECTING ? "there was no connection"
-                                           : "the server did not answer",
-           connect_timeout_ms(link));
-  fail(link, reason);
-}
+static void on_failed(void *context, const char *reason) { fail(context, reason); }
 
 static void on_start(struct ev_loop *loop, ev_timer *timer, int events) {
-  (void)events;
+  (void)loop, (void)events;
   struct link *link = timer->data;
-  const struct link_target *target = &link->options.target;
-  uint16_t port = target->port ? target->port : LINK_PORT;
-  start_timer(link, &link->deadline, connect_timeout_ms(link));
-  link->tries = 0;
-  if (target->path[0] || address_parse(target->host, port, &link->addresses[0])) {
-    link->address_count = 1;
-    connect_next(link, "");
-    return;
-  }
-  link->step = STEP_RESOLVING;
-  int status = hostname_ask(loop, target->host, port, on_resolved, link, &link->hostname);
-  if (status != 0)
-    on_resolved(link, NULL, 0, error_text(status));
+  dial_start(link->dial);
 }
 
 /* ---- commands ---- */
@@ -547,7 +307,7 @@ static void on_due(struct ev_loop *loop, ev_timer *timer, int events) {
 int link_send(struct link *link, const struct link_command *command, uint32_t timeout_ms, link_reply_fn *done,
               void *context, struct link_call **call) {
   assert(command->count > 0 && command->count <= LINK_WORDS_MAX && !link->channel);
-  if (link->step != STEP_UP)
+  if (!link->is_ready)
     return ERR_NETWORK;
   if (link->outstanding >= link->options.max_commands)
     return ERR_OVERLOAD;
@@ -563,7 +323,7 @@ int link_send(struct link *link, const struct link_command *command, uint32_t ti
     free(made);
     return ERR_NOMEM;
   }
-  if (!resp_send(link->resp, command->count, command->words, command->lengths)) {
+  if (!dial_send(link->dial, command->count, command->words, command->lengths)) {
     heap_remove(&link->dues, &made->due);
     free(made);
     return ERR_NOMEM;
@@ -581,28 +341,37 @@ void link_cancel(struct link_call *call) { call->done = NULL; }
 
 /* ---- its life ---- */
 
-static int create(struct ev_loop *loop, const struct link_options *options, link_state_fn *on_state,
-                  void *context, struct link **link) {
+static int create(struct ev_loop *loop, const struct link_options *options, const char *channel,
+                  link_state_fn *on_state, void *context, struct link **link) {
+  static const struct dial_handlers handlers = {on_ready, on_reply, on_failed};
   struct link *made = calloc(1, sizeof(*made));
   uint64_t seed;
   if (!made)
     return ERR_NOMEM;
-  random_bytes(&seed, sizeof(seed));
-  made->loop = loop;
   made->options = *options;
+  made->channel = channel ? strdup(channel) : NULL;
+  made->dial = dial_create(loop, &made->options, made->channel, &handlers, made);
+  if (!made->dial || (channel && !made->channel)) {
+    dial_destroy(made->dial);
+    free(made->channel);
+    free(made);
+    return ERR_NOMEM;
+  }
+  random_bytes(&seed, sizeof(seed));
+  breaker_init(&made->breaker, seed);
+  made->loop = loop;
   made->on_state = on_state;
   made->context = context;
   made->sent.end = &made->sent.first;
   made->unheard.end = &made->unheard.first;
-  link_target_text(&options->target, made->name);
-  breaker_init(&made->breaker, seed);
   heap_init(&made->dues);
   ev_timer_init(&made->start, on_start, 0., 0.);
-  ev_timer_init(&made->deadline, on_deadline, 0., 0.);
   ev_timer_init(&made->due, on_due, 0., 0.);
-  ev_timer_init(&made->beat, on_beat, 0., LINK_BEAT_MS / 1000.);
+  ev_timer_init(&made->beat, on_beat, 0., (options->beat_ms ? options->beat_ms : LINK_BEAT_MS) / 1000.);
   ev_prepare_init(&made->tell, on_tell);
-  made->start.data = made->deadline.data = made->due.data = made->beat.data = made->tell.data = made;
+  ev_set_priority(&made->due,
+                  EV_MINPRI); /* behind answers that are there: the loop was late, not the server */
+  made->start.data = made->due.data = made->beat.data = made->tell.data = made;
   ev_timer_start(loop, &made->start);
   *link = made;
   return 0;
@@ -610,25 +379,16 @@ static int create(struct ev_loop *loop, const struct link_options *options, link
 
 int link_create(struct ev_loop *loop, const struct link_options *options, link_state_fn *on_state,
                 void *context, struct link **link) {
-  return create(loop, options, on_state, context, link);
+  return create(loop, options, NULL, on_state, context, link);
 }
 
 int link_create_subscriber(struct ev_loop *loop, const struct link_options *options, const char *channel,
                            link_message_fn *on_message, link_state_fn *on_state, void *context,
                            struct link **link) {
-  struct link *made;
-  char *copy = strdup(channel);
-  if (!copy)
-    return ERR_NOMEM;
-  int status = create(loop, options, on_state, context, &made);
-  if (status != 0) {
-    free(copy);
-    return status;
-  }
-  made->channel = copy;
-  made->on_message = on_message;
-  *link = made;
-  return 0;
+  int status = create(loop, options, channel, on_state, context, link);
+  if (status == 0)
+    (*link)->on_message = on_message; /* before the loop runs */
+  return status;
 }
 
 void link_destroy(struct link *link) {
@@ -636,11 +396,8 @@ void link_destroy(struct link *link) {
     return;
   if (link->is_gone)
     *link->is_gone = true;
-  resp_destroy(link->resp);
-  if (link->hostname)
-    hostname_cancel(link->hostname);
+  dial_destroy(link->dial);
   ev_timer_stop(link->loop, &link->start);
-  ev_timer_stop(link->loop, &link->deadline);
   ev_timer_stop(link->loop, &link->due);
   ev_timer_stop(link->loop, &link->beat);
   ev_clear_pending(link->loop, &link->tell);

@@ -39,19 +39,7 @@ enum {
 };
 
 struct ev_loop;
-struct link_tls;
 struct redisReply; /* hiredis/hiredis.h */
-
-struct link_options {
-  struct link_target target;
-  const char *user, *password; /* "" or NULL where there is none; lent as long as the link lives */
-  uint32_t database;
-  const struct link_tls *tls;  /* NULL: none; lent */
-  bool readonly;               /* say READONLY: a replica of a cluster answers reads then */
-  uint32_t connect_timeout_ms; /* for all that comes before the link is up; 0: 1000 */
-  uint32_t answer_timeout_ms;  /* within which the PING must be answered; 0: connect_timeout_ms */
-  uint32_t max_commands;       /* 0: none is taken */
-};
 
 /* CONNECTING also shortly after a connection was lost, until it is back or the breaker opens; DOWN also while
  * a probe is under way. */

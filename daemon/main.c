@@ -11,10 +11,12 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "config.h"
 #include "error.h"
 #include "log.h"
 #include "node.h"
+#include "pinned.h"
 #include "stats.h"
 
 static const char default_file[] = "/etc/mxway/mxwayd.conf";
@@ -115,7 +117,7 @@ static int parse_arguments(int count, char **words, struct arguments *arguments)
 /* The defaults, the file over them, each -o over that. */
 static int read_config(int count, char **words, const char *file, struct config *config,
                        char error[CONFIG_ERROR_SIZE]) {
-  uint64_t seen = 0;
+  uint64_t seen[CONFIG_SEEN_WORDS] = {0};
   int letter;
   config_init(config);
   if (!file && (access(default_file, F_OK) == 0 || errno != ENOENT))
@@ -124,7 +126,7 @@ static int read_config(int count, char **words, const char *file, struct config 
     return ERR_CONFIG;
   optind = 0; /* getopt starts anew */
   while ((letter = getopt_long(count, words, short_options, long_options, NULL)) != -1)
-    if (letter == 'o' && config_parse_assignment(config, optarg, &seen, error) != 0)
+    if (letter == 'o' && config_parse_assignment(config, optarg, seen, error) != 0)
       return ERR_CONFIG;
   return config_check(config, error);
 }
@@ -210,7 +212,7 @@ static int run(struct config *config) {
   block_signals(&set);
   int status = node_create(config, &node);
   if (status != 0)
-    return status == ERR_IN_USE ? EX_UNAVAILABLE : EX_OSERR;
+    return status == ERR_IN_USE ? EX_UNAVAILABLE : status == ERR_CONFIG ? EX_CONFIG : EX_OSERR;
   log_start(config); /* before a client can have its first answer */
   status = node_start(node);
   if (status != 0) {
@@ -228,9 +230,12 @@ static int run(struct config *config) {
 }
 
 int main(int count, char **words) {
+  static char program[] = "mxwayd";
   struct arguments arguments = {.action = ACTION_RUN};
   struct config config;
   char error[CONFIG_ERROR_SIZE];
+  if (count > 0)
+    words[0] = program; /* what getopt complains as, wherever it lies */
   int status = parse_arguments(count, words, &arguments);
   if (status != EX_OK)
     return status;
@@ -242,10 +247,13 @@ int main(int count, char **words) {
     puts("mxwayd " MXWAY_VERSION);
     return close_output();
   }
-  if (read_config(count, words, arguments.file, &config, error) != 0) {
+  bool is_to_print = arguments.action == ACTION_PRINT;
+  if (read_config(count, words, arguments.file, &config, error) != 0 ||
+      (!is_to_print && config_complete(&config, error) != 0)) {
     log_error("%s", error);
     status = EX_CONFIG;
   } else if (arguments.action == ACTION_TEST) {
+    pinned_warn(&config.routes, clock_wall_ms());
     fputs("mxwayd: configuration is good\n", stderr);
   } else if (arguments.action == ACTION_PRINT) {
     config_print(&config, stdout);
