@@ -9,15 +9,15 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "cache.h"
+#include "made_domains.h"
 #include "name.h"
 #include "random.h"
 
-enum { SETS = 5000, HOSTS = 4 * SETS / 4, LOOKUPS = 1 << 22, BATCH_MOST = 64, NAME_SIZE = 32 };
+enum { LOOKUPS = 1 << 22, BATCH_MOST = 64 };
 
 /* Of the thread: what others do on this core does not count. */
 static int64_t now_ns(void) {
@@ -36,20 +36,6 @@ static size_t resident_bytes(void) {
   return resident * (size_t)sysconf(_SC_PAGESIZE);
 }
 
-static size_t write_name(char *name, uint64_t number) {
-  return (size_t)snprintf(name, NAME_SIZE, "d%" PRIu64 ".bench.test", number);
-}
-
-/* One to four exchanges, as the number of the set says. */
-static void choose_set(struct domain_value *value, uint32_t set) {
-  value->kind = DOMAIN_MX;
-  value->count = (uint16_t)(1 + set % 4);
-  for (uint16_t i = 0; i < value->count; i++) {
-    value->exchanges[i].preference = (uint16_t)(10 * i);
-    snprintf(value->exchanges[i].host, FACTS_NAME_SIZE, "mx%u.p%u.mail.bench.test", i + 1u, set);
-  }
-}
-
 struct fill {
   double seconds;
   int64_t longest_ns;
@@ -60,10 +46,9 @@ static struct fill fill(struct cache *cache, uint64_t first, uint64_t count, str
   struct fill result = {0};
   int64_t start_ns = now_ns();
   for (uint64_t i = first; i < first + count; i++) {
-    char name[NAME_SIZE];
-    size_t length = write_name(name, i);
-    choose_set(&value, random_below(random, SETS));
-    value.expires_at_ms = INT64_MAX;
+    char name[MADE_NAME_SIZE];
+    size_t length = made_name(name, i);
+    made_value(&value, random_below(random, MADE_SETS));
     uint64_t hash = name_hash(name, length);
     int64_t before_ns = now_ns();
     const struct domain_facts *facts = cache_put(cache, name, length, hash, &value);
@@ -86,7 +71,7 @@ static uint64_t use(const struct domain_facts *facts) {
 }
 
 struct question {
-  char name[NAME_SIZE];
+  char name[MADE_NAME_SIZE];
   size_t length;
   uint64_t hash;
   const struct domain_facts *guess;
@@ -100,7 +85,7 @@ static double measure(const struct cache *cache, uint64_t count, unsigned batch,
   for (uint64_t done = 0; done < LOOKUPS; done += BATCH_MOST) {
     for (unsigned i = 0; i < BATCH_MOST; i++) {
       struct question *question = &questions[i];
-      question->length = write_name(question->name, random_below(random, (uint32_t)count));
+      question->length = made_name(question->name, random_below(random, (uint32_t)count));
       question->hash = name_hash(question->name, question->length);
     }
     int64_t start_ns = now_ns();

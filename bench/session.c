@@ -50,19 +50,35 @@ static int check_server(struct session *session, struct target *target) {
   return failed ? fail(session, what, strerror(-failed)) : 0;
 }
 
+static bool is_mxway(const struct target *target) { return strcmp(target->kind->name, "mxway") == 0; }
+
+/* The mxway target that the one at `at` is to be compared with: the last before it, or else the first; `at`
+ * itself where there is none. */
+static size_t find_model(const struct options *options, size_t at) {
+  for (size_t i = at; i > 0; i--)
+    if (is_mxway(&options->targets[i - 1]))
+      return i - 1;
+  for (size_t i = at + 1; i < options->target_count; i++)
+    if (is_mxway(&options->targets[i]))
+      return i;
+  return at;
+}
+
 /* Stores and null servers answer as many octets as the daemon does. */
 static int prepare(struct session *session) {
   struct options *options = session->options;
-  size_t reply_bytes = 0;
-  for (size_t i = 0; i < options->target_count && reply_bytes == 0; i++)
-    if (strcmp(options->targets[i].kind->name, "mxway") == 0 && options->target_count > 1) {
-      snprintf(session->progress.place, sizeof session->progress.place, "length of replies");
-      reply_bytes = session_reply_bytes(session, &options->targets[i]);
-    }
+  size_t reply_bytes[OPTIONS_TARGETS_MAX] = {0}; /* of the models, as far as they were asked */
   for (size_t i = 0; i < options->target_count; i++) {
     char error[TARGET_ERROR_SIZE];
     struct target *target = &options->targets[i];
-    if (target->kind->prepare && target->kind->prepare(target, session->queries, reply_bytes, error) != 0) {
+    if (!target->kind->prepare)
+      continue;
+    size_t model = find_model(options, i);
+    if (model != i && reply_bytes[model] == 0) {
+      snprintf(session->progress.place, sizeof session->progress.place, "length of replies");
+      reply_bytes[model] = session_reply_bytes(session, &options->targets[model]);
+    }
+    if (target->kind->prepare(target, session->queries, reply_bytes[model], error) != 0) {
       snprintf(session->error, SESSION_ERROR_SIZE, "%s", error);
       return -1;
     }

@@ -40,8 +40,8 @@ struct target_kind {
   void (*destroy)(struct target *target);
 
   /* What is to be done once before the first run: a server to start, a store to fill. `reply_bytes` is
-   * the mean length of the replies of the session's first mxway target, 0 without one. 0, or -1 with a
-   * sentence in `error`. NULL where there is nothing to do. */
+   * the mean length of the replies of the last mxway target before this one, or else of the first; 0 without
+   * one. 0, or -1 with a sentence in `error`. NULL where there is nothing to do. */
   int (*prepare)(struct target *target, const struct queries *queries, size_t reply_bytes,
                  char error[TARGET_ERROR_SIZE]);
 

@@ -1,14 +1,12 @@
 #include <arpa/inet.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "mxway/mxway.h"
 #include "tool.h"
-#include "tool_arguments.h"
+#include "tool_command.h"
 #include "tool_control.h"
 
 static const char usage[] =
@@ -125,7 +123,8 @@ static void print_exchanges(const Mxway__V1__ShowReply *show) {
     printf("%s\n", show->n_sharing_names < show->sharing_count ? ", ..." : "");
 }
 
-static void print_text(const Mxway__V1__ShowReply *show) {
+static void print_text(const Mxway__V1__ControlReply *reply) {
+  const Mxway__V1__ShowReply *show = reply->show;
   printf("%s  %s", show->name, fact_text(show->fact, true));
   if (show->fact == MXWAY__V1__FACT__FACT_FAILED)
     printf(": %s", mxway_verdict_text((enum mxway_verdict)show->cause));
@@ -186,34 +185,33 @@ static json_t *lookup_value(const Mxway__V1__ShownLookup *lookup) {
                    lookup->has_facts);
 }
 
-static bool print_json(const Mxway__V1__ShowReply *show) {
+static json_t *make_json(const Mxway__V1__ControlReply *reply) {
+  const Mxway__V1__ShowReply *show = reply->show;
   json_t *names = json_array(), *odd = json_array();
   bool has_failed = show->fact == MXWAY__V1__FACT__FACT_FAILED;
   for (size_t i = 0; i < show->n_sharing_names; i++)
     json_array_append_new(names, json_string(show->sharing_names[i]));
   for (size_t i = 0; i < show->n_warnings; i++)
     json_array_append_new(odd, json_string(warning_text(show->warnings[i])));
-  json_t *object =
-      json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:I, s:o, s:o, s:I, s:o, s:o}", "domain",
-                show->name, "canonical", show->canonical, "fact", fact_text(show->fact, false), "cause",
-                has_failed ? mxway_verdict_text((enum mxway_verdict)show->cause) : "", "failures",
-                (json_int_t)show->failures, "age", (json_int_t)(show->age_ms / 1000), "left",
-                (json_int_t)seconds(show->left_ms), "authenticated", show->authenticated, "hits",
-                (json_int_t)show->hits, "warnings", odd, "exchanges", exchanges_value(show), "sharing_count",
-                (json_int_t)show->sharing_count, "sharing", names, "lookup", lookup_value(show->lookup));
-  char *line = object ? json_dumps(object, JSON_COMPACT) : NULL;
-  if (line)
-    puts(line);
-  free(line);
-  json_decref(object);
-  return line != NULL;
+  return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:I, s:o, s:o, s:I, s:o, s:o}", "domain",
+                   show->name, "canonical", show->canonical, "fact", fact_text(show->fact, false), "cause",
+                   has_failed ? mxway_verdict_text((enum mxway_verdict)show->cause) : "", "failures",
+                   (json_int_t)show->failures, "age", (json_int_t)(show->age_ms / 1000), "left",
+                   (json_int_t)seconds(show->left_ms), "authenticated", show->authenticated, "hits",
+                   (json_int_t)show->hits, "warnings", odd, "exchanges", exchanges_value(show),
+                   "sharing_count", (json_int_t)show->sharing_count, "sharing", names, "lookup",
+                   lookup_value(show->lookup));
+}
+
+static int status_of(const Mxway__V1__ControlReply *reply) {
+  return reply->show->fact != MXWAY__V1__FACT__FACT_NONE ? TOOL_OK : TOOL_PERMANENT;
 }
 
 int tool_show(int argc, char **argv) {
+  static const struct tool_printer printer = {print_text, make_json, status_of};
   struct tool_arguments options = {.command = "show", .usage = usage, .has_json = true};
   Mxway__V1__ShowRequest show = MXWAY__V1__SHOW_REQUEST__INIT;
   Mxway__V1__ControlRequest request = MXWAY__V1__CONTROL_REQUEST__INIT;
-  Mxway__V1__ControlReply *reply;
   int status = tool_arguments_parse(&options, argc, argv);
   if (status >= 0)
     return status;
@@ -222,15 +220,5 @@ int tool_show(int argc, char **argv) {
   show.domain = (ProtobufCBinaryData){.len = strlen(argv[optind]), .data = (uint8_t *)argv[optind]};
   request.show = &show;
   request.command_case = MXWAY__V1__CONTROL_REQUEST__COMMAND_SHOW;
-  status = tool_control_ask("show", options.socket_path, &request, &reply);
-  if (status != TOOL_OK)
-    return status;
-  bool is_known = reply->show->fact != MXWAY__V1__FACT__FACT_NONE;
-  status = is_known ? TOOL_OK : TOOL_PERMANENT;
-  if (!options.is_json)
-    print_text(reply->show);
-  else if (!print_json(reply->show))
-    status = TOOL_NO_MEMORY;
-  mxway__v1__control_reply__free_unpacked(reply, NULL);
-  return tool_arguments_end(&options, status);
+  return tool_command_run(&options, &request, &printer);
 }

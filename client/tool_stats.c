@@ -1,12 +1,9 @@
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
-
 #include <unistd.h>
 
 #include "tool.h"
-#include "tool_arguments.h"
+#include "tool_command.h"
 #include "tool_control.h"
 
 static const char usage[] =
@@ -29,42 +26,60 @@ static void print_time(uint64_t seconds) {
     printf("%" PRIu64 " min %" PRIu64 " s", minutes, seconds % 60);
 }
 
-static void print_text(const Mxway__V1__StatsReply *stats) {
+static void print_store(const Mxway__V1__StoreState *store) {
+  if (!store || !store->is_configured) {
+    puts("shared store: off");
+    return;
+  }
+  printf("shared store: %s; breaker %s; %" PRIu64 " reads under way, %" PRIu64 " writes waiting (%.1f KiB)\n",
+         store->text, store->is_up ? "closed" : "open", store->read_count, store->write_count,
+         (double)store->write_bytes / 1024);
+}
+
+static void print_text(const Mxway__V1__ControlReply *reply) {
+  const Mxway__V1__StatsReply *stats = reply->stats;
   const double mebibyte = 1 << 20;
   printf("mxwayd %s, up ", stats->version);
   print_time(stats->uptime_ms / 1000);
   printf("\nmemory: %" PRIu64 " domains, %" PRIu64 " lists of exchanges, %" PRIu64
-         " exchanges; %.1f of %.1f MiB\n\n",
+         " exchanges; %.1f of %.1f MiB\n",
          stats->domain_count, stats->set_count, stats->host_count, (double)stats->bytes / mebibyte,
          (double)stats->bound_bytes / mebibyte);
+  print_store(stats->store);
+  putchar('\n');
   for (size_t i = 0; i < stats->n_counters; i++)
     printf("%-24s %12" PRIu64 "  %s\n", stats->counters[i]->name, stats->counters[i]->value,
            stats->counters[i]->text);
 }
 
-static bool print_json(const Mxway__V1__StatsReply *stats) {
+static json_t *pack_store(const Mxway__V1__StoreState *store) {
+  if (!store || !store->is_configured)
+    return json_pack("{s:s}", "state", "off");
+  return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "state", store->is_up ? "up" : "down",
+                   "breaker", store->is_up ? "closed" : "open", "text", store->text, "servers",
+                   (json_int_t)store->server_count, "servers_up", (json_int_t)store->up_count, "latency_us",
+                   (json_int_t)store->latency_us, "reads", (json_int_t)store->read_count, "writes_queued",
+                   (json_int_t)store->write_count, "bytes_queued", (json_int_t)store->write_bytes);
+}
+
+static json_t *make_json(const Mxway__V1__ControlReply *reply) {
+  const Mxway__V1__StatsReply *stats = reply->stats;
   json_t *counters = json_object();
   for (size_t i = 0; i < stats->n_counters; i++)
     json_object_set_new(counters, stats->counters[i]->name,
                         json_integer((json_int_t)stats->counters[i]->value));
-  json_t *object =
-      json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "version", stats->version, "uptime",
-                (json_int_t)(stats->uptime_ms / 1000), "domains", (json_int_t)stats->domain_count, "sets",
-                (json_int_t)stats->set_count, "hosts", (json_int_t)stats->host_count, "bytes",
-                (json_int_t)stats->bytes, "cache_size", (json_int_t)stats->bound_bytes, "counters", counters);
-  char *line = object ? json_dumps(object, JSON_COMPACT) : NULL;
-  if (line)
-    puts(line);
-  free(line);
-  json_decref(object);
-  return line != NULL;
+  return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "version", stats->version, "uptime",
+                   (json_int_t)(stats->uptime_ms / 1000), "domains", (json_int_t)stats->domain_count, "sets",
+                   (json_int_t)stats->set_count, "hosts", (json_int_t)stats->host_count, "bytes",
+                   (json_int_t)stats->bytes, "cache_size", (json_int_t)stats->bound_bytes, "store",
+                   pack_store(stats->store), "counters", counters);
 }
 
 int tool_stats(int argc, char **argv) {
+  static const struct tool_printer printer = {print_text, make_json, NULL};
   struct tool_arguments options = {.command = "stats", .usage = usage, .has_json = true};
   Mxway__V1__StatsRequest stats = MXWAY__V1__STATS_REQUEST__INIT;
   Mxway__V1__ControlRequest request = MXWAY__V1__CONTROL_REQUEST__INIT;
-  Mxway__V1__ControlReply *reply;
   int status = tool_arguments_parse(&options, argc, argv);
   if (status >= 0)
     return status;
@@ -72,13 +87,5 @@ int tool_stats(int argc, char **argv) {
     return tool_arguments_fail(&options, "unexpected argument", argv[optind]);
   request.stats = &stats;
   request.command_case = MXWAY__V1__CONTROL_REQUEST__COMMAND_STATS;
-  status = tool_control_ask("stats", options.socket_path, &request, &reply);
-  if (status != TOOL_OK)
-    return status;
-  if (!options.is_json)
-    print_text(reply->stats);
-  else if (!print_json(reply->stats))
-    status = TOOL_NO_MEMORY;
-  mxway__v1__control_reply__free_unpacked(reply, NULL);
-  return tool_arguments_end(&options, status);
+  return tool_command_run(&options, &request, &printer);
 }

@@ -72,9 +72,11 @@ static void describe_family(char text[STATE_TEXT_SIZE], const struct host_facts 
     snprintf(text, STATE_TEXT_SIZE, "%s %s, %s", types[family], states[facts->state[family]], left);
 }
 
-static void explain_host(struct story *story, struct host *host, int64_t now_ms) {
+void explain_host(struct story *story, struct host *host, int64_t now_ms) {
   const struct host_facts *facts = atomic_load_explicit(&host->facts, memory_order_acquire);
   char v6[STATE_TEXT_SIZE], v4[STATE_TEXT_SIZE];
+  if (!story)
+    return;
   if (!facts) {
     story_add(story, "", "memory holds no addresses of %s", host->name);
     return;

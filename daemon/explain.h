@@ -17,4 +17,7 @@
 void explain_memory(struct story *story, const char *name, const struct domain_facts *facts, enum depth depth,
                     int64_t now_ms);
 
+/* The same of the addresses of one exchange alone. */
+void explain_host(struct story *story, struct host *host, int64_t now_ms);
+
 #endif

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "chase.h"
 #include "error.h"
 
 struct flight {
@@ -17,16 +16,15 @@ struct flight {
   struct heap_node due;
   int64_t started_ms;
   const struct exchange_set *pinned; /* of a configured route: there is no first stage */
-  enum dns_priority priority;
   bool refresh;
-  bool ahead;           /* of hosts, ask also for what is due to be refreshed */
-  bool wants_addresses; /* somebody asked for them, whether he still waits or not */
-  unsigned forgotten; /* bits of enum domain_kind: what it learns of these kinds is not kept (ROUTING T11) */
-  struct chase mx;
+  bool ahead;                       /* of hosts, ask also for what is due to be refreshed */
+  bool wants_addresses;             /* somebody asked for them, whether he still waits or not */
+  struct mx mx;                     /* the first stage */
   const struct domain_facts *facts; /* held; NULL in the first stage */
   struct hosts_wait *waits;         /* the second stage: one an exchange */
   unsigned pending;                 /* waits not done yet */
-  struct story *story;              /* of the first question that wants one, held; or NULL */
+  unsigned origins;    /* where what memory did not hold came from, enum fetch_origin; the addresses alone */
+  struct story *story; /* of the first question that wants one, held; or NULL */
 };
 
 /* ---- finding one ---- */
@@ -68,6 +66,8 @@ static struct flight *first_due(const struct flights *flights, int64_t now_ms) {
 
 /* ---- start and end ---- */
 
+static const struct mx_calls mx_calls;
+
 static struct flight *create_flight(struct flights *flights, const struct name *name, uint64_t hash,
                                     enum dns_priority priority, int64_t now_ms) {
   struct flight *flight = calloc(1, sizeof(*flight));
@@ -76,7 +76,8 @@ static struct flight *create_flight(struct flights *flights, const struct name *
   flight->flights = flights;
   flight->name = *name;
   flight->hash = hash;
-  flight->priority = priority;
+  mx_init(&flight->mx, &flights->mx, &mx_calls, &flight->name, hash);
+  flight->mx.fetch.priority = priority;
   flight->started_ms = now_ms;
   if (heap_put(&flights->due, &flight->due, now_ms + flights->lookup_deadline_ms) != 0) {
     free(flight);
@@ -96,7 +97,7 @@ static void leave_hosts(struct flight *flight) {
 static void end_flight(struct flight *flight) {
   struct flights *flights = flight->flights;
   assert(!flight->waiters.first);
-  chase_cancel(&flight->mx);
+  fetch_cancel(&flight->mx.fetch);
   leave_hosts(flight);
   if (flight->facts)
     cache_release(flights->cache, flight->facts);
@@ -113,8 +114,14 @@ static void tell_verdict(struct flight *flight, question_match_fn *matches, enum
   question_answer_all(flight->flights->questions, &flight->waiters, matches, &answer, now_ms);
 }
 
+static struct answer answer_of(const struct flight *flight, unsigned origins) {
+  return (struct answer){.facts = flight->facts,
+                         .from_store = (flight->mx.origin | origins) == FETCH_OF_STORE,
+                         .since_ms = flight->started_ms};
+}
+
 static void tell_facts(struct flight *flight, question_match_fn *matches, int64_t now_ms) {
-  const struct answer answer = {.facts = flight->facts, .since_ms = flight->started_ms};
+  const struct answer answer = answer_of(flight, flight->origins);
   question_answer_all(flight->flights->questions, &flight->waiters, matches, &answer, now_ms);
 }
 
@@ -137,10 +144,18 @@ static bool wants_fresh(const struct question *question) { return question->refr
 
 /* ---- the second stage: addresses ---- */
 
-static void on_host(void *context, int64_t now_ms) {
+static void on_host(void *context, unsigned origins, int64_t now_ms) {
   struct flight *flight = context;
+  flight->origins |= origins;
   if (--flight->pending == 0)
     land_with_facts(flight, now_ms);
+}
+
+/* Those who wait may be answered stale now, if it comes to that. */
+static void expect_stale(void *context, int64_t now_ms) {
+  struct flight *flight = context;
+  (void)now_ms;
+  question_expect_stale(flight->flights->questions, &flight->waiters);
 }
 
 /* Asks for every exchange's addresses at once; false where nothing is to be waited for. */
@@ -148,14 +163,15 @@ static bool ask_hosts(struct flight *flight, int64_t now_ms) {
   const struct exchange_set *set = flight->facts->set;
   const struct hosts_wish wish = {.refresh = flight->refresh,
                                   .ahead = flight->ahead,
-                                  .priority = flight->priority,
+                                  .priority = flight->mx.fetch.priority,
                                   .story = flight->story};
   flight->waits = calloc(set->count, sizeof(flight->waits[0]));
   for (uint16_t i = 0; flight->waits && i < set->count; i++) {
-    flight->waits[i].done = on_host;
-    flight->waits[i].context = flight;
-    flight->pending +=
-        hosts_ask(flight->flights->hosts, set->exchanges[i].host, &wish, now_ms, &flight->waits[i]);
+    struct hosts_wait *wait = &flight->waits[i];
+    *wait = (struct hosts_wait){.done = on_host, .on_stale = expect_stale, .context = flight};
+    flight->pending += hosts_ask(flight->flights->hosts, set->exchanges[i].host, &wish, now_ms, wait);
+    if (wait->has_stale)
+      expect_stale(flight, now_ms);
   }
   return flight->pending > 0;
 }
@@ -173,8 +189,8 @@ static void on_facts(struct flight *flight, const struct domain_facts *facts, in
 
 /* ---- the first stage: what the MX query said ---- */
 
-static const struct domain_facts *peek(const struct flight *flight) {
-  return cache_peek(flight->flights->cache, flight->name.text, flight->name.length, flight->hash);
+static struct flight *flight_of(struct mx *mx) {
+  return (struct flight *)((char *)mx - offsetof(struct flight, mx));
 }
 
 /* What the cache holds that a failure must not replace (ROUTING T5), or NULL: good facts, and where the
@@ -182,7 +198,7 @@ static const struct domain_facts *peek(const struct flight *flight) {
 static const struct domain_facts *good_facts(const struct flight *flight, enum verdict failure,
                                              int64_t now_ms) {
   bool is_ours = failure == VERDICT_DNS_NETWORK || failure == VERDICT_OVERLOAD;
-  const struct domain_facts *facts = peek(flight);
+  const struct domain_facts *facts = mx_peek(&flight->mx);
   return facts && facts->expires_at_ms > now_ms && (facts->kind != DOMAIN_FAILED || is_ours) ? facts : NULL;
 }
 
@@ -206,7 +222,7 @@ static void keep_facts(struct flight *flight, const struct domain_facts *facts, 
 /* The MX query has failed: goes on with facts that have expired, where there are any; false where not. Those
  * who want nothing but fresh facts are told what went wrong. */
 static bool go_on_stale(struct flight *flight, enum verdict failure, int64_t now_ms) {
-  const struct domain_facts *facts = stale_put(flight->flights->stale, peek(flight), failure, now_ms);
+  const struct domain_facts *facts = stale_put(flight->flights->stale, mx_peek(&flight->mx), failure, now_ms);
   if (!facts)
     return false;
   story_add(flight->story, "T6 (RFC 8767)", "goes on with MX facts that expired %" PRId64 " s ago",
@@ -216,58 +232,31 @@ static bool go_on_stale(struct flight *flight, enum verdict failure, int64_t now
   return true;
 }
 
-/* Publishes what was learned, and goes on with it. What a purge has overtaken is published for no
- * longer than this call: only those who wait see it. */
-static void put_value(struct flight *flight, int64_t now_ms) {
-  struct flights *flights = flight->flights;
-  const struct name *name = &flight->name;
-  const struct domain_facts *facts =
-      cache_put(flights->cache, name->text, name->length, flight->hash, &flights->value);
-  if (facts && flight->forgotten >> facts->kind & 1) {
-    story_add(flight->story, "T11", "memory was purged meanwhile: this answer is not kept");
-    cache_remove(flights->cache, name->text, name->length, flight->hash);
-  }
-  if (facts)
-    on_facts(flight, facts, now_ms);
-  else
-    land_with_verdict(flight, VERDICT_OVERLOAD, now_ms);
-}
-
-static void on_failure(struct flight *flight, enum verdict failure, int64_t now_ms) {
-  struct flights *flights = flight->flights;
+static void on_failure(struct mx *mx, enum verdict failure, int64_t now_ms) {
+  struct flight *flight = flight_of(mx);
   const struct domain_facts *good = good_facts(flight, failure, now_ms);
   story_add(flight->story, "V10", "the question for the MX records of %s ends with %s", flight->name.text,
             verdict_name(failure));
-  if (good) {
+  if (good)
     keep_facts(flight, good, failure, now_ms);
-  } else if (go_on_stale(flight, failure, now_ms)) {
+  else if (go_on_stale(flight, failure, now_ms))
     return;
-  } else if (failure == VERDICT_OVERLOAD) {
+  else if (failure == VERDICT_OVERLOAD)
     land_with_verdict(flight, failure, now_ms);
-  } else {
-    learn_domain_failure(flights->policy, failure, peek(flight), now_ms, &flights->random, &flights->value);
-    put_value(flight, now_ms);
-  }
+  else
+    mx_put_failure(mx, failure, now_ms);
 }
 
-static void on_mx(struct chase *chase, const struct chase_end *end, int64_t now_ms) {
-  struct flight *flight = (struct flight *)((char *)chase - offsetof(struct flight, mx));
-  struct flights *flights = flight->flights;
-  enum verdict failure = learn_failure(flights->policy, end);
-  if (failure) {
-    on_failure(flight, failure, now_ms);
-    return;
-  }
-  learn_domain(flights->policy, flight->name.text, end, now_ms, &flights->random, flight->story,
-               &flights->value);
-  put_value(flight, now_ms);
+static void on_learned(struct mx *mx, const struct domain_facts *facts, int64_t now_ms) {
+  if (facts)
+    on_facts(flight_of(mx), facts, now_ms);
+  else
+    land_with_verdict(flight_of(mx), VERDICT_OVERLOAD, now_ms);
 }
 
-static int ask_mx(struct flight *flight) {
-  struct flights *flights = flight->flights;
-  const struct dns_question question = {flight->name.text, DNSMSG_MX, flight->priority, flight->story};
-  return chase_start(&flight->mx, flights->dns, &question, flights->max_cname_hops, on_mx);
-}
+static void on_expired(struct mx *mx, int64_t now_ms) { expect_stale(flight_of(mx), now_ms); }
+
+static const struct mx_calls mx_calls = {on_learned, on_failure, on_expired};
 
 /* ---- starting and joining ---- */
 
@@ -282,7 +271,7 @@ static int begin(struct flight *flight, const struct domain_facts *facts, bool n
     flight->facts = facts;
     return ask_hosts(flight, now_ms) ? 0 : ERR_OVERLOAD;
   }
-  return ask_mx(flight);
+  return mx_start(&flight->mx, !flight->refresh, now_ms);
 }
 
 int flight_start(struct flights *flights, struct question *question, const struct domain_facts *facts,
@@ -310,43 +299,46 @@ void flight_start_ahead(struct flights *flights, const struct name *name, uint64
     return;
   flight->wants_addresses = depth != DEPTH_EXCHANGES;
   flight->ahead = true;
-  if (ask_mx(flight) != 0)
+  if (mx_start(&flight->mx, true, now_ms) != 0)
     end_flight(flight);
 }
 
 static void take_story(struct flight *flight, const struct question *question) {
   if (!flight->story)
-    flight->story = story_ref(question->story);
+    flight->mx.fetch.story = flight->story = story_ref(question->story);
 }
 
 void flight_join(struct flight *flight, struct question *question) {
   question_join(question, &flight->waiters);
   flight->wants_addresses |= question->depth != DEPTH_EXCHANGES;
   take_story(flight, question);
-  flight->priority = DNS_FOR_CLIENT;
-  chase_promote(&flight->mx, DNS_FOR_CLIENT);
+  fetch_promote(&flight->mx.fetch, DNS_FOR_CLIENT);
 }
 
-/* Goes back from the second stage to the first. Returns 0, or the error of dns_ask and all is as before. */
-static int start_over(struct flight *flight) {
-  int error = ask_mx(flight);
+/* Goes back from the second stage to the first. Returns 0, or the error of mx_start and all is as before. */
+static int start_over(struct flight *flight, bool from_store, int64_t now_ms) {
+  int error = mx_start(&flight->mx, from_store, now_ms);
   if (error != 0)
     return error;
   leave_hosts(flight);
-  flight->pending = 0;
-  flight->forgotten = 0; /* what is asked for now comes after any purge */
+  flight->pending = flight->origins = 0;
+  flight->mx.forgotten = 0; /* what is asked for now comes after any purge */
   cache_release(flight->flights->cache, flight->facts);
   flight->facts = NULL;
   return 0;
 }
 
-int flight_renew(struct flight *flight, const struct question *question) {
+int flight_renew(struct flight *flight, const struct question *question, int64_t now_ms) {
   bool is_stale = flight->facts && domain_facts_until_ms(flight->facts, true) < flight->started_ms;
   bool wants_refresh = question->refresh && !flight->refresh;
+  int error = 0;
   if (!wants_refresh && !(question->no_stale && is_stale))
     return 0;
   take_story(flight, question);
-  int error = flight->facts ? start_over(flight) : 0;
+  if (flight->facts)
+    error = start_over(flight, !flight->refresh && !wants_refresh, now_ms);
+  else if (wants_refresh)
+    error = fetch_insist(&flight->mx.fetch);
   if (error == 0)
     flight->refresh |= question->refresh;
   return error;
@@ -355,21 +347,20 @@ int flight_renew(struct flight *flight, const struct question *question) {
 bool flight_answer(const struct flight *flight, const struct question *question, struct answer *answer) {
   if (!flight->facts || question->depth != DEPTH_EXCHANGES)
     return false;
-  *answer = (struct answer){.facts = flight->facts, .since_ms = flight->started_ms};
+  *answer = answer_of(flight, 0);
   return true;
+}
+
+bool flight_is_of_store(const struct flight *flight) {
+  return (flight->mx.origin | flight->origins) == FETCH_OF_STORE;
 }
 
 /* ---- purging, looking ---- */
 
-void flight_forget(struct flight *flight, unsigned kinds) { flight->forgotten |= kinds; }
+void flight_forget(struct flight *flight, unsigned kinds) { flight->mx.forgotten |= kinds; }
 
-void flights_forget(struct flights *flights, flight_match_fn *matches, void *context, unsigned kinds) {
-  for (size_t i = 0; i < flights->table.capacity; i++)
-    for (struct table_node *node = flights->table.buckets[i]; node; node = node->next) {
-      struct flight *flight = (struct flight *)node;
-      if (matches(context, flight->name.text, flight->name.length))
-        flight_forget(flight, kinds);
-    }
+void flights_forget(struct flights *flights, const struct name *suffix, unsigned kinds) {
+  forgotten_add(&flights->mx.forgotten, suffix, kinds);
 }
 
 int64_t flight_started_ms(const struct flight *flight) { return flight->started_ms; }
@@ -388,7 +379,7 @@ size_t flight_waiting_count(const struct flight *flight) {
 /* ---- all flights ---- */
 
 int flights_init(struct flights *flights) {
-  random_init(&flights->random);
+  mx_common_init(&flights->mx, flights->cache, flights->ways);
   heap_init(&flights->due);
   return table_init(&flights->table);
 }
@@ -409,7 +400,7 @@ void flights_fini(struct flights *flights) {
 static void time_out(struct flight *flight, int64_t now_ms) {
   story_add(flight->story, "L1", "the lookup ends at its deadline of %" PRIu32 " ms",
             flight->flights->lookup_deadline_ms);
-  enum verdict failure = chase_is_sent(&flight->mx) ? VERDICT_DNS_TIMEOUT : VERDICT_OVERLOAD;
+  enum verdict failure = fetch_is_sent(&flight->mx.fetch) ? VERDICT_DNS_TIMEOUT : VERDICT_OVERLOAD;
   const struct domain_facts *good = flight->facts ? NULL : good_facts(flight, failure, now_ms);
   if (good) {
     fail_refresh(flight, failure, now_ms);
@@ -419,7 +410,7 @@ static void time_out(struct flight *flight, int64_t now_ms) {
   if (flight->facts)
     land_with_facts(flight, now_ms);
   else
-    on_failure(flight, failure, now_ms);
+    on_failure(&flight->mx, failure, now_ms);
 }
 
 void flights_run(struct flights *flights, int64_t now_ms) {

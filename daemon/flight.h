@@ -1,8 +1,8 @@
 /*
  * flight: one domain being looked up, for everyone who wants to know of it.
  *
- * Two stages: the MX query, then the addresses of the exchanges for those who want them. Any number of
- * questions for one name are one flight (ROUTING T8). Publishes what it learns, answers those who wait, and
+ * Two stages: the MX (mx), then the addresses of the exchanges (hosts) for those who want them. Any number of
+ * questions for one name are one flight (ROUTING T8). Answers those who wait, and
  * ends by itself at the lookup deadline; when nobody waits any more it goes on and fills the cache (L1).
  * What fails is remembered for longer each time and never in the place of good facts (T5, RFC 9520); facts
  * that have expired go on in the place of a failure (T6); what we had no means to ask is not remembered.
@@ -28,10 +28,9 @@
 #include "facts.h"
 #include "heap.h"
 #include "hosts.h"
-#include "learn.h"
+#include "mx.h"
 #include "name.h"
 #include "question.h"
-#include "random.h"
 #include "stale.h"
 #include "table.h"
 
@@ -41,18 +40,15 @@ struct flight;
 struct flights {
   /* Set by the caller before the first flight, constant, all lent. */
   struct cache *cache;
-  struct dns *dns;
+  const struct fetch_ways *ways;
   struct hosts *hosts;
   struct questions *questions;
   const struct stale *stale;
-  const struct learn_policy *policy;
   uint32_t lookup_deadline_ms;
-  uint32_t max_cname_hops;
   /* Of this room. */
   struct table table; /* by name */
   struct heap due;
-  struct random random;      /* jitter of failures */
-  struct domain_value value; /* what the flight that lands has learned */
+  struct mx_common mx;
 };
 
 /* Makes ready what is of this room. Returns 0 or ERR_NOMEM. */
@@ -94,9 +90,9 @@ void flight_start_ahead(struct flights *flights, const struct name *name, uint64
                         enum dns_priority priority, int64_t now_ms);
 
 /* Sends a flight back for the MX where `question` is the first to want a refresh, or no stale facts while it
- * has those. Returns 0, or an error where it could not be asked and all is as before. Takes its story where
- * nobody wanted one yet. */
-int flight_renew(struct flight *flight, const struct question *question);
+ * has those; who wants a refresh waits for the DNS alone, whatever the shared store holds. Returns 0, or an
+ * error where it could not be asked and all is as before. Takes its story where nobody wanted one yet. */
+int flight_renew(struct flight *flight, const struct question *question, int64_t now_ms);
 
 /* Whether a flight has what a question wants already: the exchanges alone. Fills `answer` then. */
 bool flight_answer(const struct flight *flight, const struct question *question, struct answer *answer);
@@ -104,17 +100,18 @@ bool flight_answer(const struct flight *flight, const struct question *question,
 /* Has a question wait for a flight under way. */
 void flight_join(struct flight *flight, struct question *question);
 
-/* ---- purging, looking ---- */
+/* Whether what a flight brought into memory so far came from the shared store alone. */
+bool flight_is_of_store(const struct flight *flight);
 
-/* Whether a purge is for a domain. */
-typedef bool flight_match_fn(void *context, const char *name, size_t length);
+/* ---- purging, looking ---- */
 
 /* Has what a flight learns delivered to those who wait and not kept (ROUTING T11), where it turns out to be
  * of `kinds` (bit n is enum domain_kind n). */
 void flight_forget(struct flight *flight, unsigned kinds);
 
-/* The same for every flight whose name `matches` accepts. Cost: one step a flight. */
-void flights_forget(struct flights *flights, flight_match_fn *matches, void *context, unsigned kinds);
+/* The same for every flight of `suffix` and all names below it, or of any name where it is NULL. Cost:
+ * constant. */
+void flights_forget(struct flights *flights, const struct name *suffix, unsigned kinds);
 
 int64_t flight_started_ms(const struct flight *flight);
 bool flight_is_refresh(const struct flight *flight);

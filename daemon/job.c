@@ -49,6 +49,24 @@ static bool step_stats(struct job *job) {
   return true;
 }
 
+static void fill_store(const struct store *store, struct job_result *result) {
+  struct store_view *view = &result->store_view;
+  Mxway__V1__StoreState *state = &result->store;
+  mxway__v1__store_state__init(state);
+  if (!store)
+    return;
+  store_look(store, view);
+  state->is_configured = true;
+  state->is_up = view->is_up;
+  state->text = view->fleet.text;
+  state->server_count = view->fleet.server_count;
+  state->up_count = view->fleet.up_count;
+  state->latency_us = view->fleet.latency_us;
+  state->read_count = view->read_count;
+  state->write_count = view->write_count;
+  state->write_bytes = view->write_bytes;
+}
+
 static void fill_stats(struct job *job, struct job_result *result, Mxway__V1__ControlReply *reply) {
   const struct cache *cache = job->served->cache;
   Mxway__V1__StatsReply *stats = &result->stats;
@@ -67,6 +85,8 @@ static void fill_stats(struct job *job, struct job_result *result, Mxway__V1__Co
     counter->text = (char *)stats_text((enum stats_counter)i);
     counter->value = stats_sum((enum stats_counter)i);
   }
+  fill_store(job->served->store, result);
+  stats->store = &result->store;
   stats->n_counters = STATS_COUNT;
   stats->counters = result->counter_list;
   reply->stats = stats;
@@ -107,7 +127,7 @@ static bool step_domains(struct job *job) {
     if (name.kind != NAME_DOMAIN)
       return refuse(job, "\"%s\" is an address, not a domain", name.text);
     if (job->at >= request->n_names)
-      purge_start(&job->purge, served->cache, served->resolver, PURGE_OF_DOMAIN, &name);
+      purge_start(&job->purge, served->cache, served->resolver, served->store, PURGE_OF_DOMAIN, &name);
   }
   return job->at == 2 * request->n_names;
 }
@@ -129,7 +149,7 @@ static bool start_purge(struct job *job, enum purge_what what) {
     if (!read_name(job, text, &name))
       return true;
   }
-  purge_start(&job->purge, served->cache, served->resolver, what, needs_name ? &name : NULL);
+  purge_start(&job->purge, served->cache, served->resolver, served->store, what, needs_name ? &name : NULL);
   return false;
 }
 
@@ -242,6 +262,7 @@ static void fill_load(struct job *job, struct job_result *result, Mxway__V1__Con
   load->older_count = counts->older;
   load->future_count = counts->future;
   load->unused_count = counts->unused;
+  load->stale_count = counts->stale;
   reply->load = load;
   reply->result_case = MXWAY__V1__CONTROL_REPLY__RESULT_LOAD;
   if (job->request->load->last || job->error[0])

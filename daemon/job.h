@@ -23,6 +23,7 @@
 #include "purge.h"
 #include "resolver.h"
 #include "stats.h"
+#include "store.h"
 #include "ttl.h"
 
 enum {
@@ -34,6 +35,7 @@ enum {
 struct job_served {
   struct cache *cache;
   struct resolver *resolver;
+  struct store *store;          /* NULL: none */
   const struct ttl_policy *ttl; /* of what is loaded */
   uint64_t cache_size_bytes;
   int64_t since_ms; /* the daemon has been up since then */
@@ -61,6 +63,8 @@ struct job_result {
     Mxway__V1__DumpReply dump;
     Mxway__V1__LoadReply load;
   };
+  Mxway__V1__StoreState store;
+  struct store_view store_view;
   Mxway__V1__Counter counters[STATS_COUNT];
   Mxway__V1__Counter *counter_list[STATS_COUNT];
 };

@@ -185,12 +185,17 @@ static bool still_holds(const struct family_value *value, int64_t now_ms) {
 }
 
 bool learn_family_stale(const struct learn_policy *policy, int64_t now_ms, struct family_value *value) {
-  bool is_lasting = value->state == FAMILY_OK || value->state == FAMILY_NODATA;
-  if (!is_lasting || value->stale_until_ms < 0 || value->expires_at_ms + policy->max_stale_ms <= now_ms)
+  if (!family_is_lasting(value->state, value->life_ms) ||
+      value->expires_at_ms + policy->max_stale_ms <= now_ms)
     return false;
   value->stale_until_ms = now_ms + LEARN_STALE_MS;
   value->refresh_at_ms = now_ms + LEARN_RECHECK_MS;
   return true;
+}
+
+static void set_life(struct family_value *value, int64_t now_ms, int64_t life_ms) {
+  value->life_ms = (uint32_t)life_ms;
+  value->expires_at_ms = now_ms + life_ms;
 }
 
 bool learn_may_be_stale(const struct learn_policy *policy, const struct domain_facts *facts, int64_t now_ms) {
@@ -204,6 +209,14 @@ static uint8_t failures_before(const struct learn_policy *policy, const struct f
     return 0;
   return now_ms - value->expires_at_ms < ttl_failure_ms(&policy->ttl, value->failures, 0) ? value->failures
                                                                                           : 0;
+}
+
+/* When a hit refreshes addresses that live so long (ROUTING T7). */
+static int64_t refresh_at_ms(const struct learn_policy *policy, const struct family_value *value,
+                             int64_t life_ms, struct random *random) {
+  return value->state == FAMILY_OK && policy->ttl.prefetch_percent
+             ? value->expires_at_ms - ttl_lead_ms(&policy->ttl, life_ms, draw(random))
+             : INT64_MAX;
 }
 
 static void learn_family_failure(const struct learn_policy *policy, enum family_state state,
@@ -225,12 +238,10 @@ static void learn_family_failure(const struct learn_policy *policy, enum family_
   value->refresh_at_ms = INT64_MAX;
   value->stale_until_ms = 0;
   value->failures = failures;
-  if (is_ours) {
-    value->expires_at_ms = now_ms + ttl_own_failure_ms();
-  } else {
+  if (!is_ours)
     value->failures = one_more(failures);
-    value->expires_at_ms = now_ms + ttl_failure_ms(&policy->ttl, value->failures, draw(random));
-  }
+  set_life(value, now_ms,
+           is_ours ? ttl_own_failure_ms() : ttl_failure_ms(&policy->ttl, value->failures, draw(random)));
 }
 
 bool learn_family(const struct learn_policy *policy, const struct chase_end *end, int64_t now_ms,
@@ -244,15 +255,13 @@ bool learn_family(const struct learn_policy *policy, const struct chase_end *end
   value->authentic = end->authentic;
   value->failures = 0;
   value->count = 0;
-  value->refresh_at_ms = INT64_MAX;
   int64_t life_ms = state == FAMILY_OK ? ttl_positive_ms(&policy->ttl, end->alias_ttl_s)
                                        : ttl_negative_ms(&policy->ttl, end->message->has_soa,
                                                          end->message->negative_ttl_s, end->alias_ttl_s);
-  value->expires_at_ms = now_ms + life_ms;
-  value->stale_until_ms = life_ms > 0 ? 0 : -1;
+  set_life(value, now_ms, life_ms);
+  value->stale_until_ms = 0;
+  value->refresh_at_ms = refresh_at_ms(policy, value, life_ms, random);
   if (state == FAMILY_OK) {
-    if (policy->ttl.prefetch_percent)
-      value->refresh_at_ms = value->expires_at_ms - ttl_lead_ms(&policy->ttl, life_ms, draw(random));
     value->count = end->message->address_count;
     memcpy(value->addresses, end->message->addresses, value->count * sizeof(value->addresses[0]));
   }
@@ -268,5 +277,66 @@ void learn_family_overload(const struct learn_policy *policy, int64_t now_ms, st
   value->expanded[0] = '\0';
   value->refresh_at_ms = INT64_MAX;
   value->stale_until_ms = 0;
-  value->expires_at_ms = now_ms;
+  set_life(value, now_ms, 0);
+}
+
+/* ---- the shared store ---- */
+
+uint32_t learn_raw_life_s(const struct chase_end *end) {
+  if (end->result != DNS_REPLIED)
+    return 0;
+  if (end->outcome == DNSMSG_ANSWER)
+    return end->alias_ttl_s;
+  bool is_denial = end->outcome == DNSMSG_NODATA || end->outcome == DNSMSG_NXDOMAIN;
+  if (!is_denial || !end->message->has_soa)
+    return 0;
+  uint32_t denial_s = end->message->negative_ttl_s;
+  return denial_s < end->alias_ttl_s ? denial_s : end->alias_ttl_s;
+}
+
+int64_t learn_family_raw_until_ms(const struct learn_policy *policy, const struct family_value *value) {
+  uint32_t own_ms = value->state == FAMILY_OK
+                        ? policy->ttl.min_s * 1000
+                        : (uint32_t)ttl_negative_ms(&policy->ttl, false, 0, UINT32_MAX); /* without an SOA */
+  bool is_told = !is_failure(value->state) && value->life_ms > own_ms;
+  return is_told ? value->expires_at_ms : value->expires_at_ms - value->life_ms;
+}
+
+int64_t learn_stale_until_ms(const struct learn_policy *policy, bool is_lasting, int64_t expires_at_ms) {
+  return is_lasting ? expires_at_ms + policy->max_stale_ms : expires_at_ms;
+}
+
+/* What lives from `since_ms` to `until_ms` in the store lives so long here. */
+static int64_t own_life_ms(const struct learn_policy *policy, bool is_denial, int64_t since_ms,
+                           int64_t until_ms) {
+  uint32_t life_s = (uint32_t)((until_ms - since_ms) / 1000); /* record bounds it */
+  return is_denial ? ttl_negative_ms(&policy->ttl, true, life_s, UINT32_MAX)
+                   : ttl_positive_ms(&policy->ttl, life_s);
+}
+
+void learn_domain_shared(const struct learn_policy *policy, const struct record *record,
+                         struct random *random, struct domain_value *value) {
+  const struct domain_value *shared = &record->domain;
+  memcpy(value, shared,
+         offsetof(struct domain_value, exchanges) + shared->count * sizeof(value->exchanges[0]));
+  bool is_denial = value->kind == DOMAIN_NODATA || value->kind == DOMAIN_NXDOMAIN;
+  int64_t life_ms = own_life_ms(policy, is_denial, shared->stored_at_ms, shared->expires_at_ms);
+  value->cause = value->failures = 0;
+  value->expires_at_ms = value->stored_at_ms + life_ms;
+  value->refresh_lead_ms = (uint32_t)ttl_lead_ms(&policy->ttl, life_ms, draw(random));
+}
+
+bool learn_family_shared(const struct learn_policy *policy, const struct record *record, enum family family,
+                         struct random *random, struct family_value *value) {
+  const struct family_value *shared = &record->families[family];
+  if (shared->state == FAMILY_UNKNOWN)
+    return false;
+  int64_t learned_at_ms = record->learned_at_ms[family];
+  int64_t life_ms = own_life_ms(policy, shared->state != FAMILY_OK, learned_at_ms, shared->expires_at_ms);
+  *value = *shared;
+  value->failures = 0;
+  set_life(value, learned_at_ms, life_ms);
+  value->stale_until_ms = 0;
+  value->refresh_at_ms = refresh_at_ms(policy, value, life_ms, random);
+  return true;
 }

@@ -1,10 +1,13 @@
 /*
- * learn: how a question to the DNS ended, as facts.
+ * learn: how a question ended, as facts.
  *
- * Pure: what a chase found, what was known before and the policy of lives come in; the value that
- * is to be published goes out. Says which end is a fact about the domain and which a failure, and how long
- * each lives (ROUTING V2-V15, T1-T5). Does not decide whether a failure may replace what is known: that is
- * the caller's (flight, hosts).
+ * Pure: what a chase found or the shared store holds, what was known before and the policy of lives come in;
+ * the value that is to be published goes out. Says which end is a fact about the domain and which a failure,
+ * and how long each lives (ROUTING V2-V15, T1-T5). Does not decide whether a failure may replace what is
+ * known: that is the caller's (flight, hosts).
+ *
+ * Lives in the shared store are raw, as the DNS said; each node keeps its own bounds for what it takes from
+ * there, counted from when the DNS was asked.
  */
 #ifndef MXWAY_DAEMON_LEARN_H
 #define MXWAY_DAEMON_LEARN_H
@@ -15,6 +18,7 @@
 #include "chase.h"
 #include "facts.h"
 #include "random.h"
+#include "record.h"
 #include "story.h"
 #include "ttl.h"
 #include "verdict.h"
@@ -62,5 +66,27 @@ bool learn_family_stale(const struct learn_policy *policy, int64_t now_ms, struc
 
 /* Whether domain facts that have expired may still be answered (ROUTING T6). */
 bool learn_may_be_stale(const struct learn_policy *policy, const struct domain_facts *facts, int64_t now_ms);
+
+/* ---- the shared store ---- */
+
+/* How long what the DNS said lives by itself, in seconds. 0 where it is not to be shared: it had a TTL of 0
+ * (ROUTING T3), or is nothing but our own word (a failure, a denial without an SOA: T4, T5). */
+uint32_t learn_raw_life_s(const struct chase_end *end);
+
+/* Until when what memory holds of a family does so by the DNS, or somewhat less: as it lives here, but for a
+ * life that may be of our own making. When it was learned, where that cannot be told. */
+int64_t learn_family_raw_until_ms(const struct learn_policy *policy, const struct family_value *value);
+
+/* Until when facts of the store may be answered stale: `expires_at_ms` where they are not lasting. */
+int64_t learn_stale_until_ms(const struct learn_policy *policy, bool is_lasting, int64_t expires_at_ms);
+
+/* Fills `value` with what `record`, of a domain, says, with the life it has here. It may have expired. */
+void learn_domain_shared(const struct learn_policy *policy, const struct record *record,
+                         struct random *random, struct domain_value *value);
+
+/* The same for one family of `record`, of a host. False where it knows nothing of that, and `value` is as
+ * before. */
+bool learn_family_shared(const struct learn_policy *policy, const struct record *record, enum family family,
+                         struct random *random, struct family_value *value);
 
 #endif

@@ -11,10 +11,12 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "config.h"
 #include "error.h"
 #include "log.h"
 #include "node.h"
+#include "pinned.h"
 #include "stats.h"
 
 static const char default_file[] = "/etc/mxway/mxwayd.conf";
@@ -210,7 +212,7 @@ static int run(struct config *config) {
   block_signals(&set);
   int status = node_create(config, &node);
   if (status != 0)
-    return status == ERR_IN_USE ? EX_UNAVAILABLE : EX_OSERR;
+    return status == ERR_IN_USE ? EX_UNAVAILABLE : status == ERR_CONFIG ? EX_CONFIG : EX_OSERR;
   log_start(config); /* before a client can have its first answer */
   status = node_start(node);
   if (status != 0) {
@@ -228,9 +230,12 @@ static int run(struct config *config) {
 }
 
 int main(int count, char **words) {
+  static char program[] = "mxwayd";
   struct arguments arguments = {.action = ACTION_RUN};
   struct config config;
   char error[CONFIG_ERROR_SIZE];
+  if (count > 0)
+    words[0] = program; /* what getopt complains as, wherever it lies */
   int status = parse_arguments(count, words, &arguments);
   if (status != EX_OK)
     return status;
@@ -248,6 +253,7 @@ int main(int count, char **words) {
     log_error("%s", error);
     status = EX_CONFIG;
   } else if (arguments.action == ACTION_TEST) {
+    pinned_warn(&config.routes, clock_wall_ms());
     fputs("mxwayd: configuration is good\n", stderr);
   } else if (arguments.action == ACTION_PRINT) {
     config_print(&config, stdout);

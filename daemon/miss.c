@@ -85,7 +85,10 @@ static size_t pack(struct miss *miss, const struct answer *answer, int64_t now_m
   static _Thread_local struct route route;
   const struct question *question = &miss->question;
   const struct domain_facts *facts = answer->facts;
-  enum source source = answer->from_memory ? SOURCE_MEMORY : SOURCE_DNS;
+  enum source source = answer->from_memory ? SOURCE_MEMORY : answer->from_store ? SOURCE_SHARED : SOURCE_DNS;
+  const struct decision remembered = {answer->verdict, SOURCE_MEMORY, 0, ""};
+  if (!facts && answer->from_memory)
+    return reply_build_decision(bytes, miss->id, &remembered, &question->name);
   if (!facts)
     return reply_build_verdict(bytes, miss->id, answer->verdict, &question->name, "");
   if (random.state == 0)
@@ -100,6 +103,14 @@ static size_t pack(struct miss *miss, const struct answer *answer, int64_t now_m
   return reply_build_route(bytes, miss->id, source, &route);
 }
 
+/* What has just been learned is in the story of the lookup, but for how long a failure is remembered; who
+ * joined one that was under way may not have that story. */
+static void tell_learned(const struct question *question, const struct answer *answer, int64_t now_ms) {
+  const struct domain_facts *facts = answer->facts;
+  if (facts && !answer->from_memory && (question->has_joined || facts->kind == DOMAIN_FAILED))
+    explain_memory(question->story, question->name.text, facts, question->depth, now_ms);
+}
+
 static void go_home(struct miss *miss) {
   story_unref(miss->question.story);
   miss->question.story = NULL;
@@ -111,8 +122,7 @@ void miss_on_answer(void *context, struct question *question, const struct answe
   static _Thread_local uint8_t bytes[REPLY_BYTES_MAX];
   struct miss *miss = (struct miss *)((char *)question - offsetof(struct miss, question));
   size_t length = pack(miss, answer, now_ms, bytes);
-  if (answer->facts && !answer->from_memory)
-    explain_memory(question->story, question->name.text, answer->facts, question->depth, now_ms);
+  tell_learned(question, answer, now_ms);
   miss->reply_length = length + reply_story_bytes(question->story);
   miss->reply = malloc(miss->reply_length);
   if (miss->reply)

@@ -251,6 +251,12 @@ const char *name_error_text(enum name_error error) {
   return "unknown error";
 }
 
+bool name_is_below(const char *text, size_t length, const struct name *suffix) {
+  if (length < suffix->length || memcmp(text + length - suffix->length, suffix->text, suffix->length) != 0)
+    return false;
+  return length == suffix->length || text[length - suffix->length - 1] == '.';
+}
+
 size_t name_as_address(const char *text, size_t length, uint8_t address[NAME_ADDRESS_MAX]) {
   if (length == 0)
     return 0;

@@ -23,14 +23,16 @@
 #include "name.h"
 #include "resolvconf.h"
 #include "resolver.h"
+#include "sharing.h"
 #include "snapshot.h"
 #include "stats.h"
 #include "wishes.h"
 
 enum {
-  SWEEP_COUNT = 8192, /* entries looked at each second for expiry */
-  FINISH_MS = 2000,   /* how long lookups under way may finish after a stop */
-  FLUSH_MS = 1500,    /* and then how long clients may take to read their answers */
+  SWEEP_COUNT = 8192,     /* entries looked at each second for expiry, */
+  SWEEP_STEP_COUNT = 256, /* so many between which the loop turns */
+  FINISH_MS = 2000,       /* how long lookups under way may finish after a stop */
+  FLUSH_MS = 1500,        /* and then how long clients may take to read their answers */
   STOP_POLL_MS = 5,
   SNAPSHOT_READ_MS = 5000,     /* a start waits for the snapshot at most so long */
   STOP_MS = 4500,              /* from the stop until the last snapshot must be written; main allows 5 s */
@@ -66,12 +68,14 @@ struct node {
   struct worker worker;
   struct mailbox mailbox;
   struct dns *dns;
+  struct sharing *sharing; /* NULL: nothing is shared */
   struct resolver *resolver;
   struct ttl_policy ttl;
   int control_fd; /* -1: none */
   struct control *control;
   struct snapshot *snapshot;
   ev_timer due, sweep;
+  size_t swept_count; /* of the entries of this second */
   ev_prepare prepare;
   struct resolvconf resolvconf; /* where the servers are those of that file */
   /* the others */
@@ -96,35 +100,34 @@ static void on_due(struct ev_loop *loop, ev_timer *timer, int events) {
 static void follow_resolv_conf(struct node *node) {
   const struct resolvconf *resolvconf = &node->resolvconf;
   const struct sockaddr_storage *servers[CONFIG_UPSTREAM_MAX];
-  char text[ADDRESS_TEXT_SIZE];
-  for (size_t i = 0; i < resolvconf->count; i++) {
+  for (size_t i = 0; i < resolvconf->count; i++)
     servers[i] = &resolvconf->upstreams[i].address;
-    log_notice("%s has changed: upstream server %zu of %zu is %s", resolvconf->path, i + 1, resolvconf->count,
-               config_upstream_text(&resolvconf->upstreams[i], text));
-  }
   if (dns_set_servers(node->dns, servers, resolvconf->count) != 0)
     log_error("cannot change the upstream servers: %s", error_text(ERR_NOMEM));
 }
 
 static void on_sweep(struct ev_loop *loop, ev_timer *timer, int events) {
-  (void)loop, (void)events;
+  (void)events;
   struct node *node = timer->data;
-  cache_sweep(node->cache, clock_now_ms(), SWEEP_COUNT);
-  if (node->config->follows_resolv_conf && resolvconf_look(&node->resolvconf))
+  cache_sweep(node->cache, clock_now_ms(), SWEEP_STEP_COUNT);
+  size_t swept = node->swept_count + SWEEP_STEP_COUNT, all = cache_count(node->cache);
+  node->swept_count = swept < SWEEP_COUNT && swept < all ? swept : 0;
+  timer->repeat = node->swept_count == 0 ? 1. : .001;
+  ev_timer_again(loop, timer);
+  if (node->swept_count == 0 && node->config->follows_resolv_conf && resolvconf_look(&node->resolvconf))
     follow_resolv_conf(node);
 }
 
-/* Before the loop sleeps: until the next deadline at most. */
+/* Before the loop sleeps: until the next deadline at most, or a moment where there is more to free. */
 static void on_resolver_prepare(struct ev_loop *loop, ev_prepare *prepare, int events) {
   (void)events;
   struct node *node = prepare->data;
-  int64_t next_ms = resolver_next_ms(node->resolver);
+  int64_t next_ms = resolver_next_ms(node->resolver), now_ms = clock_now_ms();
+  if (cache_collect(node->cache) > QSBR_COLLECT_LEAST && next_ms > now_ms + 1)
+    next_ms = now_ms + 1;
   ev_timer_stop(loop, &node->due);
-  if (next_ms == INT64_MAX)
-    return;
-  int64_t left_ms = next_ms - clock_now_ms();
   ev_now_update(loop);
-  ev_timer_set(&node->due, left_ms > 0 ? (double)left_ms / 1000 : 0., 0.);
+  ev_timer_set(&node->due, next_ms > now_ms ? (double)(next_ms - now_ms) / 1000 : 0., 0.);
   ev_timer_start(loop, &node->due);
 }
 
@@ -234,12 +237,15 @@ static int create_resolver(struct node *node) {
       cache_create(config->cache_size_bytes, (int64_t)config->max_stale_s * 1000, &node->worker.stats);
   if (!node->cache || dns_create(node->worker.loop, &dns, &node->worker.stats, &node->dns) != 0)
     return ERR_NOMEM;
+  error = sharing_create(node->worker.loop, config, &node->worker.stats, &node->sharing);
+  if (error != 0)
+    return error;
   if (config->routes.count > 0 &&
       pinned_create(&config->routes, node->cache, clock_now_ms(), clock_wall_ms(), &node->pinned) != 0)
     return ERR_NOMEM;
   node->shared.pinned = node->pinned;
-  node->resolver =
-      resolver_create(node->cache, node->dns, &options, &node->worker.stats, miss_on_answer, NULL);
+  node->resolver = resolver_create(node->cache, sharing_store(node->sharing), node->dns, &options,
+                                   &node->worker.stats, miss_on_answer, NULL);
   if (!node->resolver)
     return ERR_NOMEM;
   ev_timer_init(&node->due, on_due, 0., 0.);
@@ -266,6 +272,7 @@ static int create_keepers(struct node *node) {
     return 0;
   const struct job_served served = {.cache = node->cache,
                                     .resolver = node->resolver,
+                                    .store = sharing_store(node->sharing),
                                     .ttl = &node->ttl,
                                     .cache_size_bytes = config->cache_size_bytes,
                                     .since_ms = clock_now_ms()};
@@ -419,6 +426,7 @@ static void destroy_resolver(struct node *node) {
   /* What was answered too late for its frontend, or not taken up any more. */
   mailbox_fini(&node->mailbox, miss_drop, NULL);
   resolver_destroy(node->resolver);
+  sharing_destroy(node->sharing);
   dns_destroy(node->dns);
   pinned_destroy(node->pinned);
   cache_destroy(node->cache);

@@ -13,7 +13,7 @@
 struct node;
 
 /* Creates everything and binds the socket; logs what fails. `config` is lent until destroy.
- * Returns 0 and gives `*node`, or ERR_IN_USE, ERR_SYSTEM or ERR_NOMEM. */
+ * Returns 0 and gives `*node`, or ERR_IN_USE, ERR_CONFIG, ERR_SYSTEM or ERR_NOMEM. */
 int node_create(const struct config *config, struct node **node);
 
 /* Starts the threads. Returns 0, or ERR_SYSTEM with no thread left running. */

@@ -113,16 +113,20 @@ static int add(struct pinned *pinned, const struct override *override, int64_t e
   return 0;
 }
 
+void pinned_warn(const struct override_list *list, int64_t wall_ms) {
+  char pattern[OVERRIDE_PATTERN_SIZE];
+  for (size_t i = 0; i < list->count; i++)
+    if (expiry_ms(list->items[i], 0, wall_ms) <= 0)
+      log_warning("route %s has expired and is passed over", override_pattern(list->items[i], pattern));
+}
+
 static int add_all(struct pinned *pinned, const struct override_list *list, int64_t now_ms, int64_t wall_ms) {
   struct domain_value *value = calloc(1, sizeof(*value));
   int error = value ? 0 : ERR_NOMEM;
   for (size_t i = 0; error == 0 && i < list->count; i++) {
     int64_t expires_at_ms = expiry_ms(list->items[i], now_ms, wall_ms);
-    char pattern[OVERRIDE_PATTERN_SIZE];
     if (expires_at_ms > now_ms)
       error = add(pinned, list->items[i], expires_at_ms, value);
-    else
-      log_warning("route %s has expired and is passed over", override_pattern(list->items[i], pattern));
   }
   free(value);
   return error;
@@ -134,6 +138,7 @@ int pinned_create(const struct override_list *list, struct cache *cache, int64_t
   if (!pinned)
     return ERR_NOMEM;
   pinned->cache = cache;
+  pinned_warn(list, wall_ms);
   int error = table_init(&pinned->exact);
   if (error == 0)
     error = table_init(&pinned->suffixes);

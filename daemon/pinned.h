@@ -35,7 +35,10 @@ struct pin {
 
 struct pinned;
 
-/* Makes the routes of `list` ready; logs those that have expired by `wall_ms` (Unix time), which is `now_ms`.
+/* Logs the routes of `list` that have expired by `wall_ms` (Unix time): they are passed over. */
+void pinned_warn(const struct override_list *list, int64_t wall_ms);
+
+/* Makes the routes of `list` ready; logs those that have expired by `wall_ms`, which is `now_ms`.
  * `list` and `cache` are lent. After name_hash_init. Returns 0 or ERR_NOMEM. */
 int pinned_create(const struct override_list *list, struct cache *cache, int64_t now_ms, int64_t wall_ms,
                   struct pinned **result);

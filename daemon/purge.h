@@ -1,10 +1,11 @@
 /*
  * purge: forgetting, a piece at a time.
  *
- * Removes from memory what an order names, and has the resolver keep nothing of it that is on its way
- * (ROUTING T11). A domain is forgotten with the addresses of its exchanges, though other domains share
- * them: they are asked for again by whoever needs them. What is learned after purge_start is not the order's
- * concern, though some of it may go, too. Configured routes are no memory.
+ * Removes from memory what an order names (and, of single domains, from the shared store), and has the
+ * resolver keep nothing of it that is on its way (ROUTING T11). A domain is forgotten with the addresses of
+ * its exchanges, though other domains share them: they are asked for again by whoever needs them. What is
+ * learned after purge_start is not the order's concern, though some of it may go, too. Configured routes are
+ * no memory.
  *
  * Who calls it: job, in the writer's thread. Time is an argument.
  */
@@ -31,6 +32,7 @@ enum purge_what {
 struct purge {
   struct cache *cache;
   struct resolver *resolver;
+  struct store *store;
   enum purge_what what;
   struct name name;
   struct cache_host_walk hosts;
@@ -40,12 +42,12 @@ struct purge {
   uint64_t domain_count, host_count;
 };
 
-/* Begins; `cache` and `resolver` are lent, and `purge` stays where it is, until the end or purge_stop. `name`
- * is canonical, NULL where `what` needs none. A PURGE_OF_DOMAIN is done with that; more can be started one
- * after the other in one struct that was zero before, and the counts add up. Cost of all others: one step a
- * lookup under way. */
-void purge_start(struct purge *purge, struct cache *cache, struct resolver *resolver, enum purge_what what,
-                 const struct name *name);
+/* Begins; `cache`, `resolver` and `store` (NULL: none) are lent, and `purge` stays where it is, until the end
+ * or purge_stop. `name` is canonical, NULL where `what` needs none. A PURGE_OF_DOMAIN is done with that; more
+ * can be started one after the other in one struct that was zero before, and the counts add up. Cost of all
+ * others: constant. */
+void purge_start(struct purge *purge, struct cache *cache, struct resolver *resolver, struct store *store,
+                 enum purge_what what, const struct name *name);
 
 /* Looks at the next `most` things in memory. Call until purge_has_ended. */
 void purge_step(struct purge *purge, size_t most, int64_t now_ms);

@@ -21,6 +21,7 @@ int64_t questions_next_ms(const struct questions *questions) {
 
 void question_init(struct question *question) {
   question->due.place = 0;
+  question->has_joined = false;
   question->waiters = NULL;
 }
 
@@ -32,6 +33,12 @@ const struct domain_facts *question_peek(const struct question *question, const 
 int question_set_due(struct questions *questions, struct question *question, int64_t due_ms) {
   heap_remove(&questions->due, &question->due);
   return due_ms == INT64_MAX ? 0 : heap_put(&questions->due, &question->due, due_ms);
+}
+
+void question_expect_stale(struct questions *questions, struct waiters *waiters) {
+  for (struct question *question = waiters->first; question; question = question->next)
+    if (question->stale_ms < question->deadline_ms)
+      question_set_due(questions, question, question->stale_ms); /* without memory he waits for what comes */
 }
 
 void question_join(struct question *question, struct waiters *waiters) {

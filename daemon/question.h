@@ -43,6 +43,8 @@ struct question {
   /* The resolver's. */
   struct heap_node due; /* its deadline, or when it may be answered stale */
   int64_t deadline_ms;
+  bool has_joined;         /* a lookup that was under way already, whose story may be another's */
+  int64_t stale_ms;        /* when it takes a stale answer; INT64_MAX: never */
   struct waiters *waiters; /* those it is among; NULL: it does not wait */
   struct question *previous, *next;
 };
@@ -51,6 +53,7 @@ struct answer {
   const struct domain_facts *facts; /* lent for the call; NULL: `verdict` alone */
   enum verdict verdict;             /* where there are no facts */
   bool from_memory;                 /* nobody was asked for this answer */
+  bool from_store;                  /* the shared store gave what memory did not hold, and the DNS nothing */
   int64_t since_ms;                 /* facts that had expired before this do not count */
 };
 
@@ -89,6 +92,10 @@ const struct domain_facts *question_peek(const struct question *question, const 
 /* Has the question due at `due_ms`, in the place of what was before; INT64_MAX: never. Returns 0, or
  * ERR_NOMEM where it was not due before. */
 int question_set_due(struct questions *questions, struct question *question, int64_t due_ms);
+
+/* Has those of `waiters` who take a stale answer before their deadline be due when they do: memory now holds
+ * what there was none of when they asked. */
+void question_expect_stale(struct questions *questions, struct waiters *waiters);
 
 /* Puts a question that does not wait at the end of `waiters`. */
 void question_join(struct question *question, struct waiters *waiters);

@@ -34,6 +34,13 @@ static bool has_same_servers(const struct resolvconf *resolvconf, const struct c
   return true;
 }
 
+static void log_servers(const struct resolvconf *resolvconf) {
+  char text[ADDRESS_TEXT_SIZE];
+  for (size_t i = 0; i < resolvconf->count; i++)
+    log_notice("%s has changed: upstream server %zu of %zu is %s", resolvconf->path, i + 1, resolvconf->count,
+               config_upstream_text(&resolvconf->upstreams[i], text));
+}
+
 bool resolvconf_look(struct resolvconf *resolvconf) {
   struct config_upstream upstreams[CONFIG_UPSTREAM_MAX];
   if (!has_changed(resolvconf))
@@ -45,5 +52,6 @@ bool resolvconf_look(struct resolvconf *resolvconf) {
     return false;
   memcpy(resolvconf->upstreams, upstreams, count * sizeof(upstreams[0]));
   resolvconf->count = count;
+  log_servers(resolvconf);
   return true;
 }

@@ -35,8 +35,8 @@ struct resolvconf {
 /* Knows the servers of `config`, whose path is lent. */
 void resolvconf_init(struct resolvconf *resolvconf, const struct config *config);
 
-/* Looks. True: `upstreams` are others than before. Logs a change that cannot be used. Costs one stat(2) where
- * nothing has changed. */
+/* Looks. True: `upstreams` are others than before. Logs changes, also one that cannot be used. Costs one
+ * stat(2) where nothing has changed. */
 bool resolvconf_look(struct resolvconf *resolvconf);
 
 #endif

@@ -13,6 +13,7 @@ struct resolver {
   struct cache *cache;
   struct hosts *hosts;
   struct resolver_options options;
+  struct fetch_ways ways;
   struct stats *stats;
   resolver_answer_fn *on_answer;
   void *context;
@@ -37,8 +38,8 @@ static bool overload(struct resolver *resolver, const struct question *question,
  * to be waited for. */
 static uint32_t patience_ms(const struct resolver *resolver) {
   uint32_t patience_ms = resolver->options.stale_after_ms;
-  return patience_ms > RESOLVER_STALE_DOWN_MS && dns_is_down(resolver->flights.dns) ? RESOLVER_STALE_DOWN_MS
-                                                                                    : patience_ms;
+  return patience_ms > RESOLVER_STALE_DOWN_MS && dns_is_down(resolver->ways.dns) ? RESOLVER_STALE_DOWN_MS
+                                                                                 : patience_ms;
 }
 
 /* Puts a question where it is looked at when it may be answered stale, or at its own deadline; one that has
@@ -47,9 +48,11 @@ static int set_deadline(struct resolver *resolver, struct question *question,
                         const struct domain_facts *facts, int64_t now_ms) {
   bool is_own = question->timeout_ms > 0 && question->timeout_ms < resolver->options.lookup_deadline_ms;
   question->deadline_ms = is_own ? now_ms + question->timeout_ms : INT64_MAX;
-  int64_t due_ms = question->deadline_ms, stale_ms = now_ms + patience_ms(resolver);
-  if (stale_ms < due_ms && stale_is_possible(&resolver->stale, question, facts, now_ms))
-    due_ms = stale_ms;
+  bool takes_stale = !question->no_stale && !question->refresh && resolver->options.learn.max_stale_ms > 0;
+  question->stale_ms = takes_stale ? now_ms + patience_ms(resolver) : INT64_MAX;
+  int64_t due_ms = question->deadline_ms;
+  if (question->stale_ms < due_ms && stale_is_possible(&resolver->stale, question, facts, now_ms))
+    due_ms = question->stale_ms;
   return question_set_due(&resolver->questions, question, due_ms);
 }
 
@@ -64,7 +67,7 @@ static bool answer_at_once(struct resolver *resolver, const struct question *que
   else if (question->cache_only)
     *answer = (struct answer){.verdict = VERDICT_NOT_CACHED};
   else if (question->no_stale && !question->refresh && stale_has_failed(facts, now_ms))
-    *answer = (struct answer){.verdict = (enum verdict)facts->cause};
+    *answer = (struct answer){.verdict = (enum verdict)facts->cause, .from_memory = true};
   else
     return false;
   return true;
@@ -72,11 +75,12 @@ static bool answer_at_once(struct resolver *resolver, const struct question *que
 
 /* A question meets a flight for its name, which may have to go back for it; who wants the exchanges alone
  * need not wait where they are there already. True: `answer` is filled. */
-static bool meet(struct resolver *resolver, struct flight *flight, const struct question *question,
-                 int64_t now_ms, struct answer *answer) {
+static bool meet(struct resolver *resolver, struct flight *flight, struct question *question, int64_t now_ms,
+                 struct answer *answer) {
   stats_add(resolver->stats, STATS_LOOKUPS_COALESCED);
   story_add(question->story, "T8", "%s is being looked up already: waits for that", question->name.text);
-  if (flight_renew(flight, question) != 0)
+  question->has_joined = true;
+  if (flight_renew(flight, question, now_ms) != 0)
     return overload(resolver, question, now_ms, answer);
   return flight_answer(flight, question, answer);
 }
@@ -106,8 +110,8 @@ bool resolver_leave(struct resolver *resolver, struct question *question) {
 
 /* ---- purging, looking ---- */
 
-void resolver_forget(struct resolver *resolver, resolver_match_fn *matches, void *context, unsigned kinds) {
-  flights_forget(&resolver->flights, matches, context, kinds);
+void resolver_forget(struct resolver *resolver, const struct name *suffix, unsigned kinds) {
+  flights_forget(&resolver->flights, suffix, kinds);
 }
 
 void resolver_forget_domain(struct resolver *resolver, const struct name *name, uint64_t hash) {
@@ -158,7 +162,10 @@ void resolver_refresh(struct resolver *resolver, const struct name *name, uint64
 /* A question is due: it is answered stale, or goes on waiting until its deadline, or ends there. */
 static void end_question(struct resolver *resolver, struct question *question, int64_t now_ms) {
   struct answer answer = {.verdict = VERDICT_DEADLINE};
+  const struct flight *flight = flight_find(&resolver->flights, question);
   if (stale_answer(&resolver->stale, question, now_ms, &answer)) {
+    answer.from_store = flight && flight_is_of_store(flight);
+    answer.from_memory = !answer.from_store;
     question_answer(&resolver->questions, question, &answer, now_ms);
   } else if (question->deadline_ms <= now_ms) {
     stats_add(resolver->stats, STATS_LOOKUPS_DEADLINE);
@@ -191,8 +198,9 @@ static void tell(void *context, struct question *question, const struct answer *
   resolver->on_answer(resolver->context, question, answer, now_ms);
 }
 
-struct resolver *resolver_create(struct cache *cache, struct dns *dns, const struct resolver_options *options,
-                                 struct stats *stats, resolver_answer_fn *on_answer, void *context) {
+struct resolver *resolver_create(struct cache *cache, struct store *store, struct dns *dns,
+                                 const struct resolver_options *options, struct stats *stats,
+                                 resolver_answer_fn *on_answer, void *context) {
   struct resolver *resolver = calloc(1, sizeof(*resolver));
   if (!resolver)
     return NULL;
@@ -203,17 +211,16 @@ struct resolver *resolver_create(struct cache *cache, struct dns *dns, const str
   resolver->context = context;
   questions_init(&resolver->questions, tell, resolver);
   const struct learn_policy *policy = &resolver->options.learn;
-  struct hosts *hosts = hosts_create(cache, dns, policy, options->max_cname_hops);
+  resolver->ways = (struct fetch_ways){store, dns, policy, options->max_cname_hops};
+  struct hosts *hosts = hosts_create(cache, &resolver->ways);
   resolver->hosts = hosts;
   resolver->stale = (struct stale){.cache = cache, .hosts = hosts, .policy = policy};
   resolver->flights = (struct flights){.cache = cache,
-                                       .dns = dns,
+                                       .ways = &resolver->ways,
                                        .hosts = hosts,
                                        .questions = &resolver->questions,
                                        .stale = &resolver->stale,
-                                       .policy = policy,
-                                       .lookup_deadline_ms = options->lookup_deadline_ms,
-                                       .max_cname_hops = options->max_cname_hops};
+                                       .lookup_deadline_ms = options->lookup_deadline_ms};
   if (flights_init(&resolver->flights) != 0 || !hosts) {
     resolver_destroy(resolver);
     return NULL;

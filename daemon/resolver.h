@@ -25,6 +25,7 @@
 #include "question.h"
 #include "route.h"
 #include "stats.h"
+#include "store.h"
 
 enum { RESOLVER_STALE_DOWN_MS = 100 };
 
@@ -42,11 +43,12 @@ typedef question_answer_fn resolver_answer_fn;
 
 struct resolver;
 
-/* `cache`, `dns`, `stats` are lent. Returns NULL without memory. */
-struct resolver *resolver_create(struct cache *cache, struct dns *dns, const struct resolver_options *options,
-                                 struct stats *stats, resolver_answer_fn *on_answer, void *context);
+/* `cache`, `store` (NULL: none), `dns`, `stats` are lent. Returns NULL without memory. */
+struct resolver *resolver_create(struct cache *cache, struct store *store, struct dns *dns,
+                                 const struct resolver_options *options, struct stats *stats,
+                                 resolver_answer_fn *on_answer, void *context);
 
-/* Forgets every flight; nobody is answered (see resolver_stop). Before dns_destroy. */
+/* Forgets every flight; nobody is answered (see resolver_stop). Before store_destroy and dns_destroy. */
 void resolver_destroy(struct resolver *resolver);
 
 /* Asks. True: `answer` is filled, its facts lent until the next call. False: the
@@ -58,13 +60,10 @@ bool resolver_ask(struct resolver *resolver, struct question *question, int64_t 
  * and fills the cache. One that is not pending is left alone; false then. */
 bool resolver_leave(struct resolver *resolver, struct question *question);
 
-/* Whether a purge is for a domain. */
-typedef bool resolver_match_fn(void *context, const char *name, size_t length);
-
-/* Has what the lookups under way learn delivered to those who wait and not kept (ROUTING T11): of
- * domains that `matches` accepts and that turn out to be of `kinds` (bit n is enum domain_kind n). What is
- * asked for from now on is not concerned. Cost: one step a flight. */
-void resolver_forget(struct resolver *resolver, resolver_match_fn *matches, void *context, unsigned kinds);
+/* Has what the lookups under way learn delivered to those who wait and not kept (ROUTING T11): of `suffix`
+ * and all names below it, or of any name where it is NULL, where they turn out to be of `kinds` (bit n is
+ * enum domain_kind n). What is asked for from now on is not concerned. Cost: constant. */
+void resolver_forget(struct resolver *resolver, const struct name *suffix, unsigned kinds);
 
 /* The same for one domain, whatever it turns out to be. Cost: one look into the table. */
 void resolver_forget_domain(struct resolver *resolver, const struct name *name, uint64_t hash);

@@ -41,6 +41,32 @@
   X(DNS_SHED, "dns-shed", "waiting queries that gave way to something more important")                       \
   X(DNS_MALFORMED, "dns-malformed", "replies that could not be read")                                        \
   X(DNS_CHANNELS, "dns-channels", "upstream channels opened: each brings a new source port")                 \
+  X(STORE_HITS, "store-hits", "reads of the shared store that gave what was wanted")                         \
+  X(STORE_MISSES, "store-misses", "reads that gave nothing of use: the DNS was asked")                       \
+  X(STORE_STALE, "store-stale", "values that had expired, good for a stale answer at most")                  \
+  X(STORE_SHORT, "store-short", "values that hold, but not all or not for as long as was wanted")            \
+  X(STORE_LATE, "store-late", "reads without an answer in redis-head-start: the DNS was asked beside")       \
+  X(STORE_TIMEOUTS, "store-timeouts", "reads without an answer in redis-timeout")                            \
+  X(STORE_AWAY, "store-away", "reads not begun, or cut off, because the shared store was away")              \
+  X(STORE_BUSY, "store-busy", "reads not begun because too many were under way")                             \
+  X(STORE_ERRORS, "store-errors", "reads and leases that were answered with an error")                       \
+  X(STORE_TOO_LONG, "store-too-long", "values longer than any of ours")                                      \
+  X(STORE_NO_RECORD, "store-no-record", "values that are not of mxway, or no strings")                       \
+  X(STORE_UNKNOWN_VERSION, "store-unknown-version", "values of another version of mxway")                    \
+  X(STORE_CORRUPT, "store-corrupt", "values whose checksum is wrong")                                        \
+  X(STORE_BAD_MAC, "store-bad-mac", "values that are not sealed with a key of redis-mac-key-file")           \
+  X(STORE_WRONG_NAME, "store-wrong-name", "values about another name than their key says")                   \
+  X(STORE_IMPOSSIBLE, "store-impossible", "values with a good checksum that mxway cannot have written")      \
+  X(STORE_SKEWED, "store-skewed", "values from over a minute in the future: a clock is wrong")               \
+  X(STORE_EXPIRED, "store-expired", "values too old even for a stale answer")                                \
+  X(STORE_PURGED, "store-purged", "values from before a purge")                                              \
+  X(STORE_LEASES_WON, "store-leases-won", "leases won: this node asked the DNS for all")                     \
+  X(STORE_LEASES_LOST, "store-leases-lost", "leases that another node had")                                  \
+  X(STORE_LEASES_WAITED, "store-leases-waited", "of those, in vain: no value came in redis-lease")           \
+  X(STORE_WRITES, "store-writes", "values written to the shared store, and deletions")                       \
+  X(STORE_WRITES_SAME, "store-writes-same", "values not written because the store has the same")             \
+  X(STORE_WRITES_FAILED, "store-writes-failed", "writes refused, or lost with their connection")             \
+  X(STORE_WRITES_DROPPED, "store-writes-dropped", "writes dropped because too many waited, or for too long") \
   X(CACHE_EVICTIONS, "cache-evictions", "domains evicted while they were still good")                        \
   X(CACHE_DENIED_EVICTIONS, "cache-denied-evictions", "denials and failures evicted from their tenth")       \
   X(CACHE_EXPIRATIONS, "cache-expirations", "domains removed after their life")
@@ -56,6 +82,7 @@ struct stats {
   _Alignas(64) _Atomic uint64_t counters[STATS_COUNT];
   struct stats *next; /* of all threads; written once, by stats_register */
 };
+_Static_assert(sizeof(struct stats) % 64 == 0, "no cache line has the counters of two threads");
 
 /* Adds one. Only the owning thread. Never a read-modify-write. */
 static inline void stats_add(struct stats *stats, enum stats_counter counter) {

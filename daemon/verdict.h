@@ -35,9 +35,6 @@ enum verdict {
   VERDICT_REJECTED,
 };
 
-/* May a sender expect another answer later? */
-enum verdict_class { CLASS_OK, CLASS_PERMANENT, CLASS_TRANSIENT };
-
 struct smtp_status {
   uint16_t code;        /* 0 for VERDICT_ROUTE */
   const char *enhanced; /* RFC 3463, "5.1.10"; "" for VERDICT_ROUTE */
@@ -46,11 +43,9 @@ struct smtp_status {
 /* "ROUTE", "NULL_MX", ...; static storage. */
 const char *verdict_name(enum verdict verdict);
 
-/* The class a verdict has unless the facts or an option make it transient. */
-enum verdict_class verdict_usual_class(enum verdict verdict);
-
 /* The reply code and enhanced status (RFC 3463, RFC 7505 section 4) for a
- * verdict; `transient` asks for the transient form of the verdicts that have
+ * verdict. 4xx is transient: a sender may expect another answer later; 5xx is
+ * permanent. `transient` asks for the transient form of the verdicts that have
  * both forms, and is ignored for the others. */
 struct smtp_status verdict_smtp(enum verdict verdict, int transient);
 

@@ -125,7 +125,7 @@ upstream_counters() {
 }
 upstream_total() { upstream_counters | sed -n 's/^total //p'; }
 
-# start_mxwayd NAME [OPTION=VALUE...]: its socket is $work/NAME.sock.
+# start_mxwayd NAME [OPTION=VALUE...]: its sockets are $work/NAME.sock and $work/NAME.control.
 start_mxwayd() {
   local name=$1 option options=()
   shift
@@ -133,7 +133,7 @@ start_mxwayd() {
     options+=(-o "$option")
   done
   : >"$work/empty.conf"
-  start "$name" "${on_server[@]}" "$mxwayd" -c "$work/empty.conf" -o "listen=$work/$name.sock" -o control= -o "upstream=$upstream" \
+  start "$name" "${on_server[@]}" "$mxwayd" -c "$work/empty.conf" -o "listen=$work/$name.sock" -o "control=$work/$name.control" -o "upstream=$upstream" \
     -o log-level=warning "${options[@]}"
   wait_for "$name" test -S "$work/$name.sock"
 }
@@ -231,11 +231,13 @@ prepare() {
   build
   local programs=${MXWAY_BUILD:-build/release} program
   mxwayd=$programs/daemon/mxwayd
+  mxway=$programs/client/mxway
   bench_program=$programs/bench/mxway-bench
   upstream_program=$programs/bench/upstream/mxway-upstream
   plain_program=$programs/bench/upstream/mxway-plain-cares
   cache_program=$programs/bench/mxway-bench-cache
-  for program in "$mxwayd" "$bench_program" "$upstream_program" "$plain_program" "$cache_program"; do
+  hit_program=$programs/bench/mxway-bench-hit
+  for program in "$mxwayd" "$mxway" "$bench_program" "$upstream_program" "$plain_program" "$cache_program" "$hit_program"; do
     [[ -x $program ]] || fail 69 "there is no $program"
   done
   out=build/bench/$scenario

@@ -2,7 +2,7 @@
 
 # one_size: servers of their own for each number of names, so that no cache is shared with another size.
 one_size() {
-  local outstanding before after
+  local outstanding name before after
   write_names
   start_upstream --ttl 86400
   start_mxwayd mxwayd "cache-size=$(cache_mib)MiB" max-queries=4096
@@ -13,15 +13,18 @@ one_size() {
   ask_all "dns:$unbound"
   before=$(upstream_total)
   for outstanding in "${depths[@]}"; do
-    say "$names domains, $connections connections x $outstanding outstanding"
-    measure "$names-${connections}x$outstanding" -c "$connections" -q "$outstanding" -T 1 --gen "zipf:s=1.0,n=$names" \
-      -l "$seconds" --runs "$runs" --repeats "$repeats" --warm-up 1 \
+    name=$names-$law-${connections}x$outstanding
+    say "$names domains, $law, $connections connections x $outstanding outstanding"
+    # A null server and Redis answer as many octets as the mxway target before them.
+    measure "$name" -c "$connections" -q "$outstanding" -T 1 --gen "$law:n=$names" \
+      -l "$seconds" --runs "$runs" --repeats "$repeats" --warm-up "$warm_up" \
       -s "mxway:$work/mxwayd.sock,pid=${pids[mxwayd]},name=mxway" \
-      -s "mxway:$work/mxwayd.sock,depth=addresses,pid=${pids[mxwayd]},name=mxway with addresses" \
       -s "null,name=null (bare socket)" \
       -s "redis:$work/redis.sock,pid=${pids[redis]},name=Redis GET" \
-      -s "dns:$unbound,pid=${pids[unbound]},name=unbound MX"
-    sessions+=("$names domains, ${connections} x $outstanding=$out/$names-${connections}x$outstanding.json")
+      -s "dns:$unbound,pid=${pids[unbound]},name=unbound MX" \
+      -s "mxway:$work/mxwayd.sock,depth=addresses,pid=${pids[mxwayd]},name=mxway with addresses" \
+      -s "null,name=null as long as with addresses"
+    sessions+=("$names domains, $law, ${connections} x $outstanding=$out/$name.json")
   done
   after=$(upstream_total)
   [[ $after == "$before" ]] || say "note: $((after - before)) upstream queries while measuring: not all were hits"
@@ -29,7 +32,8 @@ one_size() {
 }
 
 run_scenario() {
-  local sizes=(100000 1000000)
+  local sizes=(100000 1000000) warm_up=1
+  [[ -z $quick ]] || warm_up=0.3
   connections=64
   depths=(64 1)
   sessions=()

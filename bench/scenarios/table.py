@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The tables of bench/run, from the JSON of mxway-bench. Usage: table.py ratios|miss|memory|scan|cache|outage|herd|silent ARGUMENT..."""
+"""The tables of bench/run, from the JSON of mxway-bench. Usage: table.py ratios|miss|memory|scan|cache|cores|outage|herd|silent ARGUMENT..."""
 import json
 import re
 import statistics
@@ -53,6 +53,12 @@ def spread(value):
     return text
 
 
+def spread_of(values):
+    """The same of values of which some may not be known."""
+    values = [value for value in values if value is not None]
+    return spread({"median": statistics.median(values), "least": min(values), "most": max(values)} if values else None)
+
+
 def median(target, *keys):
     value = target
     for key in keys:
@@ -95,20 +101,45 @@ def print_sentences(title, session):
             print(f"  {title}: mxway needs {1 / cpu:.2g} of the CPU a lookup of {other}{faster}")
 
 
+def floors(session):
+    """Pairs of a target and the null server that answers as many octets: the one behind the same mxway target."""
+    groups = []
+    for target in session["targets"]:
+        if not groups or target["label"].startswith("mxway:"):
+            groups.append([])
+        groups[-1].append(target)
+    for group in groups:
+        null = next((target for target in group if target["label"].startswith("null")), None)
+        yield from ((target, null if target["label"].startswith(("mxway:", "redis:")) else None) for target in group)
+
+
+def to_floor(target, null, *keys):
+    """Run by run: what was measured in turns stood in the same weather."""
+    if null is None:
+        return "-"
+    pairs = [(median(run, *keys), median(floor, *keys)) for run, floor in zip(target["runs"], null["runs"])]
+    return spread_of(mine / floor for mine, floor in pairs if mine and floor)
+
+
 def ratios(arguments):
-    """SESSION=FILE...: one table over all sessions; ratios are to mxway."""
-    sessions = [(title, load(path)) for title, path in (argument.split("=", 1) for argument in arguments)]
-    head = ["", "lookups/s", "rate / mxway's", "server CPU", "CPU / mxway's", "p50", "p99", "loss"]
+    """SESSION=FILE...: one table over all sessions; ratios are to mxway, and to the null server of the same length."""
+    sessions = [(title, load(path)) for title, path in (argument.rsplit("=", 1) for argument in arguments)]
+    head = ["", "lookups/s", "rate / mxway's", "rate / null's", "server CPU", "CPU / mxway's", "CPU / null's",
+            "octets", "p50", "p99", "loss"]
     rows = []
     for title, session in sessions:
         rows.append([title] + [""] * (len(head) - 1))
-        for target in session["targets"]:
+        for target, null in floors(session):
+            octets = sum(run["reply_bytes"] for run in target["runs"])
             rows.append([
-                "  " + name_of(target["label"]),
+                "  " + (target["name"] if target["label"].startswith("null") else name_of(target["label"])),
                 number(median(target, "figures", "rate")),
                 spread(target["ratios"]["rate"]),
+                to_floor(target, null, "rate"),
                 time(median(target, "figures", "server_cpu_us")),
                 spread(target["ratios"]["server_cpu"]),
+                to_floor(target, null, "server", "cpu_us"),
+                f"{octets / target['completed']:.0f}" if target["completed"] else "-",
                 time(median(target, "latency", "p50_us")),
                 time(median(target, "latency", "p99_us")),
                 f"{(median(target, 'figures', 'loss') or 0):.2%}",
@@ -143,12 +174,6 @@ def rounds_of(arguments):
     return rounds
 
 
-def ratio(values):
-    """The median of the rounds, and how far they are apart."""
-    values = [value for value in values if value is not None]
-    return spread({"median": statistics.median(values), "least": min(values), "most": max(values)} if values else None)
-
-
 def miss(arguments):
     """PLAIN NAME=FILE=QUERIES... PLAIN ...: the floor is what a program does by itself in the same round."""
     rounds = rounds_of(arguments)
@@ -169,7 +194,7 @@ def miss(arguments):
         rate, _, cpu, _, each, p50, p99, loss = (
             statistics.median(known) if known else None
             for known in ([value for value in column if value is not None] for column in zip(*found)))
-        rows.append([title, number(rate), ratio(one[1] for one in found), time(cpu), ratio(one[3] for one in found),
+        rows.append([title, number(rate), spread_of(one[1] for one in found), time(cpu), spread_of(one[3] for one in found),
                      f"{each:.2f}", time(p50), time(p99), f"{loss:.2%}"])
     show(["", "lookups/s", "/ c-ares", "CPU", "/ c-ares", "queries a lookup", "p50", "p99", "loss"], rows)
     waited = max(plain["waited"] / plain["seconds"] for plain, _ in rounds)
@@ -232,6 +257,34 @@ def cache(arguments):
     show(["", *(title for title, _ in files)], rows)
 
 
+def cores(arguments):
+    """TITLE=FILE...: what mxway-bench-hit printed. Where the machine was busy, CPU tells what two whole cores make."""
+    sessions = [(title, load(path)) for title, path in (argument.rsplit("=", 1) for argument in arguments)]
+    rows, idle = [], 0
+    for title, runs in sessions:
+        for depth in ("exchanges", "addresses"):
+            rows.append([f"{title}, {depth}"] + [""] * 5)
+            ways = {way: [run for run in runs if (run["depth"], run["way"]) == (depth, way)]
+                    for way in ("one frontend", "two threads", "two processes")}
+            ones, apart = ways["one frontend"], ways["two processes"]
+            for way, these in ways.items():
+                cores_used = 1 if these is ones else 2
+                idle = max(idle, max(run["idle"] for run in these))
+                rows.append([
+                    "  " + way,
+                    number(statistics.median(run["rate"] for run in these)),
+                    spread_of(run["rate"] / one["rate"] for run, one in zip(these, ones)),
+                    f"{statistics.median(run['cpu_ns'] for run in these):.0f} ns",
+                    spread_of(cores_used * one["cpu_ns"] / run["cpu_ns"] for run, one in zip(these, ones)),
+                    spread_of(other["cpu_ns"] / run["cpu_ns"] for run, other in zip(these, apart))
+                    if way == "two threads" else "",
+                ])
+    show(["", "lookups/s", "/ one frontend", "CPU a lookup", "/ one, by CPU", "/ two processes, by CPU"], rows)
+    if idle > 0.05:
+        print(f"  note: a frontend was kept from its core for up to {idle:.0%} of a run; rates are those of this machine's mood, "
+              "CPU holds")
+
+
 def phase(intervals, least_s, most_s):
     """What happened between two moments; the intervals at the edges belong to both sides and are left out."""
     inner = [interval for interval in intervals
@@ -240,13 +293,13 @@ def phase(intervals, least_s, most_s):
 
 
 def outage(arguments):
-    """SECONDS TITLE=FILE...: each third of the session, of SECONDS."""
-    third = int(arguments[0])
+    """SECONDS WHAT TITLE=FILE...: each third of the session, of SECONDS; WHAT was stopped in the second."""
+    third, what = int(arguments[0]), arguments[1]
     rows = []
-    sessions = [(title, load(path)) for title, path in (argument.split("=", 1) for argument in arguments[1:])]
+    sessions = [(title, load(path)) for title, path in (argument.split("=", 1) for argument in arguments[2:])]
     for title, session in sessions:
         target = session["targets"][0]
-        for index, when in enumerate(("as usual", "DNS stopped", "DNS back")):
+        for index, when in enumerate(("as usual", f"{what} stopped", f"{what} back")):
             found = phase(target["runs"][0]["intervals"], index * third, (index + 1) * third)
             seconds = sum(interval["length_s"] for interval in found)
             middle = sorted(interval["p50_us"] for interval in found if interval["completed"])
@@ -280,7 +333,76 @@ def silent(arguments):
         warn(title, load(path))
 
 
+def store_outages(arguments):
+    """KIND=USUAL=OUTAGE=MISSES...: hits as usual and in an outage of redis-server, in turns, and misses in the outage."""
+    kinds, sessions = {}, []
+    for kind, *paths in (argument.split("=") for argument in arguments):
+        usual, hits, misses = (load(path) for path in paths)
+        kinds.setdefault(kind, []).append([session["targets"][0] for session in (usual, hits, misses)])
+        sessions += [usual, hits]
+    rows = []
+    for kind, rounds in kinds.items():
+        p99 = [[median(target, "latency", "p99_us") for target in targets] for targets in rounds]
+        rows.append([
+            kind, *(time(statistics.median(column)) for column in list(zip(*p99))[:2]),
+            ratio(outage / usual for usual, outage, _ in p99),
+            ratio(median(hits, "latency", "p50_us") / median(usual, "latency", "p50_us") for usual, hits, _ in rounds),
+            time(max(hits["latency"]["max_us"] for _, hits, _ in rounds)),
+            sum(hits["timeouts"] + hits["errors"] for _, hits, _ in rounds),
+            time(statistics.median(median(misses, "latency", "p50_us") for *_, misses in rounds)),
+            time(statistics.median(column[2] for column in p99)),
+            sum(misses["timeouts"] + misses["errors"] for *_, misses in rounds),
+        ])
+    show(["redis-server", "p99 as usual", "in the outage", "ratio of p99", "ratio of p50", "max", "lost", "misses: p50", "p99", "lost"],
+         rows)
+    warn("hits", *sessions)
+
+
+def store_misses(arguments):
+    """NAMES TITLE-ROUND=FILE=QUERIES...: cold names, answered from where; ratios are to unbound's of the same round."""
+    names, rounds = int(arguments[0]), {}
+    sessions = []
+    for title, path, queries in (argument.split("=") for argument in arguments[1:]):
+        title, number_of_round = title.rsplit("-", 1)
+        session = load(path)
+        sessions.append(session)
+        rounds.setdefault(number_of_round, {})[title] = (session["targets"][0], int(queries))
+    rows = []
+    for title, text, floor in (
+            ("shared-addresses", "mxway from Redis, with addresses", "unbound-full"),
+            ("alone-addresses", "mxway from the DNS, with addresses", "unbound-full"),
+            ("unbound-full", "unbound, MX + A + AAAA", "unbound-full"),
+            ("shared-exchanges", "mxway from Redis", "unbound-mx"), ("unbound-mx", "unbound, MX", "unbound-mx")):
+        found = [(one[title][0], one[floor][0], one[title][1]) for one in rounds.values()]
+        rows.append([
+            text, number(statistics.median(median(target, "figures", "rate") for target, _, _ in found)),
+            ratio(median(target, "figures", "rate") / median(base, "figures", "rate") for target, base, _ in found),
+            time(statistics.median(median(target, "figures", "server_cpu_us") or 0 for target, _, _ in found)),
+            f"{statistics.median(queries for *_, queries in found) / names:.3f}",
+            time(statistics.median(median(target, "latency", "p50_us") for target, _, _ in found)),
+            time(statistics.median(median(target, "latency", "p99_us") for target, _, _ in found)),
+            sum(target["timeouts"] + target["errors"] for target, _, _ in found),
+        ])
+    show([f"{names} cold names", "lookups/s", "/ unbound's", "server CPU", "queries a lookup", "p50", "p99", "lost"], rows)
+    warn("misses", *sessions)
+
+
+def store_memory(arguments):
+    """WARM=USUAL=OUTAGE=AFTER...: files with resident KiB, one a line; growth is over the last of the part before."""
+    rows = []
+    for index, argument in enumerate(arguments):
+        samples = []
+        for path in argument.split("="):
+            with open(path, encoding="utf-8") as file:
+                samples.append([int(line) / 1024 for line in file])
+        warm, usual, outage_, after = samples
+        rows.append([f"round {index + 1}", f"{warm[-1]:.1f}", f"{max(usual) - warm[-1]:.1f}", f"{max(outage_) - usual[-1]:.1f}",
+                     f"{max(after) - usual[-1]:.1f}"])
+    show(["MiB resident", "at first", "grown as usual", "grown in the outage", "grown after it"], rows)
+
+
 if __name__ == "__main__":
     commands = {"ratios": ratios, "miss": miss, "memory": memory, "scan": scan, "cache": cache,
-                "outage": outage, "herd": herd, "silent": silent}
+                "cores": cores, "outage": outage, "herd": herd, "silent": silent, "store_outages": store_outages,
+                "store_misses": store_misses, "store_memory": store_memory}
     commands[sys.argv[1]](sys.argv[2:])

@@ -224,7 +224,10 @@ static void report(struct program *program, double length_s, double cpu_s) {
 }
 
 static int read_options(struct program *program, int argc, char **argv, const char **server) {
+  static char name[] = "mxway-plain-cares";
   int option;
+  if (argc > 0)
+    argv[0] = name; /* what getopt complains as, wherever it lies */
   while ((option = getopt(argc, argv, "s:q:h")) != -1) {
     if (option == 's')
       *server = optarg;

@@ -255,6 +255,9 @@ done:
 }
 
 int main(int argc, char **argv) {
+  static char program[] = "mxway-upstream";
+  if (argc > 0)
+    argv[0] = program; /* what getopt complains as, wherever it lies */
   struct options options = {.seed = 1, .sets = GENERATED_SETS_DEFAULT, .ttl_s = -1};
   options.zone = zone_create();
   options.faults = faults_create();

@@ -92,6 +92,18 @@ class Bench(FlowTest):
         self.assertIn("wanted", bad.stdout + bad.stderr)
         self.assertIn("Ratios", bad.stdout)
 
+    def test_a_null_server_answers_as_much_as_the_mxway_target_before_it(self):
+        _, daemon = self.start_servers()
+        short, long = f"mxway:{daemon.socket_path}", f"mxway:{daemon.socket_path},depth=addresses"
+        targets = [part for target in (short, "null", long, "null", "null,reply=900") for part in ("-s", target)]
+        done = bench(*targets, "-d", self.names, "-n", 3, "-o", "json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        octets = [target["runs"][0]["reply_bytes"] / target["runs"][0]["completed"]
+                  for target in json.loads(done.stdout)["targets"]]
+        self.assertGreater(octets[2], octets[0] + 20)
+        for null, expected in ((1, octets[0]), (3, octets[2]), (4, 900)):
+            self.assertAlmostEqual(octets[null], expected, delta=3)
+
     def test_a_server_that_dies_leaves_partial_results(self):
         _, daemon = self.start_servers()
         command = [MXWAY_BENCH, "-s", f"mxway:{daemon.socket_path}", "-d", self.names, "-l", "60", "-q", "4"]

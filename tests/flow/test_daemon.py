@@ -104,6 +104,7 @@ class Arguments(FlowTest):
                 result = run_mxwayd(*arguments)
                 self.assertEqual(result.returncode, EX_USAGE, result.stderr)
                 self.assertIn("--help", result.stderr)
+                self.assertTrue(all(line.startswith("mxwayd: ") for line in result.stderr.splitlines()), result.stderr)
 
     def test_a_broken_file_keeps_the_daemon_from_starting(self):
         path = self.config("max-ttl = soon\n")

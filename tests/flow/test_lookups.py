@@ -103,16 +103,35 @@ class Stories(FlowTest):
             self.assertGreaterEqual(found, 0, f"{piece!r} is not in its place in:\n{text}")
             at = found + len(piece)
 
-    def test_a_cold_lookup_tells_memory_then_queries_then_what_is_kept(self):
-        upstream = self.start_upstream("d.test 300 MX 10 a.test\nd.test 300 MX 20 a.test\n" + A4)
+    def test_a_cold_lookup_tells_memory_then_queries_then_the_verdict(self):
+        upstream = self.start_upstream("d.test 300 MX 10 a.test\nd.test 300 MX 20 a.test\ne.test 300 MX 10 a.test\n" + A4)
         client = self.connect(self.start_daemon(upstream))
         reply, story = self.ask(client, "d.test")
         self.assertEqual((reply.verdict, reply.source), ("ROUTE", "DNS"))
         self.assert_in_order(
             story, "memory holds nothing about d.test", "dropped a.test at preference 20", "[V15]",
-            "the MX facts live 300 s", "memory knows d.test: its MX records", "memory holds of a.test: AAAA none",
-            "1 A for 600 s",
+            "the MX facts live 300 s", "asked for a.test A", "the verdict is ROUTE",
         )  # fmt: skip
+        self.assertEqual(reply.story[-1][0], "verdicts")  # and it ends there
+        self.assertNotIn("memory knows", story)
+        self.assertNotIn("memory holds of", story)
+        # What of it was in memory already is told where it is used.
+        _, story = self.ask(client, "e.test")
+        self.assert_in_order(story, "the MX facts live 300 s", "memory holds of a.test: AAAA none", "1 A for", "the verdict")
+
+    def test_who_joins_a_lookup_is_told_what_it_brought(self):
+        upstream = self.start_upstream("d.test 300 MX 10 a.test\n" + A4)
+        upstream.on("d.test", "MX", Reply(held=True))
+        daemon = self.start_daemon(upstream)
+        first, second = self.connect(daemon), self.connect(daemon)
+        first.send("d.test", depth=ADDRESSES, explain=True)
+        upstream.wait_for("d.test", "MX")
+        second.send("d.test", depth=ADDRESSES, explain=True)
+        daemon.wait_counter("lookups-coalesced", 1)
+        upstream.release()
+        story = "\n".join(text for _, text in second.receive().story)
+        self.assert_in_order(story, "is being looked up already", "memory knows d.test: its MX records",
+                             "memory holds of a.test: AAAA none")
 
     def test_a_hit_tells_what_memory_holds_and_asks_nobody(self):
         upstream = self.start_upstream("d.test 300 MX 10 a.test\n" + A4)

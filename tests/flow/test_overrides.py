@@ -201,6 +201,14 @@ class Expiry(OverrideTest):
         self.assertIn("route a.b.test has expired", log)
         self.assertNotIn("*.b.test", log)
 
+    def test_t_warns_of_an_expired_route(self):
+        path = self.folder / "mxwayd.conf"
+        path.write_text('route "a.test" = "b.test, expires 2020-01-01"\nroute "*.c.test" = "b.test, expires 2099-12-31"\n')
+        result = run_mxwayd("-t", "-c", path)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("route a.test has expired", result.stderr)
+        self.assertNotIn("c.test", result.stderr)
+
 
 class Errors(FlowTest):
     def test_a_wrong_route_is_refused_with_file_and_line(self):

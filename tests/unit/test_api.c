@@ -9,8 +9,10 @@
 #include "clock.h"
 #include "loop_until.h"
 #include "malloc_watch.h"
+#include "memory_guard.h"
 #include "miss.h"
 #include "mxway.pb-c.h"
+#include "syscall_watch.h"
 #include "unix_peer.h"
 #include "wire.h"
 
@@ -109,7 +111,7 @@ void resolver_refresh(struct resolver *resolver, const struct name *name, uint64
 struct fixture {
   struct ev_loop *loop;
   struct unix_place place;
-  struct stats stats, writer_stats;
+  struct stats stats;
   struct cache *cache;
   struct mailbox mailbox;
   struct resolver resolver;
@@ -125,15 +127,14 @@ static void on_mail(void *context, struct mail *mail) {
   miss_arrive(&fixture->resolver, mail, clock_now_ms());
 }
 
-static int open_api(void **state) {
+static int open_with(void **state, struct cache *cache) {
   struct fixture *fixture = aligned_alloc(64, (sizeof(*fixture) + 63) / 64 * 64);
   assert_non_null(fixture);
   memset(fixture, 0, sizeof(*fixture));
   fixture->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
   assert_non_null(fixture->loop);
   unix_place_open(&fixture->place);
-  fixture->cache = cache_create(1 << 20, 0, &fixture->writer_stats);
-  assert_non_null(fixture->cache);
+  fixture->cache = cache;
   mailbox_init(&fixture->mailbox, fixture->loop, on_mail, fixture);
   fixture->resolver.cache = fixture->cache;
   fixture->shared.cache = fixture->cache;
@@ -147,6 +148,15 @@ static int open_api(void **state) {
   *state = fixture;
   return 0;
 }
+
+static struct cache *make_cache(void) {
+  static struct stats writer_stats;
+  struct cache *cache = cache_create(1 << 20, 0, &writer_stats);
+  assert_non_null(cache);
+  return cache;
+}
+
+static int open_api(void **state) { return open_with(state, make_cache()); }
 
 /* Questions left to the fake resolver are answered, as the real one does at its end. */
 static void answer_all(struct fixture *fixture) {
@@ -186,10 +196,13 @@ static void put(struct fixture *fixture, const char *name, enum domain_kind kind
   cache_release(fixture->cache, put_domain(fixture->cache, name, kind, clock_now_ms() + LIFE_MS));
 }
 
+static const struct domain_facts *peek(const struct fixture *fixture, const char *name) {
+  return cache_peek(fixture->cache, name, strlen(name), name_hash(name, strlen(name)));
+}
+
 /* Gives every exchange of a domain one address of each family. */
 static void put_addresses(struct fixture *fixture, const char *name) {
-  const struct domain_facts *facts =
-      cache_peek(fixture->cache, name, strlen(name), name_hash(name, strlen(name)));
+  const struct domain_facts *facts = peek(fixture, name);
   int64_t now_ms = clock_now_ms();
   assert_non_null(facts);
   for (uint16_t i = 0; i < facts->set->count; i++) {
@@ -380,17 +393,12 @@ static void any_id_comes_back_unchanged(void **state) {
   }
 }
 
-static void a_hit_allocates_nothing(void **state) {
-  enum { ROUNDS = 50, BATCH = 200 };
-  struct fixture *fixture = *state;
-  uint8_t bytes[BATCH * 48], *end = bytes;
+/* Makes `batch` questions of every kind that memory answers; returns their octets. */
+static size_t build_questions(uint8_t *bytes, unsigned batch) {
+  uint8_t *end = bytes;
   ProtobufCBinaryData self = {.len = 8, .data = (uint8_t *)(uintptr_t) "mx2.test"};
-  if (!malloc_is_watched())
-    skip();
-  put(fixture, "d.test", DOMAIN_MX);
-  put_addresses(fixture, "d.test");
-  for (unsigned i = 0; i < BATCH; i++) {
-    Request request = request_for(i, "d.test");
+  for (unsigned i = 0; i < batch; i++) {
+    Request request = request_for(i, i % 8 == 7 ? "gone.test" : "d.test");
     request.depth = i % 2 ? MXWAY__V1__DEPTH__DEPTH_ADDRESSES : MXWAY__V1__DEPTH__DEPTH_EXCHANGES;
     request.n_self_names = i / 2 % 2;
     request.self_names = &self;
@@ -398,8 +406,25 @@ static void a_hit_allocates_nothing(void **state) {
     end += frame_build_header(end, mxway__v1__lookup_request__get_packed_size(&request));
     end += mxway__v1__lookup_request__pack(&request, end);
   }
+  return (size_t)(end - bytes);
+}
+
+static void put_all_kinds(struct fixture *fixture) {
+  put(fixture, "d.test", DOMAIN_MX);
+  put_addresses(fixture, "d.test");
+  put(fixture, "gone.test", DOMAIN_NXDOMAIN);
+}
+
+static void a_hit_allocates_nothing(void **state) {
+  enum { ROUNDS = 50, BATCH = 200 };
+  struct fixture *fixture = *state;
+  uint8_t bytes[BATCH * 48];
+  if (!malloc_is_watched())
+    skip();
+  put_all_kinds(fixture);
+  size_t length = build_questions(bytes, BATCH);
   for (int round = 0; round < ROUNDS; round++) {
-    unix_peer_write_all(&fixture->peer, bytes, (size_t)(end - bytes));
+    unix_peer_write_all(&fixture->peer, bytes, length);
     ev_run(fixture->loop, EVRUN_NOWAIT);
     if (round == 0) { /* the loop and the peer have what they need by now */
       unix_peer_read(&fixture->peer);
@@ -410,6 +435,145 @@ static void a_hit_allocates_nothing(void **state) {
   }
   assert_int_equal(malloc_calls, 0);
   assert_int_equal(counter(fixture, STATS_HITS), ROUNDS * BATCH);
+}
+
+enum { CALLERS = 5, WAKES = 12 };
+
+/* Clients that ask, `batch` questions in one write each, in all of WAKES wake-ups. */
+struct callers {
+  struct fixture *fixture;
+  struct unix_peer peers[CALLERS];
+  size_t count;
+  const uint8_t *bytes;
+  size_t length, batch;
+};
+
+/* Whether all was answered. Nothing in it may assert: it runs in a child. */
+static bool ask_and_wake(void *context) {
+  const struct callers *callers = context;
+  static uint8_t answers[65536];
+  bool good = true;
+  uint8_t shared[sizeof(struct api_shared)];
+  memcpy(shared, &callers->fixture->shared, sizeof(shared));
+  for (int wake = 0; wake < WAKES; wake++) {
+    for (size_t i = 0; i < callers->count; i++)
+      good &= write(callers->peers[i].fd, callers->bytes, callers->length) == (ssize_t)callers->length;
+    syscall_mark();
+    ev_run(callers->fixture->loop, EVRUN_NOWAIT);
+    syscall_mark();
+    for (size_t i = 0; i < callers->count; i++)
+      good &= read(callers->peers[i].fd, answers, sizeof(answers)) > 0;
+  }
+  return good && memcmp(shared, &callers->fixture->shared, sizeof(shared)) == 0 &&
+         counter(callers->fixture, STATS_HITS) == (WAKES + 1) * callers->count * callers->batch &&
+         counter(callers->fixture, STATS_MISSES) == 0;
+}
+
+/* The first wake-up is not watched: libev and the clients get what they need then. */
+static void expect_three_calls(struct callers *callers) {
+  struct syscall_stretch stretches[WAKES];
+  struct fixture *fixture = callers->fixture;
+  size_t count;
+  for (size_t i = 0; i < callers->count; i++)
+    unix_peer_write_all(&callers->peers[i], callers->bytes, callers->length);
+  ev_run(fixture->loop, EVRUN_NOWAIT);
+  for (size_t i = 0; i < callers->count; i++) {
+    assert_true(unix_peer_read(&callers->peers[i]) > 0);
+    unix_peer_take(&callers->peers[i], callers->peers[i].length);
+  }
+  if (syscall_watch(ask_and_wake, callers, stretches, WAKES, &count) == SYSCALL_NOT_WATCHED) {
+    print_message("ptrace(2) is not allowed here\n");
+    skip();
+  }
+  assert_int_equal(count, WAKES);
+  for (size_t i = 0; i < count; i++) {
+    if (stretches[i].others > 0)
+      fail_msg("%u other system calls, one of them is number %ld", stretches[i].others, stretches[i].other);
+    assert_int_equal(stretches[i].waits, 1);
+    assert_int_equal(stretches[i].reads, callers->count);
+    assert_int_equal(stretches[i].writes, callers->count);
+  }
+}
+
+/* One read and one write for each client that asks, and one wait for all: nothing else is asked of the
+ * kernel, however many questions come together. */
+static void a_hit_costs_no_system_call_but_those_of_its_socket(void **state) {
+  enum { BATCH_MOST = 200 };
+  static const unsigned batches[] = {1, 64, BATCH_MOST};
+  struct fixture *fixture = *state;
+  uint8_t bytes[BATCH_MOST * 48];
+  if (!malloc_is_watched()) /* sanitizers and valgrind have system calls of their own */
+    skip();
+  put_all_kinds(fixture);
+  struct callers callers = {.fixture = fixture, .bytes = bytes};
+  for (size_t i = 0; i < CALLERS; i++)
+    unix_peer_connect(&callers.peers[i], &fixture->place);
+  LOOP_UNTIL(fixture->loop, fixture->shared.connection_count == 1 + CALLERS);
+  for (size_t i = 0; i < 2 * sizeof(batches) / sizeof(batches[0]); i++) {
+    callers.batch = batches[i / 2];
+    callers.count = i % 2 ? CALLERS : 1;
+    callers.length = build_questions(bytes, batches[i / 2]);
+    fixture->stats.counters[STATS_HITS] = 0;
+    expect_three_calls(&callers);
+  }
+  for (size_t i = 0; i < CALLERS; i++)
+    unix_peer_close(&callers.peers[i]);
+}
+
+static void *make_known_cache(void *context) {
+  struct fixture fixture = {.cache = make_cache()};
+  put_all_kinds(&fixture);
+  *(struct cache **)context = fixture.cache;
+  return NULL;
+}
+
+/* With a cache, and all that it knows, in mappings of its own. */
+static int open_apart(void **state) {
+  pthread_t thread;
+  struct cache *cache;
+  assert_int_equal(pthread_create(&thread, NULL, make_known_cache, &cache), 0);
+  assert_int_equal(pthread_join(thread, NULL), 0);
+  return open_with(state, cache);
+}
+
+/* The mappings of the cache, of facts with their set and of a host's; and what may not be in them. */
+static void find_shared(const struct fixture *fixture, struct memory_mapping mappings[4]) {
+  const struct domain_facts *facts = peek(fixture, "d.test");
+  const struct host *host = facts->set->exchanges[0].host;
+  const void *const shared[] = {fixture->cache, facts, facts->set, host->facts};
+  for (size_t i = 0; i < 4; i++) {
+    mappings[i] = memory_find(shared[i]);
+    if (memory_contains(&mappings[i], fixture->api)) {
+      print_message("a thread has no memory of its own here\n");
+      skip();
+    }
+  }
+}
+
+/* All that frontends share is read by a hit and never written, but for the use mark of an entry, and that
+ * only until it says that the entry is used. So frontends do not get into each other's way. */
+static void a_hit_writes_nothing_that_is_shared_but_the_use_mark(void **state) {
+  enum { BATCH = 200 };
+  struct fixture *fixture = *state;
+  struct memory_mapping mappings[4];
+  uint8_t bytes[BATCH * 48];
+  struct callers callers = {
+      .fixture = fixture, .peers = {fixture->peer}, .count = 1, .bytes = bytes, .batch = BATCH};
+  callers.length = build_questions(bytes, BATCH);
+  if (!malloc_is_watched()) /* sanitizers and valgrind place and catch what they like */
+    skip();
+  find_shared(fixture, mappings);
+  int status = memory_run_guarded(mappings, 4, ask_and_wake, &callers);
+  assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV); /* the mark */
+  assert_int_equal(cache_hits(peek(fixture, "d.test")), 0);
+  unix_peer_write_all(&fixture->peer, bytes, callers.length);
+  ev_run(fixture->loop, EVRUN_NOWAIT);
+  unix_peer_read(&fixture->peer);
+  assert_int_equal(cache_hits(peek(fixture, "d.test")), CACHE_HITS_MAX);
+  assert_int_equal(cache_hits(peek(fixture, "gone.test")), CACHE_HITS_MAX);
+  status = memory_run_guarded(mappings, 4, ask_and_wake, &callers);
+  assert_true(WIFEXITED(status));
+  assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 /* What is asked about is the same for all: only the answers differ. */
@@ -1559,8 +1723,7 @@ static void frontends_and_resolver_in_threads_of_their_own_answer_everything(voi
   memset(workers, 0, (FRONTENDS + 1) * sizeof(*workers));
   struct worker *writer = &workers[FRONTENDS];
   unix_place_open(&place);
-  fixture->cache = fixture->resolver.cache = cache_create(1 << 20, 0, &fixture->writer_stats);
-  assert_non_null(fixture->cache);
+  fixture->cache = fixture->resolver.cache = make_cache();
   struct api_shared shared = {
       .cache = fixture->cache, .resolver = &mailbox, .listen_fd = place.listener, .max_connections = 100};
   for (int i = 0; i <= FRONTENDS; i++)
@@ -1611,6 +1774,9 @@ int main(void) {
       TEST(every_spelling_of_a_name_is_one_entry),
       TEST(any_id_comes_back_unchanged),
       TEST(a_hit_allocates_nothing),
+      TEST(a_hit_costs_no_system_call_but_those_of_its_socket),
+      cmocka_unit_test_setup_teardown(a_hit_writes_nothing_that_is_shared_but_the_use_mark, open_apart,
+                                      close_api),
       TEST(each_request_of_a_batch_has_its_own_wishes),
       TEST(a_miss_takes_its_wishes_along),
       TEST(a_miss_is_asked_and_its_answer_comes_back),

@@ -2,14 +2,13 @@
 
 #include <time.h>
 
-#include "cache.h"
 #include "control.h"
 #include "control_requests.h"
 #include "dump.h"
 #include "fake_dns.h"
 #include "log.h"
 #include "loop_until.h"
-#include "name.h"
+#include "made_memory.h"
 #include "resolver.h"
 #include "unix_peer.h"
 
@@ -66,9 +65,9 @@ static int open_trial(void **state) {
   trial->dns = fake_dns_create();
   trial->cache = cache_create(CACHE_BYTES, 0, &stats);
   assert_non_null(trial->cache);
-  trial->resolver = resolver_create(trial->cache, trial->dns, &options, &stats, on_answer, trial);
+  trial->resolver = resolver_create(trial->cache, NULL, trial->dns, &options, &stats, on_answer, trial);
   assert_non_null(trial->resolver);
-  const struct job_served served = {trial->cache, trial->resolver, &lives, CACHE_BYTES, clock_now_ms()};
+  const struct job_served served = {trial->cache, trial->resolver, NULL, &lives, CACHE_BYTES, clock_now_ms()};
   trial->control = control_create(trial->loop, trial->place.listener, &served);
   assert_non_null(trial->control);
   unix_peer_connect(&trial->peer, &trial->place);
@@ -101,8 +100,7 @@ static void put(struct trial *trial, const char *name) {
                                .expires_at_ms = clock_now_ms() + LIFE_MS,
                                .count = 1,
                                .exchanges = {{10, "a.test"}}};
-  cache_release(trial->cache,
-                cache_put(trial->cache, name, strlen(name), name_hash(name, strlen(name)), &value));
+  memory_put(trial->cache, name, &value);
 }
 
 static void put_many(struct trial *trial, int count) {

@@ -4,6 +4,7 @@
 
 #include "cache.h"
 #include "fake_dns.h"
+#include "fake_store.h"
 #include "hosts.h"
 #include "name.h"
 
@@ -27,7 +28,9 @@ static struct stats stats;
 /* A cache with the facts of one domain, d.test, whose exchanges are a.test and b.test. */
 struct trial {
   struct learn_policy policy;
+  struct fetch_ways ways;
   struct dns *dns;
+  struct store *store; /* NULL: none */
   struct cache *cache;
   struct hosts *hosts;
   const struct domain_facts *facts;
@@ -39,18 +42,28 @@ struct waiter {
   struct waiter *leaves; /* leaves the flight when this one is called */
   struct host *host;
   const struct host_facts *seen; /* at the call */
-  unsigned calls;
+  unsigned calls, origins, stale_calls;
   int64_t now_ms;
 };
 
-static void on_done(void *context, int64_t now_ms) {
+static void on_done(void *context, unsigned origins, int64_t now_ms) {
   struct waiter *waiter = context;
   waiter->calls++;
+  waiter->origins = origins;
   waiter->now_ms = now_ms;
   waiter->seen = atomic_load(&waiter->host->facts);
   assert_null(waiter->wait.flight);
   if (waiter->leaves)
     hosts_leave(&waiter->leaves->wait);
+}
+
+static void on_stale(void *context, int64_t now_ms) {
+  struct waiter *waiter = context;
+  (void)now_ms;
+  assert_non_null(waiter->wait.flight);
+  assert_true(waiter->wait.has_stale);
+  assert_non_null(atomic_load(&waiter->host->facts));
+  waiter->stale_calls++;
 }
 
 static const struct domain_facts *put_domain(struct cache *cache, const char *name, const char *first,
@@ -68,12 +81,15 @@ static const struct domain_facts *put_domain(struct cache *cache, const char *na
   return facts;
 }
 
-static void open_with(struct trial *trial, bool notimp_as_nodata) {
+static void open_with(struct trial *trial, bool notimp_as_nodata, struct store *store) {
   trial->dns = fake_dns_create();
+  trial->store = store;
   trial->cache = cache_create(1 << 20, 0, &stats);
   assert_non_null(trial->cache);
   trial->policy = (struct learn_policy){.ttl = lives, .notimp_as_nodata = notimp_as_nodata};
-  trial->hosts = hosts_create(trial->cache, trial->dns, &trial->policy, HOPS);
+  trial->ways = (struct fetch_ways){
+      .store = store, .dns = trial->dns, .policy = &trial->policy, .max_cname_hops = HOPS};
+  trial->hosts = hosts_create(trial->cache, &trial->ways);
   assert_non_null(trial->hosts);
   trial->facts = put_domain(trial->cache, "d.test", "a.test", "b.test");
   trial->a = trial->facts->set->exchanges[0].host;
@@ -86,12 +102,13 @@ static void close_it(struct trial *trial) {
   cache_release(trial->cache, trial->facts);
   cache_destroy(trial->cache);
   dns_destroy(trial->dns);
+  fake_store_destroy(trial->store);
 }
 
 static int open_trial(void **state) {
   struct trial *trial = calloc(1, sizeof(*trial));
   assert_non_null(trial);
-  open_with(trial, false);
+  open_with(trial, false, NULL);
   *state = trial;
   return 0;
 }
@@ -106,6 +123,7 @@ static bool wish_at(struct trial *trial, struct waiter *waiter, struct host *hos
                     const struct hosts_wish *wish, int64_t now_ms) {
   memset(waiter, 0, sizeof(*waiter));
   waiter->wait.done = on_done;
+  waiter->wait.on_stale = on_stale;
   waiter->wait.context = waiter;
   waiter->host = host;
   bool is_waiting = hosts_ask(trial->hosts, host, wish, now_ms, &waiter->wait);
@@ -263,7 +281,7 @@ static void only_the_family_that_has_expired_is_asked_for(void **state) {
     int64_t later_ms = NOW_MS + 100000;
     struct trial trial;
     struct waiter waiter;
-    open_with(&trial, false);
+    open_with(&trial, false, NULL);
     resolve(&trial, is_v4 ? 300 : 100, is_v4 ? 100 : 300);
     assert_true(ask_at(&trial, &waiter, trial.a, false, later_ms));
     assert_int_equal(trial.dns->open_count, 1);
@@ -345,7 +363,7 @@ static void every_outcome_becomes_a_state_with_a_life(void **state) {
   for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
     struct trial trial;
     struct waiter waiter;
-    open_with(&trial, false);
+    open_with(&trial, false, NULL);
     assert_true(ask(&trial, &waiter, trial.a));
     deliver(&trial, "a.test", DNSMSG_A, rows[i].message);
     deliver(&trial, "a.test", DNSMSG_AAAA, fake_denial(DNSMSG_NODATA, 1234));
@@ -371,7 +389,7 @@ static void notimp_is_a_denial_where_that_is_wanted(void **state) {
   (void)state;
   struct trial trial;
   struct waiter waiter;
-  open_with(&trial, true);
+  open_with(&trial, true, NULL);
   assert_true(ask(&trial, &waiter, trial.a));
   deliver(&trial, "a.test", DNSMSG_AAAA, fake_reply(DNSMSG_NOTIMP));
   deliver(&trial, "a.test", DNSMSG_A, fake_a(300, 1, 1));
@@ -580,6 +598,17 @@ static void who_joins_is_told_whose_addresses_he_waits_for(void **state) {
   story_unref(second);
 }
 
+static void who_needs_not_ask_is_told_what_memory_holds(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  struct story *story = story_create();
+  resolve(trial, 300, 100);
+  assert_false(wish_at(trial, &waiter, trial->a, &(struct hosts_wish){.story = story}, NOW_MS));
+  assert_int_equal(story_count(story), 1);
+  assert_non_null(strstr(story_line(story, 0).text, "memory holds of a.test"));
+  story_unref(story);
+}
+
 static void a_flight_without_a_story_takes_that_of_who_makes_it_ask_more(void **state) {
   struct trial *trial = *state;
   struct waiter waiters[2];
@@ -679,7 +708,7 @@ static void one_family_alone_can_say_that_the_alias_is_gone_or_another(void **st
       struct trial trial;
       struct waiter waiter;
       int64_t later_ms = NOW_MS + 100000;
-      open_with(&trial, false);
+      open_with(&trial, false, NULL);
       resolve_alias(&trial, family == FAMILY_V6 ? 100 : 300, family == FAMILY_V4 ? 100 : 300);
       assert_true(ask_at(&trial, &waiter, trial.a, false, later_ms));
       struct dnsmsg message = family == FAMILY_V4 ? fake_a(100, 1, 1) : fake_aaaa(100, 1, 1);
@@ -750,7 +779,7 @@ static void destroying_takes_back_every_query_and_calls_nobody(void **state) {
   (void)state;
   struct trial trial;
   struct waiter a, b;
-  open_with(&trial, false);
+  open_with(&trial, false, NULL);
   assert_true(ask(&trial, &a, trial.a));
   assert_true(ask(&trial, &b, trial.b));
   deliver(&trial, "a.test", DNSMSG_A, fake_a(300, 1, 1));
@@ -763,7 +792,7 @@ static void a_host_whose_domains_are_gone_is_kept_for_its_flight(void **state) {
   (void)state;
   struct trial trial;
   struct waiter waiter;
-  open_with(&trial, false);
+  open_with(&trial, false, NULL);
   const struct domain_facts *other = put_domain(trial.cache, "e.test", "lonely.test", NULL);
   struct host *host = other->set->exchanges[0].host;
   assert_true(ask(&trial, &waiter, host));
@@ -846,7 +875,7 @@ static void a_purge_lets_the_waiters_have_addresses_that_are_not_kept(void **sta
   assert_int_equal(waiter.calls, 1);
   check_family(trial->a, FAMILY_V6, FAMILY_OK, 2, NOW_MS);
   check_family(trial->a, FAMILY_V4, FAMILY_OK, 3, NOW_MS);
-  assert_true(facts_of(trial->a)->stale_until_ms[FAMILY_V4] < 0); /* nor for a stale answer */
+  assert_int_equal(facts_of(trial->a)->life_ms[FAMILY_V4], 0); /* nor for a stale answer */
   deliver(trial, "b.test", DNSMSG_AAAA, fake_aaaa(300, 1, 2));
   deliver(trial, "b.test", DNSMSG_A, fake_a(300, 1, 3));
   check_family(trial->b, FAMILY_V6, FAMILY_OK, 2, NOW_MS + 300000);
@@ -879,6 +908,486 @@ static void a_purge_of_denials_keeps_addresses(void **state) {
   deliver(trial, "a.test", DNSMSG_A, fake_a(300, 1, 3));
   check_family(trial->a, FAMILY_V6, FAMILY_NODATA, 0, NOW_MS);
   check_family(trial->a, FAMILY_V4, FAMILY_OK, 3, NOW_MS + 300000);
+  assert_true(ask(trial, &waiter, trial->b)); /* which comes after the purge */
+  deliver(trial, "b.test", DNSMSG_AAAA, fake_denial(DNSMSG_NODATA, 300));
+  deliver(trial, "b.test", DNSMSG_A, fake_a(300, 1, 3));
+  check_family(trial->b, FAMILY_V6, FAMILY_NODATA, 0, NOW_MS + 300000);
+}
+
+/* ---- the shared store ---- */
+
+enum { MAX_STALE_MS = 3600000, S = 1000 };
+
+static int open_store_trial(void **state) {
+  struct trial *trial = calloc(1, sizeof(*trial));
+  assert_non_null(trial);
+  open_with(trial, false, fake_store_create());
+  trial->policy.max_stale_ms = MAX_STALE_MS;
+  trial->policy.ttl.prefetch_percent = 10;
+  *state = trial;
+  return 0;
+}
+
+static struct store_read *read_of(struct trial *trial) {
+  struct store_read *read = fake_store_find(trial->store, RECORD_HOST, "a.test");
+  assert_non_null(read);
+  return read;
+}
+
+/* A record of a.test whose families were learned 100 s before `now_ms` and live so long by the DNS; 0: a
+ * family is unknown. */
+static struct record known_at(int64_t v6_life_s, int64_t v4_life_s, int64_t now_ms) {
+  struct record record = fake_host_record("a.test");
+  if (v6_life_s)
+    fake_add_family(&record, FAMILY_V6, FAMILY_OK, 66, 100 * S, v6_life_s * S, now_ms);
+  if (v4_life_s)
+    fake_add_family(&record, FAMILY_V4, FAMILY_OK, 44, 100 * S, v4_life_s * S, now_ms);
+  return record;
+}
+
+static bool offer(struct trial *trial, struct record record) {
+  return fake_store_offer(read_of(trial), &record, NOW_MS);
+}
+
+static void end_read(struct trial *trial, enum store_outcome outcome) {
+  fake_store_end(read_of(trial), outcome, NOW_MS);
+}
+
+static void addresses_that_the_store_has_are_not_asked_of_the_dns(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  assert_true(ask(trial, &waiter, trial->a));
+  assert_int_equal(trial->dns->open_count, 0);
+  assert_true(offer(trial, known_at(300, 400, NOW_MS)));
+  assert_int_equal(waiter.calls, 1);
+  assert_int_equal(waiter.origins, FETCH_OF_STORE);
+  check_family(trial->a, FAMILY_V6, FAMILY_OK, 1, NOW_MS + 200 * S);
+  check_family(trial->a, FAMILY_V4, FAMILY_OK, 1, NOW_MS + 300 * S);
+  assert_true(facts_of(trial->a)->refresh_at_ms[FAMILY_V4] < NOW_MS + 300 * S);
+  assert_int_equal(trial->dns->asked_count, 0);
+  assert_int_equal(trial->store->put_count, 0);
+}
+
+static void denials_that_the_store_has_are_taken_as_well(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  struct record record = fake_host_record("a.test");
+  fake_add_family(&record, FAMILY_V6, FAMILY_NODATA, 0, 100 * S, 900 * S, NOW_MS);
+  fake_add_family(&record, FAMILY_V4, FAMILY_NXDOMAIN, 0, 100 * S, 8000 * S, NOW_MS);
+  assert_true(ask(trial, &waiter, trial->a));
+  assert_true(offer(trial, record));
+  check_family(trial->a, FAMILY_V6, FAMILY_NODATA, 0, NOW_MS + 800 * S);
+  check_family(trial->a, FAMILY_V4, FAMILY_NXDOMAIN, 0, NOW_MS + (MAX_NEGATIVE_S - 100) * S);
+  assert_true(facts_of(trial->a)->refresh_at_ms[FAMILY_V6] == INT64_MAX);
+}
+
+/* What is in the store after the DNS has said A with `ttl_s`: the families' states and raw lives. */
+static void check_shared(struct trial *trial, enum family family, enum family_state state, int64_t age_s,
+                         int64_t life_s) {
+  struct record *record = fake_store_read(trial->store, RECORD_HOST, "a.test", NOW_MS);
+  assert_non_null(record);
+  assert_int_equal(record->families[family].state, state);
+  if (state != FAMILY_UNKNOWN) {
+    assert_true(record->learned_at_ms[family] == NOW_MS - age_s * S);
+    assert_true(record->families[family].expires_at_ms == NOW_MS - (age_s - life_s) * S);
+  }
+  free(record);
+}
+
+static void only_the_family_that_the_store_lacks_is_asked_of_the_dns(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  assert_true(ask(trial, &waiter, trial->a));
+  assert_false(offer(trial, known_at(0, 400, NOW_MS)));
+  assert_int_equal(waiter.calls, 0);
+  end_read(trial, STORE_MISSING);
+  assert_int_equal(trial->dns->open_count, 1);
+  deliver(trial, "a.test", DNSMSG_AAAA, fake_denial(DNSMSG_NODATA, 900));
+  assert_int_equal(waiter.calls, 1);
+  assert_int_equal(waiter.origins, FETCH_OF_STORE | FETCH_OF_DNS);
+  check_family(trial->a, FAMILY_V6, FAMILY_NODATA, 0, NOW_MS + 900 * S);
+  check_family(trial->a, FAMILY_V4, FAMILY_OK, 1, NOW_MS + 300 * S);
+  /* The others get both from one value again. */
+  assert_int_equal(trial->store->put_count, 1);
+  check_shared(trial, FAMILY_V6, FAMILY_NODATA, 0, 900);
+  check_shared(trial, FAMILY_V4, FAMILY_OK, 100, 400);
+}
+
+static void what_the_dns_said_of_both_is_shared_with_the_lives_it_gave(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  trial->policy.ttl.max_s = 60;
+  assert_true(ask(trial, &waiter, trial->a));
+  end_read(trial, STORE_AWAY);
+  deliver(trial, "a.test", DNSMSG_AAAA, fake_denial(DNSMSG_NXDOMAIN, 7200));
+  deliver(trial, "a.test", DNSMSG_A, fake_a(300, 44, 1));
+  assert_int_equal(waiter.origins, FETCH_OF_DNS);
+  check_family(trial->a, FAMILY_V4, FAMILY_OK, 1, NOW_MS + 60 * S);
+  check_shared(trial, FAMILY_V6, FAMILY_NXDOMAIN, 0, 7200);
+  check_shared(trial, FAMILY_V4, FAMILY_OK, 0, 300);
+  struct record *record = fake_store_read(trial->store, RECORD_HOST, "a.test", NOW_MS);
+  assert_true(record->stale_until_ms == NOW_MS + 7200 * S); /* later than the address may be stale */
+  free(record);
+}
+
+static void an_address_may_be_shared_for_as_long_as_it_may_be_stale(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  assert_true(ask(trial, &waiter, trial->a));
+  end_read(trial, STORE_MISSING);
+  deliver(trial, "a.test", DNSMSG_AAAA, fake_aaaa(300, 66, 1));
+  deliver(trial, "a.test", DNSMSG_A, fake_denial(DNSMSG_NXDOMAIN, 900));
+  struct record *record = fake_store_read(trial->store, RECORD_HOST, "a.test", NOW_MS);
+  assert_true(record->stale_until_ms == NOW_MS + 300 * S + MAX_STALE_MS);
+  free(record);
+}
+
+static void what_only_we_know_of_a_family_is_not_shared(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  struct dnsmsg messages[] = {fake_aaaa(0, 1, 1), fake_reply(DNSMSG_NODATA), fake_reply(DNSMSG_SERVFAIL),
+                              fake_alias(DNSMSG_LOOP, 2, 60, "c.test")};
+  for (size_t i = 0; i < 4; i++) {
+    assert_true(ask(trial, &waiter, trial->a));
+    end_read(trial, STORE_MISSING);
+    deliver(trial, "a.test", DNSMSG_AAAA, messages[i]);
+    deliver(trial, "a.test", DNSMSG_A, fake_a(300, 44, 1));
+    assert_int_equal(trial->store->put_count, i + 1);
+    check_shared(trial, FAMILY_V6, FAMILY_UNKNOWN, 0, 0);
+    check_shared(trial, FAMILY_V4, FAMILY_OK, 0, 300);
+    cache_forget_host(trial->cache, trial->a);
+  }
+  assert_true(ask(trial, &waiter, trial->a));
+  end_read(trial, STORE_MISSING);
+  deliver(trial, "a.test", DNSMSG_AAAA, fake_reply(DNSMSG_SERVFAIL));
+  deliver(trial, "a.test", DNSMSG_A, fake_a(0, 44, 1));
+  assert_int_equal(trial->store->put_count, 4);
+  assert_int_equal(trial->store->released_count, 1);
+}
+
+/* a.test is known in both families, A until NOW_MS and AAAA for longer; both by the DNS. */
+static void let_a_expire(struct trial *trial) {
+  struct waiter waiter;
+  int64_t before_ms = NOW_MS - 100 * S;
+  assert_true(ask_at(trial, &waiter, trial->a, false, before_ms));
+  fake_store_end(read_of(trial), STORE_MISSING, before_ms);
+  deliver_at(trial, "a.test", DNSMSG_AAAA, fake_aaaa(900, 66, 1), before_ms);
+  deliver_at(trial, "a.test", DNSMSG_A, fake_a(100, 44, 1), before_ms);
+}
+
+static void a_family_that_holds_stays_in_what_is_shared_where_the_store_had_it(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  let_a_expire(trial);
+  check_shared(trial, FAMILY_V6, FAMILY_OK, 100, 900);
+  assert_true(ask(trial, &waiter, trial->a));
+  struct record *record = fake_store_read(trial->store, RECORD_HOST, "a.test", NOW_MS);
+  record->learned_at_ms[FAMILY_V6] -= 1; /* read with another pair of clocks */
+  record->families[FAMILY_V6].expires_at_ms -= 1;
+  assert_false(fake_store_offer(read_of(trial), record, NOW_MS));
+  free(record);
+  end_read(trial, STORE_MISSING);
+  assert_int_equal(trial->dns->open_count, 1);
+  deliver(trial, "a.test", DNSMSG_A, fake_a(200, 45, 1));
+  check_shared(trial, FAMILY_V4, FAMILY_OK, 0, 200);
+  record = fake_store_read(trial->store, RECORD_HOST, "a.test", NOW_MS);
+  assert_int_equal(record->families[FAMILY_V6].state, FAMILY_OK);
+  assert_true(record->families[FAMILY_V6].expires_at_ms == NOW_MS + 800 * S - 1);
+  free(record);
+}
+
+static void a_family_that_holds_is_shared_anew_unless_its_life_may_be_of_our_making(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  for (unsigned is_ours = 0; is_ours < 2; is_ours++) {
+    let_a_expire(trial);
+    trial->policy.ttl.min_s = is_ours ? 900 : 0;
+    assert_true(ask(trial, &waiter, trial->a));
+    end_read(trial, STORE_MISSING);
+    deliver(trial, "a.test", DNSMSG_A, fake_a(200, 45, 1));
+    check_shared(trial, FAMILY_V6, is_ours ? FAMILY_UNKNOWN : FAMILY_OK, 100, 900);
+    check_shared(trial, FAMILY_V4, FAMILY_OK, 0, 200);
+    trial->policy.ttl.min_s = 0;
+    cache_forget_host(trial->cache, trial->a);
+  }
+}
+
+static void only_the_wanted_family_counts(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  let_a_expire(trial);
+  assert_true(ask(trial, &waiter, trial->a));
+  assert_true(offer(trial, known_at(0, 400, NOW_MS)));
+  assert_int_equal(waiter.origins, FETCH_OF_STORE);
+  check_family(trial->a, FAMILY_V4, FAMILY_OK, 1, NOW_MS + 300 * S);
+  check_family(trial->a, FAMILY_V6, FAMILY_OK, 1, NOW_MS + 800 * S); /* as it was */
+  assert_int_equal(host_facts_addresses(facts_of(trial->a), FAMILY_V6)[17], 66);
+}
+
+static void a_family_that_ends_sooner_in_the_store_than_here_is_not_taken(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  let_a_expire(trial);
+  assert_true(ask(trial, &waiter, trial->a));
+  struct record record = known_at(200, 400, NOW_MS);
+  record.families[FAMILY_V6].addresses[0][15] = 67;
+  assert_true(fake_store_offer(read_of(trial), &record, NOW_MS));
+  assert_int_equal(host_facts_addresses(facts_of(trial->a), FAMILY_V6)[17], 66);
+}
+
+static void addresses_that_have_expired_go_into_memory_and_are_stale_where_the_dns_fails(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  assert_true(ask(trial, &waiter, trial->a));
+  assert_false(offer(trial, known_at(90, 400, NOW_MS)));
+  check_family(trial->a, FAMILY_V6, FAMILY_OK, 1, NOW_MS - 10 * S);
+  check_family(trial->a, FAMILY_V4, FAMILY_OK, 1, NOW_MS + 300 * S);
+  assert_false(host_facts_are_ready(facts_of(trial->a), false, NOW_MS));
+  end_read(trial, STORE_MISSING);
+  fake_dns_fail(trial->dns, "a.test", DNSMSG_AAAA, DNS_TIMED_OUT, NOW_MS);
+  assert_int_equal(waiter.calls, 1);
+  assert_int_equal(waiter.origins, FETCH_OF_STORE);
+  check_family(trial->a, FAMILY_V6, FAMILY_OK, 1, NOW_MS - 10 * S);
+  assert_true(host_facts_are_ready(facts_of(trial->a), false, NOW_MS));
+  assert_int_equal(trial->store->put_count, 0); /* the DNS said nothing */
+}
+
+static void who_waits_is_told_of_addresses_that_may_be_answered_stale(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter, later;
+  assert_true(ask(trial, &waiter, trial->a));
+  assert_false(offer(trial, known_at(0, 400, NOW_MS))); /* those hold */
+  assert_int_equal(waiter.stale_calls, 0);
+  assert_false(offer(trial, known_at(90, 400, NOW_MS)));
+  assert_int_equal(waiter.stale_calls, 1);
+  assert_true(ask(trial, &later, trial->a));
+  assert_true(later.wait.has_stale);
+  assert_int_equal(later.stale_calls, 0);
+  assert_true(ask(trial, &later, trial->b));
+  assert_false(later.wait.has_stale);
+}
+
+static void what_had_expired_is_replaced_by_what_the_dns_says_and_else_stays_shared(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  assert_true(ask(trial, &waiter, trial->a));
+  assert_false(offer(trial, known_at(90, 95, NOW_MS)));
+  end_read(trial, STORE_MISSING);
+  deliver(trial, "a.test", DNSMSG_A, fake_a(200, 45, 1));
+  deliver(trial, "a.test", DNSMSG_AAAA, fake_reply(DNSMSG_SERVFAIL));
+  assert_int_equal(waiter.origins, FETCH_OF_STORE | FETCH_OF_DNS);
+  check_family(trial->a, FAMILY_V6, FAMILY_OK, 1, NOW_MS - 10 * S);
+  check_family(trial->a, FAMILY_V4, FAMILY_OK, 1, NOW_MS + 200 * S);
+  check_shared(trial, FAMILY_V4, FAMILY_OK, 0, 200);
+  check_shared(trial, FAMILY_V6, FAMILY_OK, 100, 90);
+}
+
+static void what_may_not_be_stale_does_not_go_into_memory(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  static const enum family_state states[] = {FAMILY_NXDOMAIN, FAMILY_OK, FAMILY_OK, FAMILY_NODATA};
+  for (unsigned way = 0; way < 4; way++) {
+    struct record record = fake_host_record("a.test");
+    trial->policy.max_stale_ms = way == 1 ? 10 * S : way == 2 ? 0 : MAX_STALE_MS;
+    trial->policy.ttl.max_negative_s = way == 3 ? 0 : MAX_NEGATIVE_S; /* denials are for one answer */
+    fake_add_family(&record, FAMILY_V4, states[way], 44, 100 * S, 90 * S, NOW_MS);
+    assert_true(ask(trial, &waiter, trial->a));
+    assert_false(offer(trial, record));
+    assert_null(atomic_load(&trial->a->facts));
+    end_read(trial, STORE_AWAY);
+    fake_dns_fail(trial->dns, "a.test", DNSMSG_AAAA, DNS_TIMED_OUT, NOW_MS);
+    fake_dns_fail(trial->dns, "a.test", DNSMSG_A, DNS_TIMED_OUT, NOW_MS);
+    check_family(trial->a, FAMILY_V4, FAMILY_TEMPFAIL, 0, NOW_MS + FAILURE_S * S);
+    assert_int_equal(waiter.origins, FETCH_OF_DNS);
+    cache_forget_host(trial->cache, trial->a);
+  }
+}
+
+static void what_has_been_expired_for_too_long_when_the_dns_fails_is_not_shared_again(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  int64_t later_ms = NOW_MS + 2000;
+  trial->policy.max_stale_ms = 11 * S;
+  assert_true(ask(trial, &waiter, trial->a));
+  assert_false(offer(trial, known_at(90, 0, NOW_MS)));
+  end_read(trial, STORE_MISSING);
+  deliver_at(trial, "a.test", DNSMSG_A, fake_a(0, 44, 1), later_ms);
+  fake_dns_fail(trial->dns, "a.test", DNSMSG_AAAA, DNS_TIMED_OUT, later_ms);
+  assert_int_equal(waiter.origins, FETCH_OF_DNS);
+  check_family(trial->a, FAMILY_V6, FAMILY_TEMPFAIL, 0, later_ms + FAILURE_S * S);
+  assert_int_equal(trial->store->put_count, 0);
+  assert_int_equal(trial->store->released_count, 1);
+}
+
+static void expired_addresses_that_are_younger_stay(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  int64_t later_ms = NOW_MS + 1000 * S;
+  let_a_expire(trial);
+  assert_true(ask_at(trial, &waiter, trial->a, false, later_ms));
+  struct record record = known_at(90, 95, NOW_MS - 100 * S);
+  assert_false(fake_store_offer(read_of(trial), &record, later_ms));
+  check_family(trial->a, FAMILY_V4, FAMILY_OK, 1, NOW_MS);
+  fake_store_end(read_of(trial), STORE_MISSING, later_ms);
+}
+
+static void a_refresh_asks_the_dns_alone_and_shares(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  assert_true(ask_at(trial, &waiter, trial->a, true, NOW_MS));
+  assert_int_equal(trial->store->asked_count, 0);
+  deliver(trial, "a.test", DNSMSG_AAAA, fake_aaaa(300, 66, 1));
+  deliver(trial, "a.test", DNSMSG_A, fake_a(300, 44, 1));
+  assert_int_equal(trial->store->put_count, 1);
+}
+
+static void a_refresh_that_joins_waits_for_the_dns_alone(void **state) {
+  struct trial *trial = *state;
+  struct waiter first, refresh;
+  for (unsigned is_settled = 0; is_settled < 2; is_settled++) {
+    assert_true(ask(trial, &first, trial->a));
+    if (is_settled)
+      assert_false(offer(trial, known_at(0, 400, NOW_MS)));
+    assert_true(ask_at(trial, &refresh, trial->a, true, NOW_MS));
+    assert_int_equal(trial->store->open_count, 0);
+    assert_int_equal(trial->dns->open_count, 2);
+    deliver(trial, "a.test", DNSMSG_AAAA, fake_aaaa(300, 66, 1));
+    deliver(trial, "a.test", DNSMSG_A, fake_a(300, 45, 1));
+    assert_int_equal(first.calls + refresh.calls, 2);
+    assert_int_equal(refresh.origins, FETCH_OF_DNS);
+    assert_int_equal(host_facts_addresses(facts_of(trial->a), FAMILY_V4)[5], 45);
+    check_shared(trial, FAMILY_V4, FAMILY_OK, 0, 300);
+    cache_forget_host(trial->cache, trial->a);
+  }
+}
+
+static void a_refresh_that_joins_and_fails_leaves_what_the_store_settled(void **state) {
+  struct trial *trial = *state;
+  struct waiter first, refresh;
+  assert_true(ask(trial, &first, trial->a));
+  assert_false(offer(trial, known_at(0, 400, NOW_MS)));
+  assert_true(ask_at(trial, &refresh, trial->a, true, NOW_MS));
+  deliver(trial, "a.test", DNSMSG_AAAA, fake_aaaa(300, 66, 1));
+  deliver(trial, "a.test", DNSMSG_A, fake_reply(DNSMSG_SERVFAIL));
+  check_family(trial->a, FAMILY_V4, FAMILY_OK, 1, NOW_MS + 300 * S);
+  check_shared(trial, FAMILY_V4, FAMILY_OK, 100, 400);
+}
+
+static void a_look_ahead_takes_what_lives_longer_by_more_than_the_lead(void **state) {
+  struct trial *trial = *state;
+  const struct hosts_wish ahead = {.ahead = true, .priority = DNS_FOR_PREFETCH};
+  for (int is_enough = 0; is_enough < 2; is_enough++) {
+    struct waiter waiter;
+    int64_t lead_ms;
+    assert_true(ask(trial, &waiter, trial->a));
+    assert_true(offer(trial, known_at(1100, 2000, NOW_MS))); /* 1000 s and 1900 s are left */
+    lead_ms = NOW_MS + 1000 * S - facts_of(trial->a)->refresh_at_ms[FAMILY_V6];
+    assert_in_range(lead_ms, 50 * S, 170 * S);
+    int64_t later_ms = NOW_MS + 1000 * S - 1;
+    assert_true(wish_at(trial, &waiter, trial->a, &ahead, later_ms));
+    struct record record = fake_host_record("a.test");
+    fake_add_family(&record, FAMILY_V6, FAMILY_OK, 67, 0, 1 + lead_ms / S * S + is_enough * 1000, later_ms);
+    assert_int_equal(fake_store_offer(read_of(trial), &record, later_ms), is_enough);
+    assert_int_equal(host_facts_addresses(facts_of(trial->a), FAMILY_V6)[17], is_enough ? 67 : 66);
+    if (!is_enough) {
+      fake_store_end(read_of(trial), STORE_MISSING, later_ms);
+      assert_int_equal(trial->dns->open_count, 1);
+      assert_int_equal(fake_dns_find(trial->dns, "a.test", DNSMSG_AAAA)->priority, DNS_FOR_PREFETCH);
+      deliver_at(trial, "a.test", DNSMSG_AAAA, fake_aaaa(300, 68, 1), later_ms);
+    }
+    cache_forget_host(trial->cache, trial->a);
+  }
+}
+
+static void the_store_and_the_dns_may_each_win_a_family(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  assert_true(ask(trial, &waiter, trial->a));
+  fake_store_late(read_of(trial), NOW_MS);
+  assert_int_equal(trial->dns->open_count, 2);
+  deliver(trial, "a.test", DNSMSG_A, fake_a(200, 45, 1));
+  struct record record = known_at(300, 400, NOW_MS);
+  snprintf(record.families[FAMILY_V6].expanded, FACTS_NAME_SIZE, "old.test");
+  snprintf(record.families[FAMILY_V4].expanded, FACTS_NAME_SIZE, "old.test");
+  assert_true(fake_store_offer(read_of(trial), &record, NOW_MS));
+  assert_int_equal(trial->dns->open_count, 0);
+  assert_int_equal(waiter.origins, FETCH_OF_STORE | FETCH_OF_DNS);
+  assert_int_equal(host_facts_addresses(facts_of(trial->a), FAMILY_V4)[5], 45); /* the DNS is later */
+  assert_int_equal(host_facts_addresses(facts_of(trial->a), FAMILY_V6)[17], 66);
+  check_expanded(trial->a, ""); /* it knows of no alias any more */
+}
+
+static void the_alias_that_the_store_tells_is_kept(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  let_a_expire(trial);
+  assert_true(ask(trial, &waiter, trial->a));
+  struct record record = known_at(0, 400, NOW_MS);
+  snprintf(record.families[FAMILY_V4].expanded, FACTS_NAME_SIZE, "real.test");
+  assert_true(fake_store_offer(read_of(trial), &record, NOW_MS));
+  check_expanded(trial->a, "real.test");
+}
+
+static void what_a_purge_is_for_is_neither_taken_from_the_store_nor_shared(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  let_a_expire(trial);
+  assert_true(ask(trial, &waiter, trial->a));
+  assert_true(cache_forget_host(trial->cache, trial->a));
+  hosts_forget(trial->hosts, trial->a, EVERY_STATE);
+  assert_false(offer(trial, known_at(1000, 400, NOW_MS)));
+  assert_false(offer(trial, known_at(90, 95, NOW_MS)));
+  assert_null(atomic_load(&trial->a->facts)); /* nor does what was known come back */
+  end_read(trial, STORE_MISSING);
+  unsigned put_count = (unsigned)trial->store->put_count;
+  deliver(trial, "a.test", DNSMSG_A, fake_a(200, 45, 1));
+  assert_int_equal(waiter.calls, 1);
+  check_family(trial->a, FAMILY_V4, FAMILY_OK, 1, NOW_MS); /* for who waits */
+  assert_int_equal(trial->store->put_count, put_count);
+  assert_int_equal(trial->store->released_count, 1);
+}
+
+static void what_is_taken_from_the_store_brings_nothing_back_that_was_purged(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  int64_t before_ms = NOW_MS - 100 * S, later_ms = NOW_MS + 250 * S;
+  assert_true(ask_at(trial, &waiter, trial->a, false, before_ms));
+  fake_store_end(read_of(trial), STORE_MISSING, before_ms);
+  deliver_at(trial, "a.test", DNSMSG_AAAA, fake_denial(DNSMSG_NODATA, 900), before_ms);
+  deliver_at(trial, "a.test", DNSMSG_A, fake_a(100, 44, 1), before_ms);
+  assert_true(ask_at(trial, &waiter, trial->a, false, later_ms)); /* for A alone */
+  hosts_forget(trial->hosts, NULL, 1 << FAMILY_NODATA);
+  assert_true(cache_forget_host(trial->cache, trial->a));
+  struct record record = known_at(0, 150, NOW_MS + 150 * S); /* expired 50 s ago */
+  assert_false(fake_store_offer(read_of(trial), &record, later_ms));
+  assert_null(atomic_load(&trial->a->facts));
+  fake_store_end(read_of(trial), STORE_MISSING, later_ms);
+  fake_dns_fail(trial->dns, "a.test", DNSMSG_A, DNS_TIMED_OUT, later_ms);
+  assert_int_equal(waiter.origins, FETCH_OF_STORE);
+}
+
+static void a_purge_of_denials_leaves_addresses_to_be_shared(void **state) {
+  struct trial *trial = *state;
+  struct waiter waiter;
+  assert_true(ask(trial, &waiter, trial->a));
+  end_read(trial, STORE_MISSING);
+  hosts_forget(trial->hosts, NULL, 1 << FAMILY_NODATA | 1 << FAMILY_NXDOMAIN);
+  deliver(trial, "a.test", DNSMSG_AAAA, fake_denial(DNSMSG_NODATA, 300));
+  deliver(trial, "a.test", DNSMSG_A, fake_a(300, 44, 1));
+  check_shared(trial, FAMILY_V6, FAMILY_UNKNOWN, 0, 0);
+  check_shared(trial, FAMILY_V4, FAMILY_OK, 0, 300);
+}
+
+static void destroying_takes_back_every_read_and_calls_nobody(void **state) {
+  (void)state;
+  struct trial trial;
+  struct waiter a, b;
+  open_with(&trial, false, fake_store_create());
+  assert_true(ask(&trial, &a, trial.a));
+  assert_true(ask(&trial, &b, trial.b));
+  fake_store_late(read_of(&trial), NOW_MS);
+  close_it(&trial);
+  assert_int_equal(a.calls + b.calls, 0);
 }
 
 int main(void) {
@@ -911,6 +1420,7 @@ int main(void) {
       TRIAL(a_more_important_wish_raises_a_flight_under_way),
       TRIAL(the_story_of_who_asked_first_is_told_and_outlives_him),
       TRIAL(who_joins_is_told_whose_addresses_he_waits_for),
+      TRIAL(who_needs_not_ask_is_told_what_memory_holds),
       TRIAL(a_flight_without_a_story_takes_that_of_who_makes_it_ask_more),
       TRIAL(that_there_is_too_much_to_do_is_told),
       TRIAL(an_alias_is_followed_and_its_end_kept),
@@ -931,6 +1441,33 @@ int main(void) {
       TRIAL(a_purge_lets_the_waiters_have_addresses_that_are_not_kept),
       TRIAL(a_purge_does_not_bring_back_the_family_that_was_not_asked_for),
       TRIAL(a_purge_of_denials_keeps_addresses),
+#define STORED(test) cmocka_unit_test_setup_teardown(test, open_store_trial, close_trial)
+      STORED(addresses_that_the_store_has_are_not_asked_of_the_dns),
+      STORED(denials_that_the_store_has_are_taken_as_well),
+      STORED(only_the_family_that_the_store_lacks_is_asked_of_the_dns),
+      STORED(what_the_dns_said_of_both_is_shared_with_the_lives_it_gave),
+      STORED(an_address_may_be_shared_for_as_long_as_it_may_be_stale),
+      STORED(what_only_we_know_of_a_family_is_not_shared),
+      STORED(a_family_that_holds_stays_in_what_is_shared_where_the_store_had_it),
+      STORED(a_family_that_holds_is_shared_anew_unless_its_life_may_be_of_our_making),
+      STORED(only_the_wanted_family_counts),
+      STORED(a_family_that_ends_sooner_in_the_store_than_here_is_not_taken),
+      STORED(addresses_that_have_expired_go_into_memory_and_are_stale_where_the_dns_fails),
+      STORED(who_waits_is_told_of_addresses_that_may_be_answered_stale),
+      STORED(what_had_expired_is_replaced_by_what_the_dns_says_and_else_stays_shared),
+      STORED(what_may_not_be_stale_does_not_go_into_memory),
+      STORED(what_has_been_expired_for_too_long_when_the_dns_fails_is_not_shared_again),
+      STORED(expired_addresses_that_are_younger_stay),
+      STORED(a_refresh_asks_the_dns_alone_and_shares),
+      STORED(a_refresh_that_joins_waits_for_the_dns_alone),
+      STORED(a_refresh_that_joins_and_fails_leaves_what_the_store_settled),
+      STORED(a_look_ahead_takes_what_lives_longer_by_more_than_the_lead),
+      STORED(the_store_and_the_dns_may_each_win_a_family),
+      STORED(the_alias_that_the_store_tells_is_kept),
+      STORED(what_a_purge_is_for_is_neither_taken_from_the_store_nor_shared),
+      STORED(what_is_taken_from_the_store_brings_nothing_back_that_was_purged),
+      STORED(a_purge_of_denials_leaves_addresses_to_be_shared),
+      cmocka_unit_test(destroying_takes_back_every_read_and_calls_nobody),
   };
   return cmocka_run_group_tests_name("hosts", tests, NULL, NULL);
 }

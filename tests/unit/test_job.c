@@ -10,6 +10,7 @@
 #include "image.h"
 #include "job.h"
 #include "log.h"
+#include "made_memory.h"
 #include "name.h"
 
 enum { CACHE_BYTES = 32 << 20, LIFE_MS = 3600000, UPTIME_MS = 5000, STEPS_MAX = 100000 };
@@ -39,10 +40,10 @@ static int open_trial(void **state) {
   trial->dns = fake_dns_create();
   trial->cache = cache_create(CACHE_BYTES, 0, &stats);
   assert_non_null(trial->cache);
-  trial->resolver = resolver_create(trial->cache, trial->dns, &options, &stats, on_answer, trial);
+  trial->resolver = resolver_create(trial->cache, NULL, trial->dns, &options, &stats, on_answer, trial);
   assert_non_null(trial->resolver);
-  trial->served =
-      (struct job_served){trial->cache, trial->resolver, &lives, CACHE_BYTES, clock_now_ms() - UPTIME_MS};
+  trial->served = (struct job_served){trial->cache, trial->resolver, NULL,
+                                      &lives,       CACHE_BYTES,     clock_now_ms() - UPTIME_MS};
   job_init(&trial->job, &trial->served);
   *state = trial;
   return 0;
@@ -66,8 +67,8 @@ static void put_many(struct trial *trial, int count) {
                                .count = 1,
                                .exchanges = {{10, "a.test"}}};
   for (int i = 0; i < count; i++) {
-    size_t length = (size_t)snprintf(name, sizeof(name), "d%d.test", i);
-    cache_release(trial->cache, cache_put(trial->cache, name, length, name_hash(name, length), &value));
+    snprintf(name, sizeof(name), "d%d.test", i);
+    memory_put(trial->cache, name, &value);
   }
 }
 

@@ -689,6 +689,138 @@ static void a_loop_of_aliases_is_a_failure_of_its_own(void **state) {
   assert_int_equal(family.failures, 1);
 }
 
+/* ---- the shared store ---- */
+
+static void the_life_by_the_dns_is_that_of_its_ttls_whatever_our_bounds(void **state) {
+  (void)state;
+  struct dnsmsg records = fake_mx(300, 10, "a.test"), denial = fake_denial(DNSMSG_NXDOMAIN, 7200);
+  struct dnsmsg nothing = fake_denial(DNSMSG_NODATA, 90), bare = fake_denial(DNSMSG_NODATA, 90);
+  struct dnsmsg notimp = fake_denial(DNSMSG_NOTIMP, 90), broken = fake_reply(DNSMSG_SERVFAIL);
+  struct dnsmsg zero = fake_mx(0, 10, "a.test"), large = fake_mx(UINT32_C(0x80000005), 10, "a.test");
+  const struct {
+    const struct dnsmsg *message;
+    uint32_t alias_ttl_s, life_s;
+  } rows[] = {
+      {&records, 300, 300},
+      {&records, 20, 20},
+      {&denial, UINT32_MAX, 7200},
+      {&denial, 40, 40},
+      {&nothing, UINT32_MAX, 90},
+      {&notimp, UINT32_MAX, 0},
+      {&broken, UINT32_MAX, 0},
+      {&zero, 0, 0},
+      {&large, 0x80000005, 0x80000005},
+  };
+  struct chase_end end;
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    end = end_of(rows[i].message);
+    end.alias_ttl_s = rows[i].alias_ttl_s;
+    assert_int_equal(learn_raw_life_s(&end), rows[i].life_s);
+  }
+  bare.has_soa = false;
+  end = end_of(&bare);
+  assert_int_equal(learn_raw_life_s(&end), 0);
+  struct chase_end silence = failed(DNS_TIMED_OUT, 0);
+  assert_int_equal(learn_raw_life_s(&silence), 0);
+}
+
+static void a_life_that_memory_holds_is_the_dns_s_unless_it_may_be_ours(void **state) {
+  (void)state;
+  struct learn_policy own = policy;
+  static const struct {
+    enum family_state state;
+    uint32_t life_s, min_s;
+    bool is_told;
+  } rows[] = {
+      {FAMILY_OK, 300, 0, true},     {FAMILY_OK, 300, 299, true},      {FAMILY_OK, 300, 300, false},
+      {FAMILY_OK, 0, 0, false},      {FAMILY_NODATA, 6, 3600, true},   {FAMILY_NODATA, 5, 0, false},
+      {FAMILY_NXDOMAIN, 6, 0, true}, {FAMILY_TEMPFAIL, 300, 0, false}, {FAMILY_LOOP, 300, 0, false},
+      {FAMILY_UNKNOWN, 0, 0, false},
+  };
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    struct family_value family = {
+        .state = rows[i].state, .life_ms = rows[i].life_s * 1000, .expires_at_ms = NOW_MS};
+    own.ttl.min_s = rows[i].min_s;
+    if (learn_family_raw_until_ms(&own, &family) != NOW_MS - (rows[i].is_told ? 0 : family.life_ms))
+      fail_msg("row %zu", i);
+  }
+}
+
+static void only_what_is_lasting_may_be_stale_in_the_store(void **state) {
+  (void)state;
+  struct learn_policy patient = policy;
+  patient.max_stale_ms = 5000;
+  assert_true(learn_stale_until_ms(&patient, true, NOW_MS) == NOW_MS + 5000);
+  assert_true(learn_stale_until_ms(&patient, false, NOW_MS) == NOW_MS);
+}
+
+static void shared_facts_live_within_our_bounds_from_when_they_were_learned(void **state) {
+  (void)state;
+  static struct record record = {.kind = RECORD_DOMAIN};
+  struct learn_policy own = policy;
+  own.ttl.min_s = 60;
+  own.ttl.max_s = 600;
+  own.ttl.max_negative_s = 120;
+  own.ttl.prefetch_percent = 10;
+  static const struct {
+    enum domain_kind kind;
+    int64_t life_s, own_s;
+  } rows[] = {
+      {DOMAIN_MX, 300, 300},     {DOMAIN_MX, 10, 60},       {DOMAIN_NULL_MX, 9000, 600},
+      {DOMAIN_NODATA, 300, 120}, {DOMAIN_NXDOMAIN, 10, 10}, {DOMAIN_ALL_INVALID, 604800, 600},
+  };
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    record.domain = (struct domain_value){.kind = rows[i].kind,
+                                          .authentic = true,
+                                          .warnings = WARNING_NULL_MX_MIXED,
+                                          .stored_at_ms = NOW_MS - 5000,
+                                          .expires_at_ms = NOW_MS - 5000 + rows[i].life_s * 1000,
+                                          .canonical = "e.test",
+                                          .count = FACTS_EXCHANGES_MAX};
+    snprintf(record.domain.exchanges[FACTS_EXCHANGES_MAX - 1].host, FACTS_NAME_SIZE, "last.test");
+    memset(&value, 0xa5, sizeof(value));
+    learn_domain_shared(&own, &record, &noise, &value);
+    assert_int_equal(value.kind, rows[i].kind);
+    assert_true(value.stored_at_ms == NOW_MS - 5000);
+    assert_true(value.expires_at_ms == NOW_MS - 5000 + rows[i].own_s * 1000);
+    assert_in_range(value.refresh_lead_ms, rows[i].own_s * 50, rows[i].own_s * 150);
+    assert_true(value.authentic);
+    assert_int_equal(value.warnings, WARNING_NULL_MX_MIXED);
+    assert_int_equal(value.failures + value.cause, 0);
+    assert_string_equal(value.canonical, "e.test");
+    assert_int_equal(value.count, FACTS_EXCHANGES_MAX);
+    assert_string_equal(value.exchanges[FACTS_EXCHANGES_MAX - 1].host, "last.test");
+  }
+}
+
+static void a_shared_family_lives_within_our_bounds(void **state) {
+  (void)state;
+  static struct record record = {.kind = RECORD_HOST};
+  struct learn_policy own = policy;
+  own.ttl.max_s = 600;
+  own.ttl.max_negative_s = 0; /* denials are for one answer alone */
+  own.ttl.prefetch_percent = 10;
+  record.families[FAMILY_V6] = made_family(FAMILY_V6, FAMILY_NODATA, 0, NOW_MS + 900000, "real.test");
+  record.families[FAMILY_V4] = made_family(FAMILY_V4, FAMILY_OK, 3, NOW_MS + 900000, "real.test");
+  record.learned_at_ms[FAMILY_V6] = record.learned_at_ms[FAMILY_V4] = NOW_MS - 100000;
+  struct family_value family = unknown();
+  assert_true(learn_family_shared(&own, &record, FAMILY_V4, &noise, &family));
+  assert_int_equal(family.state, FAMILY_OK);
+  assert_int_equal(family.count, 3);
+  assert_string_equal(family.expanded, "real.test");
+  assert_true(family.expires_at_ms == NOW_MS + 500000);
+  assert_int_equal(family.stale_until_ms, 0);
+  assert_in_range(family.expires_at_ms - family.refresh_at_ms, 30000, 90000);
+  assert_true(learn_family_shared(&own, &record, FAMILY_V6, &noise, &family));
+  assert_true(family.expires_at_ms == NOW_MS - 100000);
+  assert_int_equal(family.life_ms, 0); /* never answered stale */
+  assert_true(family.refresh_at_ms == INT64_MAX);
+  record.families[FAMILY_V6].state = FAMILY_UNKNOWN;
+  family.count = 77;
+  assert_false(learn_family_shared(&own, &record, FAMILY_V6, &noise, &family));
+  assert_int_equal(family.count, 77);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_end_has_its_verdict_or_is_a_fact),
@@ -725,6 +857,11 @@ int main(void) {
       cmocka_unit_test(facts_that_have_expired_are_gone_when_they_could_not_be_asked_for),
       cmocka_unit_test(too_much_to_do_does_not_wake_a_row_of_long_ago),
       cmocka_unit_test(a_loop_of_aliases_is_a_failure_of_its_own),
+      cmocka_unit_test(the_life_by_the_dns_is_that_of_its_ttls_whatever_our_bounds),
+      cmocka_unit_test(a_life_that_memory_holds_is_the_dns_s_unless_it_may_be_ours),
+      cmocka_unit_test(only_what_is_lasting_may_be_stale_in_the_store),
+      cmocka_unit_test(shared_facts_live_within_our_bounds_from_when_they_were_learned),
+      cmocka_unit_test(a_shared_family_lives_within_our_bounds),
   };
   return cmocka_run_group_tests_name("learn", tests, NULL, NULL);
 }

@@ -4,13 +4,15 @@
 #include <string.h>
 
 #include "loop_until.h"
+#include "made_facts.h"
 #include "miss.h"
 #include "mxway.pb-c.h"
 
 /* ---- a resolver that does what a test says ---- */
 
 struct resolver {
-  bool answers; /* at once */
+  bool answers; /* at once, with `answer` */
+  struct answer answer;
   struct question *pending;
   unsigned asked_count, left_count, refreshed_count;
 };
@@ -20,7 +22,7 @@ bool resolver_ask(struct resolver *resolver, struct question *question, int64_t 
   (void)now_ms;
   resolver->asked_count++;
   story_add(question->story, "T8", "asked");
-  *answer = (struct answer){.verdict = VERDICT_DNS_REFUSED};
+  *answer = resolver->answer;
   if (!resolver->answers)
     resolver->pending = question;
   return resolver->answers;
@@ -70,6 +72,7 @@ static int open_trial(void **state) {
   trial->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
   mailbox_init(&trial->away.mailbox, trial->loop, on_mail, &trial->away);
   mailbox_init(&trial->home.mailbox, trial->loop, on_mail, &trial->home);
+  trial->resolver.answer.verdict = VERDICT_DNS_REFUSED;
   *state = trial;
   return 0;
 }
@@ -90,8 +93,10 @@ static int close_trial(void **state) {
 }
 
 static struct miss *send_one(struct trial *trial, bool explain) {
+  static const struct route_policy policy;
   struct miss *miss = miss_create(NULL, NULL);
   assert_non_null(miss);
+  miss->policy = &policy;
   miss->id = 7;
   miss->explain = explain;
   miss->home = &trial->home.mailbox;
@@ -149,6 +154,57 @@ static void it_comes_home_with_its_reply_and_out_of_its_list(void **state) {
   assert_int_equal(reply->n_story, 0);
   mxway__v1__lookup_reply__free_unpacked(reply, NULL);
   miss_destroy(miss);
+}
+
+/* Asks, is answered at once with what the resolver has; to be freed. */
+static Mxway__V1__LookupReply *ask_once(struct trial *trial, bool explain, bool has_joined) {
+  struct miss *miss = send_one(trial, explain);
+  miss->question.depth = DEPTH_EXCHANGES;
+  miss->question.has_joined = has_joined;
+  trial->resolver.answers = true;
+  arrive(trial);
+  assert_ptr_equal(take(trial), miss);
+  Mxway__V1__LookupReply *reply = reply_of(miss);
+  miss_destroy(miss);
+  return reply;
+}
+
+static void a_failure_from_memory_says_so(void **state) {
+  struct trial *trial = *state;
+  for (int i = 0; i < 2; i++) {
+    trial->resolver.answer.from_memory = i;
+    Mxway__V1__LookupReply *reply = ask_once(trial, false, false);
+    assert_int_equal(reply->verdict, MXWAY__V1__VERDICT__VERDICT_DNS_REFUSED);
+    assert_int_equal(reply->source, i ? MXWAY__V1__SOURCE__SOURCE_MEMORY : MXWAY__V1__SOURCE__SOURCE_DNS);
+    assert_string_equal(reply->canonical, "d.test");
+    assert_int_equal(reply->smtp_code, 451);
+    mxway__v1__lookup_reply__free_unpacked(reply, NULL);
+  }
+}
+
+static void what_was_just_learned_is_told_to_whom_the_lookups_story_does_not_tell_it(void **state) {
+  struct trial *trial = *state;
+  static const struct {
+    enum domain_kind kind;
+    bool has_joined, from_memory, is_told;
+  } cases[] = {
+      {DOMAIN_NULL_MX, false, false, false},
+      {DOMAIN_NULL_MX, true, false, true},
+      {DOMAIN_NULL_MX, true, true, false}, /* told when it was asked */
+      {DOMAIN_FAILED, false, false, true}, /* for how long it is remembered */
+  };
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    struct zone zone;
+    zone_init(&zone, cases[i].kind, 0, 5000);
+    zone.value.cause = VERDICT_DNS_SERVFAIL;
+    zone_build(&zone, "d.test");
+    trial->resolver.answer = (struct answer){.facts = zone.facts, .from_memory = cases[i].from_memory};
+    Mxway__V1__LookupReply *reply = ask_once(trial, true, cases[i].has_joined);
+    const char *last = reply->story[reply->n_story - 1]->text;
+    assert_int_equal(strstr(last, "memory knows") != NULL, cases[i].is_told);
+    mxway__v1__lookup_reply__free_unpacked(reply, NULL);
+    zone_fini(&zone);
+  }
 }
 
 static void an_explained_one_brings_its_story_and_leaves_none_behind(void **state) {
@@ -238,12 +294,43 @@ static void a_list_is_recalled_as_a_whole_and_can_lose_any_member_before(void **
   assert_null(trial->list);
 } /* and the teardown drops four mails of two misses */
 
+static void the_reply_says_who_gave_the_facts(void **state) {
+  struct trial *trial = *state;
+  static const struct route_policy policy;
+  static const struct domain_facts facts = {.kind = DOMAIN_NULL_MX, .expires_at_ms = 1000};
+  static const struct {
+    bool from_memory, from_store;
+    Mxway__V1__Source source;
+  } rows[] = {
+      {true, false, MXWAY__V1__SOURCE__SOURCE_MEMORY},
+      {false, true, MXWAY__V1__SOURCE__SOURCE_SHARED},
+      {false, false, MXWAY__V1__SOURCE__SOURCE_DNS},
+  };
+  for (size_t i = 0; i < 3; i++) {
+    struct miss *miss = send_one(trial, false);
+    miss->policy = &policy;
+    arrive(trial);
+    const struct answer answer = {
+        .facts = &facts, .from_memory = rows[i].from_memory, .from_store = rows[i].from_store};
+    miss_on_answer(NULL, trial->resolver.pending, &answer, 0);
+    assert_ptr_equal(take(trial), miss);
+    Mxway__V1__LookupReply *reply = reply_of(miss);
+    assert_int_equal(reply->verdict, MXWAY__V1__VERDICT__VERDICT_NULL_MX);
+    assert_int_equal(reply->source, rows[i].source);
+    mxway__v1__lookup_reply__free_unpacked(reply, NULL);
+    miss_destroy(miss);
+  }
+}
+
 int main(void) {
 #define TRIAL(test) cmocka_unit_test_setup_teardown(test, open_trial, close_trial)
   const struct CMUnitTest tests[] = {
       TRIAL(it_comes_home_with_its_reply_and_out_of_its_list),
+      TRIAL(a_failure_from_memory_says_so),
+      TRIAL(what_was_just_learned_is_told_to_whom_the_lookups_story_does_not_tell_it),
       TRIAL(an_explained_one_brings_its_story_and_leaves_none_behind),
       TRIAL(the_longest_story_fits_into_a_reply),
+      TRIAL(the_reply_says_who_gave_the_facts),
       TRIAL(a_recalled_one_is_taken_back_and_comes_home_without_a_reply),
       TRIAL(a_recall_that_arrives_with_its_question_finds_it_asked),
       TRIAL(a_recall_that_meets_its_answer_waits_for_both_mails),

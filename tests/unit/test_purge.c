@@ -1,8 +1,7 @@
 #include "cmocka_compat.h"
 
-#include "cache.h"
 #include "fake_dns.h"
-#include "name.h"
+#include "made_memory.h"
 #include "purge.h"
 #include "resolver.h"
 
@@ -34,7 +33,7 @@ static int open_trial(void **state) {
   trial->dns = fake_dns_create();
   trial->cache = cache_create(CACHE_BYTES, 0, &stats);
   assert_non_null(trial->cache);
-  trial->resolver = resolver_create(trial->cache, trial->dns, &options, &stats, on_answer, trial);
+  trial->resolver = resolver_create(trial->cache, NULL, trial->dns, &options, &stats, on_answer, trial);
   assert_non_null(trial->resolver);
   *state = trial;
   return 0;
@@ -54,33 +53,24 @@ static int close_trial(void **state) {
 static void put(struct trial *trial, const char *name, enum domain_kind kind, const char *first,
                 const char *second) {
   struct domain_value value = {.kind = kind, .stored_at_ms = NOW_MS, .expires_at_ms = INT64_MAX};
-  for (const char *host = first; host; host = host == first ? second : NULL) {
-    value.exchanges[value.count].preference = kind == DOMAIN_MX ? (uint16_t)(value.count + 10) : 0;
-    snprintf(value.exchanges[value.count++].host, FACTS_NAME_SIZE, "%s", host);
-  }
-  const struct domain_facts *facts =
-      cache_put(trial->cache, name, strlen(name), name_hash(name, strlen(name)), &value);
-  assert_non_null(facts);
-  cache_release(trial->cache, facts);
-}
-
-static struct host *host(struct trial *trial, const char *name) {
-  return cache_find_host(trial->cache, name, strlen(name));
+  for (const char *host = first; host; host = host == first ? second : NULL)
+    memory_add(&value, kind == DOMAIN_MX ? value.count + 10u : 0, host);
+  memory_put(trial->cache, name, &value);
 }
 
 static void give(struct trial *trial, const char *name, enum family_state v6, enum family_state v4) {
   struct family_value values[FAMILY_COUNT] = {
       [FAMILY_V6] = {.state = v6, .expires_at_ms = INT64_MAX, .count = v6 == FAMILY_OK},
       [FAMILY_V4] = {.state = v4, .expires_at_ms = INT64_MAX, .count = v4 == FAMILY_OK}};
-  cache_put_host(trial->cache, host(trial, name), host_facts_build(values), NOW_MS);
+  memory_give(trial->cache, name, values, NOW_MS);
 }
 
 static bool is_known(struct trial *trial, const char *name) {
-  return cache_peek(trial->cache, name, strlen(name), name_hash(name, strlen(name))) != NULL;
+  return memory_peek(trial->cache, name) != NULL;
 }
 
 static enum family_state state_of(struct trial *trial, const char *name, enum family family) {
-  const struct host_facts *facts = atomic_load(&host(trial, name)->facts);
+  const struct host_facts *facts = atomic_load(&memory_host(trial->cache, name)->facts);
   return facts ? facts->state[family] : FAMILY_UNKNOWN;
 }
 
@@ -100,16 +90,11 @@ static void fill(struct trial *trial) {
   give(trial, "web.test", FAMILY_NXDOMAIN, FAMILY_NODATA);
 }
 
-static void make_name(struct name *name, const char *text) {
-  static const struct name_policy policy = {.allow_single_label = true};
-  assert_int_equal(name_parse((const uint8_t *)text, strlen(text), &policy, name), NAME_OK);
-}
-
 static void purge(struct trial *trial, enum purge_what what, const char *text) {
   struct name name;
   if (text)
-    make_name(&name, text);
-  purge_start(&trial->purge, trial->cache, trial->resolver, what, text ? &name : NULL);
+    memory_name(&name, text);
+  purge_start(&trial->purge, trial->cache, trial->resolver, NULL, what, text ? &name : NULL);
   while (!purge_has_ended(&trial->purge))
     purge_step(&trial->purge, STEP_COUNT, NOW_MS);
 }
@@ -208,7 +193,7 @@ static void all_is_all(void **state) {
 static void a_host_that_is_an_address_keeps_its_own(void **state) {
   struct trial *trial = *state;
   put(trial, "d.test", DOMAIN_MX, "192.0.2.7", NULL);
-  const struct domain_facts *facts = cache_peek(trial->cache, "d.test", 6, name_hash("d.test", 6));
+  const struct domain_facts *facts = memory_peek(trial->cache, "d.test");
   cache_hold(facts); /* as a lookup under way does */
   purge(trial, PURGE_OF_ALL, NULL);
   check_counts(trial, 1, 0);
@@ -224,8 +209,8 @@ static void a_step_looks_at_no_more_than_it_may(void **state) {
     put(trial, name, DOMAIN_NXDOMAIN, NULL, NULL);
   }
   struct name suffix;
-  make_name(&suffix, "test");
-  purge_start(&trial->purge, trial->cache, trial->resolver, PURGE_OF_SUFFIX, &suffix);
+  memory_name(&suffix, "test");
+  purge_start(&trial->purge, trial->cache, trial->resolver, NULL, PURGE_OF_SUFFIX, &suffix);
   purge_step(&trial->purge, 10, NOW_MS);
   assert_int_equal(cache_count(trial->cache), 90);
   assert_false(purge_has_ended(&trial->purge));
@@ -238,7 +223,7 @@ static void a_step_looks_at_no_more_than_it_may(void **state) {
 
 static void ask(struct trial *trial, const char *text) {
   struct answer answer;
-  make_name(&trial->question.name, text);
+  memory_name(&trial->question.name, text);
   trial->question.hash = name_hash(text, strlen(text));
   trial->question.depth = DEPTH_EXCHANGES;
   assert_false(resolver_ask(trial->resolver, &trial->question, NOW_MS, &answer));

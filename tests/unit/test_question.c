@@ -125,6 +125,31 @@ static void a_question_may_be_freed_when_it_is_answered(void **state) {
   questions_fini(&trial.questions);
 }
 
+static void those_who_take_a_stale_answer_before_their_deadline_are_due_for_it(void **state) {
+  (void)state;
+  struct trial trial;
+  static const struct {
+    int64_t deadline_ms, stale_ms, due_ms;
+  } rows[COUNT] = {
+      {NOW_MS + 500, NOW_MS + 100, NOW_MS + 100},
+      {INT64_MAX, NOW_MS + 200, NOW_MS + 200}, /* none of its own: it was not due */
+      {NOW_MS + 50, NOW_MS + 100, NOW_MS + 50},
+      {INT64_MAX, INT64_MAX, INT64_MAX}, /* takes none */
+  };
+  open_it(&trial);
+  for (size_t i = 0; i < COUNT; i++) {
+    trial.question[i].deadline_ms = rows[i].deadline_ms;
+    trial.question[i].stale_ms = rows[i].stale_ms;
+    assert_int_equal(question_set_due(&trial.questions, &trial.question[i], rows[i].deadline_ms), 0);
+  }
+  question_expect_stale(&trial.questions, &trial.waiters);
+  for (size_t i = 0; i < COUNT; i++)
+    assert_true((trial.question[i].due.place ? trial.question[i].due.at_ms : INT64_MAX) == rows[i].due_ms);
+  answer_all(&trial, NULL);
+  assert_true(questions_next_ms(&trial.questions) == INT64_MAX);
+  questions_fini(&trial.questions);
+}
+
 static void memory_is_looked_into_unless_the_route_is_configured(void **state) {
   (void)state;
   static const struct name_policy policy;
@@ -154,6 +179,7 @@ int main(void) {
       cmocka_unit_test(one_that_does_not_wait_is_left_alone),
       cmocka_unit_test(only_those_meant_are_answered),
       cmocka_unit_test(a_question_may_be_freed_when_it_is_answered),
+      cmocka_unit_test(those_who_take_a_stale_answer_before_their_deadline_are_due_for_it),
       cmocka_unit_test(memory_is_looked_into_unless_the_route_is_configured),
   };
   return cmocka_run_group_tests_name("question", tests, NULL, NULL);

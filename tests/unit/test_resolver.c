@@ -4,7 +4,9 @@
 
 #include "cache.h"
 #include "fake_dns.h"
+#include "fake_store.h"
 #include "name.h"
+#include "purge.h"
 #include "random.h"
 #include "reply.h"
 #include "resolver.h"
@@ -24,6 +26,7 @@ static struct stats stats;
 
 struct trial {
   struct dns *dns;
+  struct store *store; /* NULL: none */
   struct cache *cache;
   struct resolver *resolver;
   int64_t now_ms;
@@ -43,7 +46,7 @@ struct client {
   bool is_allocated;      /* freed when answered */
   struct client **listed; /* forgets it when answered; or NULL */
   /* the answer */
-  bool has_facts, from_memory;
+  bool has_facts, from_memory, from_store;
   int64_t since_ms;
   enum verdict verdict;
   bool transient, implicit, stale;
@@ -91,6 +94,8 @@ static void record(struct client *client, const struct answer *answer, int64_t n
   client->place = client->trial->answered;
   client->has_facts = answer->facts != NULL;
   client->from_memory = answer->from_memory;
+  client->from_store = answer->from_store;
+  assert_false(answer->from_memory && answer->from_store);
   client->since_ms = answer->since_ms;
   client->verdict = answer->verdict;
   if (answer->facts)
@@ -121,14 +126,20 @@ static void on_answer(void *context, struct question *question, const struct ans
     free_client(client);
 }
 
-static void open_with(struct trial *trial, const struct resolver_options *options, size_t cache_bytes) {
+static void open_beside(struct trial *trial, const struct resolver_options *options, size_t cache_bytes,
+                        struct store *store) {
   memset(trial, 0, sizeof(*trial));
+  trial->store = store;
   trial->now_ms = START_MS;
   trial->dns = fake_dns_create();
   trial->cache = cache_create(cache_bytes, options->learn.max_stale_ms, &stats);
   assert_non_null(trial->cache);
-  trial->resolver = resolver_create(trial->cache, trial->dns, options, &stats, on_answer, trial);
+  trial->resolver = resolver_create(trial->cache, store, trial->dns, options, &stats, on_answer, trial);
   assert_non_null(trial->resolver);
+}
+
+static void open_with(struct trial *trial, const struct resolver_options *options, size_t cache_bytes) {
+  open_beside(trial, options, cache_bytes, NULL);
 }
 
 static const struct resolver_options usual = {
@@ -147,6 +158,7 @@ static void close_it(struct trial *trial) {
   assert_int_equal(trial->dns->open_count, 0); /* every query is taken back */
   cache_destroy(trial->cache);
   dns_destroy(trial->dns);
+  fake_store_destroy(trial->store);
 }
 
 static int open_trial(void **state) {
@@ -1685,6 +1697,7 @@ static void who_joins_a_flight_is_told_so_and_the_first_is_told_the_rest(void **
   assert_false(submit(&first));
   prepare_told(trial, &second, "d.test", DEPTH_EXCHANGES, stories[1]);
   assert_false(submit(&second));
+  assert_true(second.question.has_joined && !first.question.has_joined);
   deliver(trial, "d.test", DNSMSG_MX, fake_denial(DNSMSG_NXDOMAIN, 60));
   static const char *const first_rules[] = {"", "T4 (RFC 2308 5)"}, *const second_rules[] = {"", "T8"};
   check_rules(stories[0], first_rules, 2);
@@ -1906,6 +1919,7 @@ static void who_wants_no_stale_answer_is_told_of_the_failure_once_asked_for(void
   trial->now_ms += LEARN_RECHECK_MS - 1;
   assert_true(submit(&strict));
   assert_int_equal(strict.verdict, VERDICT_DNS_REFUSED);
+  assert_true(strict.from_memory);
   trial->now_ms += 1;
   prepare(trial, &strict, "d.test", DEPTH_EXCHANGES);
   strict.question.no_stale = true;
@@ -2179,17 +2193,90 @@ static void a_domain_that_is_purged_while_it_is_looked_up_is_still_answered(void
 
 /* ---- anything in any order ---- */
 
-enum { DOMAINS = 12, HOSTS = 6, PENDING_MAX = 64 };
+enum { PENDING_MAX = 64, SEEN_MAX = 900, NAME_OCTETS = 240, LIFE_MS = 90000 };
+
+/* What a game is about. */
+struct rules {
+  size_t cache_bytes;
+  unsigned domains, hosts, steps;
+  unsigned bad_luck; /* one of so many puts evicts all that may be evicted; 0: none */
+  bool is_long;   /* names of many lengths, of which others are asked for as time goes by; and stale answers,
+                   * refreshes, purges */
+  bool has_store; /* a shared one that does what it likes */
+};
 
 struct play {
   struct trial trial;
+  const struct rules *rules;
+  unsigned step;
   struct random random;
   size_t asked, taken_back;
   struct client *pending[PENDING_MAX]; /* questions; NULL: has been answered */
   size_t pending_count;
+  struct purge purge;
+  struct {
+    const struct domain_facts *facts;
+    int64_t stored_at_ms, until_ms;
+  } seen[SEEN_MAX]; /* of each domain */
+  unsigned moved_count, stale_count;
 };
 
 static unsigned below(struct play *play, unsigned bound) { return random_below(&play->random, bound); }
+
+/* The game under way, for the cache. */
+static struct play *playing;
+
+/* With bad luck a put evicts everything but what it put: whoever holds no facts must have no more use for
+ * them. */
+static void evict_all(const struct domain_facts *spared) {
+  struct play *play = playing;
+  if (!play || play->rules->bad_luck == 0 || below(play, play->rules->bad_luck) > 0)
+    return;
+  struct cache_walk walk;
+  const struct domain_facts *facts;
+  cache_walk_start(&walk, play->trial.cache);
+  while ((facts = cache_walk_next(&walk)))
+    if (facts != spared)
+      cache_remove_facts(play->trial.cache, facts);
+  cache_walk_stop(&walk);
+  cache_sweep(play->trial.cache, play->trial.now_ms, 0); /* frees */
+}
+
+const struct domain_facts *__real_cache_put(struct cache *cache, const char *name, size_t length,
+                                            uint64_t hash, const struct domain_value *value);
+void __real_cache_put_host(struct cache *cache, struct host *host, struct host_facts *facts, int64_t now_ms);
+const struct domain_facts *__wrap_cache_put(struct cache *cache, const char *name, size_t length,
+                                            uint64_t hash, const struct domain_value *value);
+void __wrap_cache_put_host(struct cache *cache, struct host *host, struct host_facts *facts, int64_t now_ms);
+
+/* The linker gives these to the rooms in the place of the cache's (--wrap). */
+const struct domain_facts *__wrap_cache_put(struct cache *cache, const char *name, size_t length,
+                                            uint64_t hash, const struct domain_value *value) {
+  const struct domain_facts *facts = __real_cache_put(cache, name, length, hash, value);
+  evict_all(facts);
+  return facts;
+}
+
+void __wrap_cache_put_host(struct cache *cache, struct host *host, struct host_facts *facts, int64_t now_ms) {
+  __real_cache_put_host(cache, host, facts, now_ms);
+  evict_all(NULL);
+}
+
+/* Writes the name of domain `number`, which in a long game has one of three lengths. Returns its length. */
+static size_t write_domain(const struct play *play, char name[NAME_OCTETS], unsigned number) {
+  static const char label[] = "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz";
+  unsigned more = play->rules->is_long ? number / 100 % 3 : 0;
+  return (size_t)snprintf(name, NAME_OCTETS, "d%03u%s%s%s%s.test", number, more > 0 ? "." : "",
+                          more > 0 ? label : "", more > 1 ? "." : "", more > 1 ? label : "");
+}
+
+/* In a long game mostly one of 200 that follow each other, and these change. */
+static size_t some_domain(struct play *play, char name[NAME_OCTETS]) {
+  unsigned domains = play->rules->domains, number = below(play, domains);
+  if (play->rules->is_long && below(play, 4) > 0)
+    number = (play->step / 20 + below(play, 200)) % domains;
+  return write_domain(play, name, number);
+}
 
 static const char *some_host(struct play *play) {
   static char host[32];
@@ -2199,7 +2286,7 @@ static const char *some_host(struct play *play) {
   case 1:
     return ""; /* the root */
   default:
-    snprintf(host, sizeof(host), "h%u.test", below(play, HOSTS));
+    snprintf(host, sizeof(host), "h%u.test", below(play, play->rules->hosts));
     return host;
   }
 }
@@ -2259,18 +2346,21 @@ static void play_reply(struct play *play) {
 }
 
 static void play_question(struct play *play) {
-  char name[32];
+  char name[NAME_OCTETS];
   struct client *client = malloc(sizeof(*client));
   assert_non_null(client);
-  snprintf(name, sizeof(name), "d%u.test", below(play, DOMAINS));
+  some_domain(play, name);
   prepare(&play->trial, client, name, below(play, 2));
   client->question.refresh = below(play, 8) == 0;
   client->question.cache_only = below(play, 16) == 0;
+  client->question.no_stale =
+      (play->rules->is_long && below(play, 6) == 0) || (play->rules->has_store && below(play, 8) == 0);
   client->question.timeout_ms = below(play, 2) ? 0 : 1 + below(play, 8000);
   client->is_allocated = true;
   client->question.story = below(play, 4) == 0 ? story_create() : NULL;
   play->asked++;
   if (submit(client)) {
+    play->stale_count += client->stale;
     free_client(client);
     return;
   }
@@ -2278,6 +2368,88 @@ static void play_question(struct play *play) {
     return;
   client->listed = &play->pending[play->pending_count];
   play->pending[play->pending_count++] = client;
+}
+
+/* Any record about a name, as another node may have written it; also one that is of no use. */
+static struct record some_record(struct play *play, enum record_kind kind, const char *name) {
+  static const enum domain_kind kinds[] = {DOMAIN_MX,     DOMAIN_MX,       DOMAIN_NULL_MX,
+                                           DOMAIN_NODATA, DOMAIN_NXDOMAIN, DOMAIN_ALL_INVALID};
+  static const enum family_state states[] = {FAMILY_OK, FAMILY_OK, FAMILY_NODATA, FAMILY_NXDOMAIN,
+                                             FAMILY_UNKNOWN};
+  int64_t now_ms = play->trial.now_ms, age_ms = below(play, 20000), life_ms = 1000 + below(play, 20000);
+  if (kind == RECORD_DOMAIN) {
+    struct record record = fake_record(kinds[below(play, 6)], name, age_ms, life_ms, now_ms);
+    if (record.domain.kind == DOMAIN_MX)
+      snprintf(record.domain.exchanges[0].host, FACTS_NAME_SIZE, "h%u.test", below(play, play->rules->hosts));
+    return record;
+  }
+  struct record record = fake_host_record(name);
+  for (enum family family = 0; family < FAMILY_COUNT; family++) {
+    enum family_state state = states[below(play, family == FAMILY_V6 ? 5 : 4)]; /* one is known */
+    if (state != FAMILY_UNKNOWN)
+      fake_add_family(&record, family, state, 1, age_ms, life_ms + below(play, 5000), now_ms);
+  }
+  return record;
+}
+
+/* What was shared about a name, or, where nothing was or at times, anything. */
+static void play_offer(struct play *play, struct store_read *read) {
+  struct record *shared = fake_store_read(play->trial.store, read->kind, read->name, play->trial.now_ms);
+  struct record any = some_record(play, read->kind, read->name);
+  fake_store_offer(read, shared && below(play, 4) ? shared : &any, play->trial.now_ms);
+  free(shared);
+}
+
+/* Has the store say something about any of the names that it is asked for. */
+static void play_store(struct play *play) {
+  struct store *store = play->trial.store;
+  if (!store || !store->first)
+    return;
+  struct store_read *read = store->first;
+  for (unsigned skip = below(play, (unsigned)store->open_count); skip > 0; skip--)
+    read = read->next;
+  switch (below(play, 6)) {
+  case 0:
+  case 1:
+    if (!read->is_late)
+      fake_store_late(read, play->trial.now_ms);
+    break;
+  case 2:
+    fake_store_end(read, STORE_AWAY, play->trial.now_ms);
+    break;
+  case 3:
+    fake_store_end(read, STORE_MISSING, play->trial.now_ms);
+    break;
+  default:
+    play_offer(play, read);
+  }
+}
+
+/* Has one domain and one host forgotten. */
+static void play_forget(struct play *play) {
+  struct trial *trial = &play->trial;
+  static struct client client;
+  char name[32];
+  int length = snprintf(name, sizeof(name), "d%u.test", below(play, play->rules->domains));
+  prepare(trial, &client, name, DEPTH_EXCHANGES);
+  cache_remove(trial->cache, name, (size_t)length, client.question.hash);
+  resolver_forget_domain(trial->resolver, &client.question.name, client.question.hash);
+  snprintf(name, sizeof(name), "h%u.test", below(play, play->rules->hosts));
+  struct host *host = cache_find_host(trial->cache, name, strlen(name));
+  if (!host)
+    return;
+  cache_forget_host(trial->cache, host);
+  resolver_forget_host(trial->resolver, host, UINT_MAX);
+}
+
+/* A hit has some name refreshed. */
+static void play_ahead(struct play *play) {
+  static struct client client;
+  char name[32];
+  snprintf(name, sizeof(name), "d%u.test", below(play, play->rules->domains));
+  prepare(&play->trial, &client, name, below(play, 2));
+  resolver_refresh(play->trial.resolver, &client.question.name, client.question.hash, client.question.depth,
+                   play->trial.now_ms);
 }
 
 /* Takes any question that is still pending from the list, or NULL. */
@@ -2307,7 +2479,8 @@ static void play_leave(struct play *play) {
 /* Lets time pass, calling the resolver when it is due. */
 static void play_time(struct play *play) {
   struct trial *trial = &play->trial;
-  int64_t until_ms = trial->now_ms + below(play, 400);
+  bool is_leap = play->rules->is_long && below(play, 16) == 0;
+  int64_t until_ms = trial->now_ms + below(play, is_leap ? LIFE_MS : 400);
   while (resolver_next_ms(trial->resolver) <= until_ms) {
     int64_t due_ms = resolver_next_ms(trial->resolver);
     if (due_ms > trial->now_ms)
@@ -2328,11 +2501,164 @@ static void check_queries(struct play *play) {
       for (struct dns_query *other = query->next; other; other = other->next)
         assert_false(other->qtype == query->qtype && strcmp(other->name, query->name) == 0);
   }
-  assert_in_range(of_type[DNSMSG_MX], 0, DOMAINS);
+  assert_in_range(of_type[DNSMSG_MX], 0, play->rules->domains);
+}
+
+/* A hit asks for what ends soon, or has, as frontends do. */
+static void play_refresh(struct play *play) {
+  static const struct name_policy policy;
+  char text[NAME_OCTETS];
+  struct name name;
+  size_t length = some_domain(play, text);
+  assert_int_equal(name_parse((const uint8_t *)text, length, &policy, &name), NAME_OK);
+  resolver_refresh(play->trial.resolver, &name, name_hash(name.text, name.length), below(play, 2),
+                   play->trial.now_ms);
+}
+
+/* Begins a purge, or goes on with it. */
+static void play_purge(struct play *play) {
+  static const struct name_policy policy;
+  char text[NAME_OCTETS];
+  struct name name;
+  if (!purge_has_ended(&play->purge)) {
+    purge_step(&play->purge, 1 + below(play, 8), play->trial.now_ms);
+    return;
+  }
+  enum purge_what what = below(play, 64) == 0 ? PURGE_OF_ALL : below(play, PURGE_OF_ALL);
+  if (what == PURGE_OF_EXCHANGE)
+    snprintf(text, sizeof(text), "h%u.test", below(play, play->rules->hosts));
+  else
+    some_domain(play, text);
+  assert_int_equal(name_parse((const uint8_t *)text, strlen(text), &policy, &name), NAME_OK);
+  purge_start(&play->purge, play->trial.cache, play->trial.resolver, NULL, what, &name);
+}
+
+/* Facts that are elsewhere although nobody has said anything new: an entry was moved. */
+static void count_moves(struct play *play) {
+  for (unsigned i = 0; i < play->rules->domains; i++) {
+    char name[NAME_OCTETS];
+    size_t length = write_domain(play, name, i);
+    const struct domain_facts *facts = cache_peek(play->trial.cache, name, length, name_hash(name, length));
+    int64_t until_ms = facts ? domain_facts_until_ms(facts, false) : 0;
+    play->moved_count += facts && play->seen[i].facts && facts != play->seen[i].facts &&
+                         facts->stored_at_ms == play->seen[i].stored_at_ms &&
+                         until_ms == play->seen[i].until_ms;
+    play->seen[i].facts = facts;
+    play->seen[i].stored_at_ms = facts ? facts->stored_at_ms : 0;
+    play->seen[i].until_ms = until_ms;
+  }
+}
+
+/* Puts what nobody has asked for, as a load does: the cache is full again soon after a purge. */
+static void put_domain(struct play *play, const char *name, int64_t life_ms) {
+  static struct domain_value value;
+  size_t length = strlen(name);
+  memset(&value, 0, sizeof(value));
+  value.kind = DOMAIN_MX;
+  value.expires_at_ms = play->trial.now_ms + life_ms;
+  value.stored_at_ms = value.expires_at_ms - LIFE_MS;
+  value.count = (uint16_t)(1 + below(play, 4));
+  for (uint16_t i = 0; i < value.count; i++)
+    snprintf(value.exchanges[i].host, FACTS_NAME_SIZE, "h%u.test",
+             i + 4 * below(play, play->rules->hosts / 4));
+  domain_value_normalise(&value, 0, NULL);
+  const struct domain_facts *facts =
+      cache_put(play->trial.cache, name, length, name_hash(name, length), &value);
+  assert_non_null(facts);
+  cache_release(play->trial.cache, facts);
+}
+
+static void put_host(struct play *play, struct host *host, int64_t life_ms) {
+  static struct family_value values[FAMILY_COUNT];
+  for (enum family family = 0; family < FAMILY_COUNT; family++) {
+    int64_t expires_at_ms = play->trial.now_ms + life_ms;
+    values[family] = (struct family_value){.state = FAMILY_OK,
+                                           .expires_at_ms = expires_at_ms,
+                                           .life_ms = LIFE_MS,
+                                           .count = (uint8_t)(1 + below(play, FACTS_ADDRESSES_MAX))};
+  }
+  struct host_facts *facts = host_facts_build(values);
+  assert_non_null(facts);
+  cache_put_host(play->trial.cache, host, facts, play->trial.now_ms);
+}
+
+static void play_load(struct play *play) {
+  char name[NAME_OCTETS];
+  some_domain(play, name);
+  put_domain(play, name, below(play, LIFE_MS));
+}
+
+/* Addresses of a host that some domain has, which may have expired already. */
+static void play_load_host(struct play *play) {
+  char name[NAME_OCTETS];
+  int length = snprintf(name, sizeof(name), "h%u.test", below(play, play->rules->hosts));
+  struct host *host = cache_find_host(play->trial.cache, name, (size_t)length);
+  if (host)
+    put_host(play, host, (int64_t)below(play, 4000) - 1000);
+}
+
+/* Asks with little patience for a domain that has expired, and so have the addresses of its exchanges: all of
+ * it is put anew for a stale answer. */
+static void play_late(struct play *play) {
+  struct trial *trial = &play->trial;
+  static struct client client;
+  char name[NAME_OCTETS];
+  size_t length = some_domain(play, name);
+  put_domain(play, name, -1);
+  const struct domain_facts *facts = cache_peek(trial->cache, name, length, name_hash(name, length));
+  if (!facts)
+    return;
+  cache_hold(facts);
+  for (uint16_t i = 0; i < facts->set->count; i++)
+    put_host(play, facts->set->exchanges[i].host, -1);
+  cache_release(trial->cache, facts);
+  prepare(trial, &client, name, DEPTH_ADDRESSES);
+  client.question.timeout_ms = 1;
+  play->asked++;
+  if (!submit(&client))
+    run_at(trial, trial->now_ms + 1);
+  assert_int_equal(client.answers, 1);
+  play->stale_count += client.has_facts && client.stale;
+}
+
+/* What only a long game has. */
+static void play_more(struct play *play) {
+  switch (below(play, 20)) {
+  case 0:
+    play->trial.dns->is_down = below(play, 2);
+    break;
+  case 1:
+    play_purge(play);
+    break;
+  case 2:
+    count_moves(play);
+    break;
+  case 3:
+  case 4:
+    play_load_host(play);
+    break;
+  case 5:
+  case 6:
+    play_late(play);
+    break;
+
+  case 7:
+  case 8:
+  case 9:
+  case 10:
+    play_load(play);
+    break;
+  default:
+    play_refresh(play);
+  }
 }
 
 static void play_step(struct play *play) {
   struct trial *trial = &play->trial;
+  if (play->rules->is_long && below(play, 3) == 0) {
+    play_more(play);
+    return;
+  }
   switch (below(play, 40)) {
   case 0:
     fake_dns_refuse_after(trial->dns, below(play, 6), ERR_OVERLOAD);
@@ -2343,13 +2669,25 @@ static void play_step(struct play *play) {
     fake_dns_accept(trial->dns);
     break;
   case 4: {
-    char name[32];
-    int length = snprintf(name, sizeof(name), "d%u.test", below(play, DOMAINS));
-    cache_remove(trial->cache, name, (size_t)length, name_hash(name, (size_t)length));
+    char name[NAME_OCTETS];
+    size_t length = some_domain(play, name);
+    cache_remove(trial->cache, name, length, name_hash(name, length));
     break;
   }
   case 5:
     cache_sweep(trial->cache, trial->now_ms, 4);
+    break;
+  case 6:
+    if (trial->store)
+      trial->store->refusal = below(play, 2) ? ERR_NETWORK : 0;
+    break;
+  case 7:
+    if (trial->store)
+      play_forget(play);
+    break;
+  case 8:
+    if (trial->store)
+      play_ahead(play);
     break;
   default:
     switch (below(play, 9)) {
@@ -2366,51 +2704,124 @@ static void play_step(struct play *play) {
       break;
     default:
       play_reply(play);
+      for (unsigned more = below(play, 4); more > 0; more--)
+        play_store(play);
     }
   }
 }
 
-static void play_game(uint64_t seed, size_t cache_bytes, bool stops) {
-  enum { STEPS = 4000 };
-  struct play play = {.random = {.state = seed}};
-  open_with(&play.trial, &usual, cache_bytes);
-  for (int step = 0; step < STEPS; step++) {
+static void play_out(struct play *play, bool stops) {
+  struct resolver *resolver = play->trial.resolver;
+  purge_stop(&play->purge);
+  if (stops)
+    resolver_stop(resolver, play->trial.now_ms);
+  /* Nobody waits longer than the lookup deadline, whatever has happened. */
+  int64_t end_ms = play->trial.now_ms + DEADLINE_MS;
+  while (resolver_next_ms(resolver) <= end_ms)
+    resolver_run(resolver, resolver_next_ms(resolver));
+  assert_int_equal(play->trial.answered + play->taken_back, play->asked);
+  assert_true(play->taken_back > 50);
+  assert_true(resolver_next_ms(resolver) == INT64_MAX);
+}
+
+/* Plays one game; returns how it went, for whoever wants to know that it was about something. */
+static struct play play_game(const struct rules *rules, uint64_t seed, bool stops) {
+  struct play play = {.rules = rules, .random = {.state = seed}};
+  struct resolver_options options = usual;
+  if (rules->is_long) {
+    options.learn.max_stale_ms = MAX_STALE_S * 1000;
+    options.learn.ttl.prefetch_percent = 10;
+    options.stale_after_ms = STALE_AFTER_MS;
+  }
+  if (rules->has_store) {
+    options.learn.max_stale_ms = 10000;
+    options.learn.ttl.prefetch_percent = 20;
+    options.stale_after_ms = 500;
+  }
+  open_beside(&play.trial, &options, rules->cache_bytes, rules->has_store ? fake_store_create() : NULL);
+  playing = &play;
+  for (; play.step < rules->steps; play.step++) {
     play_step(&play);
     check_queries(&play);
     assert_true(play.trial.answered + play.taken_back <= play.asked);
   }
-  assert_in_range(play.asked, STEPS / 10, STEPS);
-  if (stops)
-    resolver_stop(play.trial.resolver, play.trial.now_ms);
-  /* Nobody waits longer than the lookup deadline, whatever has happened. */
-  int64_t end_ms = play.trial.now_ms + DEADLINE_MS;
-  while (resolver_next_ms(play.trial.resolver) <= end_ms)
-    resolver_run(play.trial.resolver, resolver_next_ms(play.trial.resolver));
-  assert_int_equal(play.trial.answered + play.taken_back, play.asked);
-  assert_true(play.taken_back > 50);
-  assert_true(resolver_next_ms(play.trial.resolver) == INT64_MAX);
+  assert_in_range(play.asked, rules->steps / 10, rules->steps);
+  play_out(&play, stops);
+  playing = NULL;
   close_it(&play.trial);
+  return play;
 }
 
 static void every_question_is_answered_exactly_once_whatever_happens(void **state) {
+  static const struct rules rules = {.cache_bytes = CACHE_BYTES, .domains = 12, .hosts = 6, .steps = 4000};
   (void)state;
   for (uint64_t seed = 1; seed <= 20; seed++)
-    play_game(seed, CACHE_BYTES, seed % 2);
+    play_game(&rules, seed, seed % 2);
 }
 
 static void every_question_is_answered_though_the_cache_is_always_full(void **state) {
+  static const struct rules rules = {.cache_bytes = 1, .domains = 12, .hosts = 6, .steps = 4000};
   (void)state;
   for (uint64_t seed = 100; seed < 110; seed++)
-    play_game(seed, 1, seed % 2);
+    play_game(&rules, seed, seed % 2);
+}
+
+/* At its bound a cache evicts with nearly every put, or moves what nobody holds: of a domain, of the
+ * addresses of a host, of what is stale. With a sanitizer this finds facts that are read without being held.
+ */
+static void facts_that_are_used_are_held_while_the_cache_is_at_its_bound(void **state) {
+  static const struct rules games[] = {
+      {.cache_bytes = 14 << 10, .domains = 60, .hosts = 12, .steps = 10000, .is_long = true},
+      {.cache_bytes = 20 << 10, .domains = 60, .hosts = 12, .steps = 10000, .is_long = true},
+      {.cache_bytes = 128 << 10, .domains = SEEN_MAX, .hosts = 60, .steps = 20000, .is_long = true},
+  };
+  uint64_t evicted = counted(STATS_CACHE_EVICTIONS), refreshed = counted(STATS_REFRESHES);
+  unsigned moved = 0, stale = 0;
+  (void)state;
+  for (uint64_t seed = 200; seed < 212; seed++) {
+    struct play play = play_game(&games[seed % 3], seed, seed % 2);
+    moved += play.moved_count;
+    stale += play.stale_count;
+  }
+  assert_true(counted(STATS_CACHE_EVICTIONS) > evicted + 1000);
+  assert_true(counted(STATS_REFRESHES) > refreshed + 1000);
+  assert_true(moved > 0);
+  assert_true(stale > 1000);
+}
+
+/* Which facts a put evicts is not said: here it is any time all of them. */
+static void facts_that_are_used_are_held_whatever_a_put_evicts(void **state) {
+  static const struct rules rules = {.cache_bytes = CACHE_BYTES,
+                                     .domains = 60,
+                                     .hosts = 12,
+                                     .steps = 10000,
+                                     .bad_luck = 16,
+                                     .is_long = true};
+  unsigned stale = 0;
+  (void)state;
+  for (uint64_t seed = 300; seed < 308; seed++)
+    stale += play_game(&rules, seed, seed % 2).stale_count;
+  assert_true(stale > 1000);
+}
+
+static void every_question_is_answered_exactly_once_whatever_the_store_does(void **state) {
+  struct rules rules = {.domains = 12, .hosts = 6, .steps = 4000, .has_store = true};
+  (void)state;
+  for (uint64_t seed = 200; seed < 220; seed++) {
+    rules.cache_bytes = seed % 4 ? CACHE_BYTES : 1;
+    play_game(&rules, seed, seed % 2);
+  }
 }
 
 /* ---- a purge while a lookup is under way ---- */
 
 static const unsigned EVERY_KIND = UINT_MAX, EVERY_STATE = UINT_MAX;
 
-static bool is_called(void *context, const char *name, size_t length) {
-  const char *wanted = context;
-  return strlen(wanted) == length && memcmp(wanted, name, length) == 0;
+static void forget(struct trial *trial, const char *text, unsigned kinds) {
+  static const struct name_policy policy;
+  struct name name;
+  assert_int_equal(name_parse((const uint8_t *)text, strlen(text), &policy, &name), NAME_OK);
+  resolver_forget(trial->resolver, &name, kinds);
 }
 
 static const struct domain_facts *peek(const struct client *client) {
@@ -2423,7 +2834,7 @@ static void what_a_purge_has_overtaken_is_delivered_and_not_kept(void **state) {
   static struct client first, second, other;
   ask(trial, &first, "d.test", DEPTH_EXCHANGES);
   ask(trial, &other, "e.test", DEPTH_EXCHANGES);
-  resolver_forget(trial->resolver, is_called, "d.test", EVERY_KIND);
+  forget(trial, "d.test", EVERY_KIND);
   ask(trial, &second, "d.test", DEPTH_ADDRESSES);
   deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
   deliver(trial, "e.test", DNSMSG_MX, fake_mx(300, 10, "b.test"));
@@ -2447,9 +2858,7 @@ static void a_purge_of_some_kinds_leaves_what_turns_out_to_be_of_others(void **s
   ask(trial, &there, "there.test", DEPTH_EXCHANGES);
   ask(trial, &broken, "broken.test", DEPTH_EXCHANGES);
   for (size_t i = 0; i < 3; i++)
-    resolver_forget(trial->resolver, is_called,
-                    (void *)(const char *[]){"gone.test", "there.test", "broken.test"}[i],
-                    1 << DOMAIN_NXDOMAIN);
+    forget(trial, (const char *[]){"gone.test", "there.test", "broken.test"}[i], 1 << DOMAIN_NXDOMAIN);
   deliver(trial, "gone.test", DNSMSG_MX, fake_denial(DNSMSG_NXDOMAIN, 300));
   deliver(trial, "there.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
   deliver(trial, "broken.test", DNSMSG_MX, fake_reply(DNSMSG_SERVFAIL));
@@ -2463,7 +2872,7 @@ static void a_failure_that_a_purge_has_overtaken_is_not_remembered(void **state)
   struct trial *trial = *state;
   static struct client client;
   ask(trial, &client, "d.test", DEPTH_EXCHANGES);
-  resolver_forget(trial->resolver, is_called, "d.test", EVERY_KIND);
+  forget(trial, "d.test", EVERY_KIND);
   deliver(trial, "d.test", DNSMSG_MX, fake_reply(DNSMSG_SERVFAIL));
   assert_int_equal(client.verdict, VERDICT_DNS_SERVFAIL);
   assert_null(peek(&client));
@@ -2475,7 +2884,7 @@ static void a_lookup_that_starts_over_after_a_purge_is_kept(void **state) {
   static struct client first, second;
   ask(trial, &first, "d.test", DEPTH_ADDRESSES);
   deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
-  resolver_forget(trial->resolver, is_called, "d.test", EVERY_KIND);
+  forget(trial, "d.test", EVERY_KIND);
   prepare(trial, &second, "d.test", DEPTH_EXCHANGES);
   second.question.refresh = true;
   assert_false(submit(&second));
@@ -2518,6 +2927,721 @@ static void a_lookup_under_way_can_be_seen(void **state) {
   assert_false(view.is_refresh);
   deliver_host(trial, "a.test", 300);
   assert_false(resolver_look(trial->resolver, &first.question.name, first.question.hash, &view));
+}
+
+/* ---- the shared store ---- */
+
+enum { S = 1000 };
+
+static int open_stored_trial(void **state) {
+  struct trial *trial = malloc(sizeof(*trial));
+  assert_non_null(trial);
+  struct resolver_options options = usual;
+  options.learn.max_stale_ms = MAX_STALE_S * 1000;
+  options.learn.ttl.prefetch_percent = 10;
+  options.stale_after_ms = STALE_AFTER_MS;
+  open_beside(trial, &options, CACHE_BYTES, fake_store_create());
+  *state = trial;
+  return 0;
+}
+
+static struct store_read *read_of(struct trial *trial, enum record_kind kind, const char *name) {
+  struct store_read *read = fake_store_find(trial->store, kind, name);
+  if (!read)
+    print_error("%s is not asked of the store\n", name);
+  assert_non_null(read);
+  return read;
+}
+
+static void late_store(struct trial *trial, enum record_kind kind, const char *name) {
+  fake_store_late(read_of(trial, kind, name), trial->now_ms);
+}
+
+static void end_store(struct trial *trial, enum record_kind kind, const char *name,
+                      enum store_outcome outcome) {
+  fake_store_end(read_of(trial, kind, name), outcome, trial->now_ms);
+}
+
+/* The store has of a domain that its MX is a.test, learned `age_s` ago by some node. */
+static bool offer_mx(struct trial *trial, const char *domain, int64_t age_s, int64_t life_s) {
+  struct record record = fake_record(DOMAIN_MX, domain, age_s * S, life_s * S, trial->now_ms);
+  return fake_store_offer(read_of(trial, RECORD_DOMAIN, domain), &record, trial->now_ms);
+}
+
+/* And of a host an address in each family. */
+static bool offer_host(struct trial *trial, const char *host, int64_t age_s, int64_t life_s) {
+  struct record record = fake_host_record(host);
+  for (enum family family = 0; family < FAMILY_COUNT; family++)
+    fake_add_family(&record, family, FAMILY_OK, 77, age_s * S, life_s * S, trial->now_ms);
+  return fake_store_offer(read_of(trial, RECORD_HOST, host), &record, trial->now_ms);
+}
+
+static void what_another_node_has_learned_is_answered_without_the_dns(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  assert_true(offer_mx(trial, "d.test", 100, 300));
+  assert_int_equal(client.answers, 0);
+  assert_true(offer_host(trial, "a.test", 100, 1000));
+  assert_int_equal(client.verdict, VERDICT_ROUTE);
+  assert_true(client.from_store);
+  assert_false(client.stale);
+  assert_int_equal(client.ttl_s, 200);
+  assert_int_equal(client.exchanges[0].address_count, 2);
+  assert_int_equal(client.since_ms, START_MS);
+  assert_int_equal(trial->dns->asked_count, 0);
+  ask_known(trial, &client, "d.test", DEPTH_ADDRESSES);
+  assert_true(client.from_memory);
+  assert_int_equal(client.ttl_s, 200);
+  assert_int_equal(trial->store->asked_count, 2);
+  assert_int_equal(trial->store->put_count, 0);
+}
+
+/* Of d.test and its exchange a.test, each from the store or the DNS: only where the DNS has said nothing is
+ * the answer the store's. */
+static void an_answer_is_of_the_store_where_the_dns_gave_nothing_of_it(void **state) {
+  struct trial *trial = *state;
+  static struct client client, other;
+  for (unsigned way = 0; way < 4; way++) {
+    char domain[16], host[16];
+    struct record record;
+    snprintf(domain, sizeof(domain), "d%u.test", way);
+    snprintf(host, sizeof(host), "h%u.test", way);
+    ask(trial, &client, domain, DEPTH_ADDRESSES);
+    ask(trial, &other, domain, DEPTH_EXCHANGES);
+    if (way & 1) {
+      end_store(trial, RECORD_DOMAIN, domain, STORE_MISSING);
+      deliver(trial, domain, DNSMSG_MX, fake_mx(300, 10, host));
+    } else {
+      record = fake_record(DOMAIN_MX, domain, 0, 300 * S, trial->now_ms);
+      snprintf(record.domain.exchanges[0].host, FACTS_NAME_SIZE, "%s", host);
+      assert_true(fake_store_offer(read_of(trial, RECORD_DOMAIN, domain), &record, trial->now_ms));
+    }
+    assert_int_equal(other.from_store, !(way & 1)); /* he wants no addresses */
+    prepare(trial, &other, domain, DEPTH_EXCHANGES);
+    assert_true(submit(&other));
+    if (way & 2) {
+      end_store(trial, RECORD_HOST, host, STORE_AWAY);
+      deliver_host(trial, host, 300);
+    } else {
+      assert_true(offer_host(trial, host, 0, 300));
+    }
+    assert_int_equal(client.from_store, way == 0);
+    assert_false(client.from_memory);
+  }
+}
+
+static void a_flight_that_is_met_says_where_its_exchanges_came_from(void **state) {
+  struct trial *trial = *state;
+  static struct client client, late;
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  assert_true(offer_mx(trial, "d.test", 100, 101));
+  trial->now_ms += 1000; /* the MX facts have expired, the flight still asks for addresses */
+  prepare(trial, &late, "d.test", DEPTH_EXCHANGES);
+  assert_true(submit(&late));
+  assert_true(late.from_store);
+}
+
+static void addresses_alone_may_come_from_the_store(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+  end_store(trial, RECORD_DOMAIN, "d.test", STORE_MISSING);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  assert_false(client.from_store);
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  assert_true(offer_host(trial, "a.test", 0, 300));
+  assert_true(client.from_store);
+}
+
+static void any_number_of_questions_is_one_read(void **state) {
+  struct trial *trial = *state;
+  static struct client clients[100];
+  for (unsigned i = 0; i < 100; i++)
+    ask(trial, &clients[i], "d.test", i % 2 ? DEPTH_ADDRESSES : DEPTH_EXCHANGES);
+  assert_int_equal(trial->store->asked_count, 1);
+  assert_true(offer_mx(trial, "d.test", 0, 300));
+  assert_int_equal(trial->answered, 50);
+  assert_true(offer_host(trial, "a.test", 0, 300));
+  assert_int_equal(trial->answered, 100);
+}
+
+static void what_one_daemon_learns_another_answers(void **state) {
+  struct trial *first = *state, second;
+  static struct client client;
+  ask(first, &client, "d.test", DEPTH_ADDRESSES);
+  end_store(first, RECORD_DOMAIN, "d.test", STORE_MISSING);
+  deliver(first, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  end_store(first, RECORD_HOST, "a.test", STORE_MISSING);
+  deliver_host(first, "a.test", 200);
+  assert_int_equal(first->store->put_count, 2);
+  struct record *domain = fake_store_read(first->store, RECORD_DOMAIN, "d.test", first->now_ms);
+  struct record *host = fake_store_read(first->store, RECORD_HOST, "a.test", first->now_ms);
+  open_beside(&second, &usual, CACHE_BYTES, fake_store_create());
+  ask(&second, &client, "d.test", DEPTH_ADDRESSES);
+  assert_true(fake_store_offer(read_of(&second, RECORD_DOMAIN, "d.test"), domain, second.now_ms));
+  assert_true(fake_store_offer(read_of(&second, RECORD_HOST, "a.test"), host, second.now_ms));
+  assert_true(client.from_store);
+  assert_int_equal(client.ttl_s, 200);
+  assert_int_equal(client.mx_ttl_s, 300);
+  assert_int_equal(client.exchanges[0].address_count, 2);
+  assert_int_equal(second.dns->asked_count, 0);
+  free(domain);
+  free(host);
+  close_it(&second);
+}
+
+static void a_store_that_is_away_delays_nobody(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  trial->store->refusal = ERR_NETWORK;
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  assert_true(fake_dns_is_asked(trial->dns, "d.test", DNSMSG_MX));
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  deliver_host(trial, "a.test", 300);
+  assert_int_equal(client.answered_ms, START_MS);
+  assert_false(client.from_store);
+  fake_dns_refuse_after(trial->dns, 0, ERR_OVERLOAD);
+  prepare(trial, &client, "e.test", DEPTH_ADDRESSES);
+  assert_true(submit(&client)); /* too much to do, as without a store */
+  assert_int_equal(client.verdict, VERDICT_OVERLOAD);
+}
+
+static void where_the_dns_takes_nothing_the_store_may_still_answer(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  fake_dns_refuse_after(trial->dns, 0, ERR_OVERLOAD);
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+  late_store(trial, RECORD_DOMAIN, "d.test");
+  assert_true(offer_mx(trial, "d.test", 0, 300));
+  assert_int_equal(client.verdict, VERDICT_ROUTE);
+  uint64_t overload = counted(STATS_LOOKUPS_OVERLOAD);
+  ask(trial, &client, "e.test", DEPTH_EXCHANGES);
+  end_store(trial, RECORD_DOMAIN, "e.test", STORE_MISSING);
+  assert_int_equal(client.verdict, VERDICT_OVERLOAD);
+  assert_int_equal(counted(STATS_LOOKUPS_OVERLOAD), overload + 1);
+  fake_dns_accept(trial->dns);
+  ask(trial, &client, "e.test", DEPTH_EXCHANGES); /* it was not remembered */
+}
+
+static void the_first_good_answer_of_store_and_dns_wins(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+  late_store(trial, RECORD_DOMAIN, "d.test");
+  trial->now_ms += 2;
+  assert_true(offer_mx(trial, "d.test", 0, 300));
+  assert_true(client.from_store);
+  assert_int_equal(trial->dns->cancelled_count, 1);
+  ask(trial, &client, "e.test", DEPTH_EXCHANGES);
+  late_store(trial, RECORD_DOMAIN, "e.test");
+  deliver(trial, "e.test", DNSMSG_MX, fake_denial(DNSMSG_NXDOMAIN, 60));
+  assert_int_equal(client.verdict, VERDICT_NO_SUCH_DOMAIN);
+  assert_false(client.from_store);
+  assert_int_equal(trial->store->cancelled_count, 1);
+  ask(trial, &client, "f.test", DEPTH_EXCHANGES);
+  late_store(trial, RECORD_DOMAIN, "f.test");
+  deliver(trial, "f.test", DNSMSG_MX, fake_reply(DNSMSG_SERVFAIL));
+  assert_int_equal(client.answers, 0);
+  assert_true(offer_mx(trial, "f.test", 0, 300));
+  assert_int_equal(client.verdict, VERDICT_ROUTE);
+  ask(trial, &client, "g.test", DEPTH_EXCHANGES);
+  late_store(trial, RECORD_DOMAIN, "g.test");
+  deliver(trial, "g.test", DNSMSG_MX, fake_reply(DNSMSG_SERVFAIL));
+  end_store(trial, RECORD_DOMAIN, "g.test", STORE_AWAY);
+  assert_int_equal(client.verdict, VERDICT_DNS_SERVFAIL);
+}
+
+/* ---- the shared store: what has expired ---- */
+
+static void assert_stale_of_store(const struct client *client) {
+  assert_stale(client);
+  assert_true(client->from_store);
+}
+
+static void stale_facts_of_the_store_are_answered_where_the_dns_fails(void **state) {
+  struct trial *trial = *state;
+  static struct client client, strict;
+  prepare(trial, &strict, "d.test", DEPTH_EXCHANGES);
+  strict.question.no_stale = true;
+  assert_false(submit(&strict));
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  assert_false(offer_mx(trial, "d.test", 400, 300));
+  end_store(trial, RECORD_DOMAIN, "d.test", STORE_MISSING);
+  deliver(trial, "d.test", DNSMSG_MX, fake_reply(DNSMSG_REFUSED));
+  assert_int_equal(strict.verdict, VERDICT_DNS_REFUSED);
+  assert_int_equal(client.answers, 0);
+  assert_false(offer_host(trial, "a.test", 400, 300));
+  end_store(trial, RECORD_HOST, "a.test", STORE_MISSING);
+  fake_dns_fail(trial->dns, "a.test", DNSMSG_AAAA, DNS_TIMED_OUT, trial->now_ms);
+  fake_dns_fail(trial->dns, "a.test", DNSMSG_A, DNS_TIMED_OUT, trial->now_ms);
+  assert_stale_of_store(&client);
+  assert_int_equal(client.exchanges[0].address_count, 2);
+  ask_known(trial, &client, "d.test", DEPTH_ADDRESSES);
+  assert_stale(&client);
+  assert_true(client.from_memory);
+}
+
+/* Counted from when the question was asked, not from when the store had its say. */
+static void stale_facts_of_the_store_are_answered_where_the_dns_is_late(void **state) {
+  struct trial *trial = *state;
+  static struct client first, second, brief, strict, refresh;
+  int64_t asked_ms = trial->now_ms;
+  ask(trial, &first, "d.test", DEPTH_EXCHANGES);
+  prepare(trial, &brief, "d.test", DEPTH_EXCHANGES);
+  brief.question.timeout_ms = 200;
+  assert_false(submit(&brief));
+  prepare(trial, &strict, "d.test", DEPTH_EXCHANGES);
+  strict.question.no_stale = true;
+  assert_false(submit(&strict));
+  trial->now_ms += 5;
+  ask(trial, &second, "d.test", DEPTH_EXCHANGES);
+  late_store(trial, RECORD_DOMAIN, "d.test");
+  trial->now_ms += 5;
+  assert_false(offer_mx(trial, "d.test", 400, 300));
+  end_store(trial, RECORD_DOMAIN, "d.test", STORE_MISSING);
+  run_at(trial, asked_ms + 200);
+  assert_stale_of_store(&brief);
+  ask_known(trial, &brief, "d.test", DEPTH_EXCHANGES);
+  assert_int_equal(resolver_next_ms(trial->resolver), asked_ms + STALE_AFTER_MS);
+  run_at(trial, asked_ms + STALE_AFTER_MS);
+  assert_stale_of_store(&first);
+  assert_int_equal(second.answers, 0);
+  run_at(trial, asked_ms + STALE_AFTER_MS + 5);
+  assert_stale_of_store(&second);
+  assert_int_equal(strict.answers, 0);
+  prepare(trial, &refresh, "d.test", DEPTH_EXCHANGES);
+  refresh.question.refresh = true;
+  assert_false(submit(&refresh));
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "b.test"));
+  assert_string_equal(strict.exchanges[0].host, "b.test");
+  assert_false(strict.stale);
+  assert_string_equal(refresh.exchanges[0].host, "b.test");
+}
+
+static void where_the_dns_is_known_to_be_down_nobody_waits_long_for_stale_facts_of_the_store(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  trial->dns->is_down = true;
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+  trial->now_ms += 5;
+  assert_false(offer_mx(trial, "d.test", 400, 300));
+  end_store(trial, RECORD_DOMAIN, "d.test", STORE_MISSING);
+  run_at(trial, START_MS + RESOLVER_STALE_DOWN_MS);
+  assert_stale_of_store(&client);
+}
+
+static void stale_addresses_of_the_store_are_answered_where_the_dns_is_late(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  end_store(trial, RECORD_DOMAIN, "d.test", STORE_MISSING);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  assert_false(offer_host(trial, "a.test", 400, 300));
+  end_store(trial, RECORD_HOST, "a.test", STORE_MISSING);
+  run_at(trial, START_MS + STALE_AFTER_MS - 1);
+  assert_int_equal(client.answers, 0);
+  run_at(trial, START_MS + STALE_AFTER_MS);
+  assert_stale(&client);
+  assert_int_equal(client.exchanges[0].address_count, 2);
+}
+
+static void who_waits_for_a_host_later_gets_its_stale_addresses_too(void **state) {
+  struct trial *trial = *state;
+  static struct client first, second, third;
+  ask(trial, &first, "d.test", DEPTH_ADDRESSES);
+  assert_true(offer_mx(trial, "d.test", 0, 300));
+  assert_false(offer_host(trial, "a.test", 400, 300));
+  trial->now_ms += 10;
+  ask(trial, &second, "e.test", DEPTH_ADDRESSES);
+  ask(trial, &third, "f.test", DEPTH_ADDRESSES);
+  assert_true(offer_mx(trial, "e.test", 0, 300)); /* the same host */
+  end_store(trial, RECORD_DOMAIN, "f.test", STORE_MISSING);
+  deliver(trial, "f.test", DNSMSG_MX, fake_mx(300, 10, "c.test")); /* of which nothing is known */
+  end_store(trial, RECORD_HOST, "a.test", STORE_MISSING);
+  run_at(trial, START_MS + STALE_AFTER_MS);
+  assert_stale(&first);
+  run_at(trial, START_MS + STALE_AFTER_MS + 10);
+  assert_stale(&second);
+  assert_int_equal(third.answers, 0);
+  assert_int_equal(resolver_next_ms(trial->resolver), START_MS + DEADLINE_MS); /* of the first flight */
+}
+
+static void a_denial_of_the_dns_replaces_stale_facts_of_the_store(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+  assert_false(offer_mx(trial, "d.test", 400, 300));
+  end_store(trial, RECORD_DOMAIN, "d.test", STORE_MISSING);
+  deliver(trial, "d.test", DNSMSG_MX, fake_denial(DNSMSG_NXDOMAIN, 60));
+  assert_int_equal(client.verdict, VERDICT_NO_SUCH_DOMAIN);
+  assert_false(client.from_store);
+  ask_known(trial, &client, "d.test", DEPTH_EXCHANGES);
+  assert_int_equal(client.verdict, VERDICT_NO_SUCH_DOMAIN);
+}
+
+/* ---- the shared store: what a caller wishes ---- */
+
+static void cache_only_does_not_ask_the_store(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  prepare(trial, &client, "d.test", DEPTH_ADDRESSES);
+  client.question.cache_only = true;
+  assert_true(submit(&client));
+  assert_int_equal(client.verdict, VERDICT_NOT_CACHED);
+  assert_int_equal(trial->store->asked_count, 0);
+}
+
+static void prepare_refresh(struct trial *trial, struct client *client, const char *domain,
+                            enum depth depth) {
+  prepare(trial, client, domain, depth);
+  client->question.refresh = true;
+}
+
+static void a_refresh_asks_the_dns_whatever_the_store_holds_and_shares(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  prepare_refresh(trial, &client, "d.test", DEPTH_ADDRESSES);
+  assert_false(submit(&client));
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  deliver_host(trial, "a.test", 300);
+  assert_int_equal(client.verdict, VERDICT_ROUTE);
+  assert_false(client.from_store);
+  assert_int_equal(trial->store->asked_count, 0);
+  assert_int_equal(trial->store->put_count, 2);
+}
+
+static void a_refresh_that_joins_a_read_has_the_dns_asked(void **state) {
+  struct trial *trial = *state;
+  static struct client first, refused, refresh;
+  for (unsigned is_late = 0; is_late < 2; is_late++) {
+    const char *domain = is_late ? "e.test" : "d.test";
+    ask(trial, &first, domain, DEPTH_EXCHANGES);
+    if (is_late)
+      late_store(trial, RECORD_DOMAIN, domain);
+    if (!is_late) {
+      fake_dns_refuse_after(trial->dns, 0, ERR_OVERLOAD);
+      prepare_refresh(trial, &refused, domain, DEPTH_EXCHANGES);
+      assert_true(submit(&refused));
+      assert_int_equal(refused.verdict, VERDICT_OVERLOAD);
+      assert_true(fake_store_is_asked(trial->store, RECORD_DOMAIN, domain)); /* all is as before */
+      fake_dns_accept(trial->dns);
+    }
+    prepare_refresh(trial, &refresh, domain, DEPTH_EXCHANGES);
+    assert_false(submit(&refresh));
+    assert_false(fake_store_is_asked(trial->store, RECORD_DOMAIN, domain));
+    assert_int_equal(trial->dns->open_count, 1);
+    deliver(trial, domain, DNSMSG_MX, fake_mx(300, 10, "b.test"));
+    assert_string_equal(first.exchanges[0].host, "b.test");
+    assert_string_equal(refresh.exchanges[0].host, "b.test");
+  }
+}
+
+static void a_refresh_that_joins_behind_the_store_has_the_dns_asked(void **state) {
+  struct trial *trial = *state;
+  static struct client first, refresh;
+  ask(trial, &first, "d.test", DEPTH_ADDRESSES);
+  assert_true(offer_mx(trial, "d.test", 0, 300));
+  prepare_refresh(trial, &refresh, "d.test", DEPTH_ADDRESSES);
+  assert_false(submit(&refresh));
+  assert_true(fake_dns_is_asked(trial->dns, "d.test", DNSMSG_MX));
+  assert_false(fake_store_is_asked(trial->store, RECORD_DOMAIN, "d.test"));
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "b.test"));
+  assert_false(fake_store_is_asked(trial->store, RECORD_HOST, "b.test"));
+  deliver_host(trial, "b.test", 300);
+  assert_string_equal(first.exchanges[0].host, "b.test");
+  assert_string_equal(refresh.exchanges[0].host, "b.test");
+  assert_false(first.from_store || refresh.from_store);
+}
+
+static void a_refresh_that_joins_behind_the_store_and_fails_leaves_what_it_gave(void **state) {
+  struct trial *trial = *state;
+  static struct client first, refresh;
+  ask(trial, &first, "d.test", DEPTH_ADDRESSES);
+  assert_true(offer_mx(trial, "d.test", 0, 300));
+  prepare_refresh(trial, &refresh, "d.test", DEPTH_EXCHANGES);
+  assert_false(submit(&refresh));
+  deliver(trial, "d.test", DNSMSG_MX, fake_reply(DNSMSG_REFUSED));
+  assert_int_equal(refresh.verdict, VERDICT_DNS_REFUSED);
+  assert_int_equal(first.answers, 0); /* he goes on with what holds, whose addresses are refreshed */
+  deliver_host(trial, "a.test", 300);
+  assert_int_equal(first.verdict, VERDICT_ROUTE);
+  assert_int_equal(first.mx_ttl_s, 300);
+}
+
+static void who_wants_nothing_stale_has_the_store_asked_again(void **state) {
+  struct trial *trial = *state;
+  static struct client client, strict;
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+  assert_false(offer_mx(trial, "d.test", 400, 300));
+  end_store(trial, RECORD_DOMAIN, "d.test", STORE_MISSING);
+  deliver(trial, "d.test", DNSMSG_MX, fake_reply(DNSMSG_REFUSED));
+  assert_stale_of_store(&client);
+  trial->now_ms += LEARN_RECHECK_MS;
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES); /* with the stale exchanges */
+  assert_true(fake_store_is_asked(trial->store, RECORD_HOST, "a.test"));
+  prepare(trial, &strict, "d.test", DEPTH_EXCHANGES);
+  strict.question.no_stale = true;
+  assert_false(submit(&strict));
+  assert_true(offer_mx(trial, "d.test", 0, 300));
+  assert_int_equal(strict.verdict, VERDICT_ROUTE);
+  assert_true(strict.from_store);
+  assert_false(strict.stale);
+  assert_int_equal(trial->dns->of_type[DNSMSG_MX], 1);
+  assert_true(offer_host(trial, "a.test", 0, 300));
+  assert_true(client.from_store);
+  assert_false(client.stale);
+}
+
+/* Addresses of the DNS for what a flight leaves behind when it starts over do not count. */
+static void only_what_an_answer_is_made_of_says_where_it_came_from(void **state) {
+  struct trial *trial = *state;
+  static struct client client, late, strict;
+  struct record record = fake_record(DOMAIN_MX, "d.test", 400 * S, 300 * S, trial->now_ms);
+  record.domain.count = 2;
+  record.domain.exchanges[1] = (struct exchange_value){.preference = 20, .host = "b.test"};
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+  assert_false(fake_store_offer(read_of(trial, RECORD_DOMAIN, "d.test"), &record, trial->now_ms));
+  end_store(trial, RECORD_DOMAIN, "d.test", STORE_MISSING);
+  deliver(trial, "d.test", DNSMSG_MX, fake_reply(DNSMSG_REFUSED));
+  trial->now_ms += LEARN_RECHECK_MS;
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  end_store(trial, RECORD_HOST, "b.test", STORE_MISSING);
+  deliver_host(trial, "b.test", 300);
+  prepare(trial, &strict, "d.test", DEPTH_ADDRESSES);
+  strict.question.no_stale = true;
+  assert_false(submit(&strict));
+  assert_true(offer_mx(trial, "d.test", 0, 1)); /* a.test alone */
+  trial->now_ms += 1000;
+  prepare(trial, &late, "d.test", DEPTH_EXCHANGES);
+  assert_true(submit(&late));
+  assert_true(late.from_store);
+  assert_true(offer_host(trial, "a.test", 0, 300));
+  assert_true(client.from_store);
+  assert_true(strict.from_store);
+}
+
+static void addresses_of_the_dns_do_not_make_exchanges_of_the_store_the_dns_s(void **state) {
+  struct trial *trial = *state;
+  static struct client client, late;
+  struct record record = fake_record(DOMAIN_MX, "d.test", 0, 1 * S, trial->now_ms);
+  record.domain.count = 2;
+  record.domain.exchanges[1] = (struct exchange_value){.preference = 20, .host = "b.test"};
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  assert_true(fake_store_offer(read_of(trial, RECORD_DOMAIN, "d.test"), &record, trial->now_ms));
+  end_store(trial, RECORD_HOST, "b.test", STORE_MISSING);
+  deliver_host(trial, "b.test", 300);
+  trial->now_ms += 1000; /* the exchanges have expired, the flight goes on */
+  prepare(trial, &late, "d.test", DEPTH_EXCHANGES);
+  assert_true(submit(&late));
+  assert_true(late.from_store);
+  assert_true(offer_host(trial, "a.test", 0, 300));
+  assert_false(client.from_store);
+}
+
+static void a_question_ends_at_its_deadline_while_the_store_is_asked(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  prepare(trial, &client, "d.test", DEPTH_EXCHANGES);
+  client.question.timeout_ms = 8;
+  assert_false(submit(&client));
+  run_at(trial, START_MS + 8);
+  assert_int_equal(client.verdict, VERDICT_DEADLINE);
+  assert_true(offer_mx(trial, "d.test", 0, 300)); /* and the flight fills the cache */
+  ask_known(trial, &client, "d.test", DEPTH_EXCHANGES);
+  assert_int_equal(client.verdict, VERDICT_ROUTE);
+}
+
+static void a_question_may_be_taken_back_while_the_store_is_asked(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+  assert_true(resolver_leave(trial->resolver, &client.question));
+  assert_true(offer_mx(trial, "d.test", 0, 300));
+  assert_int_equal(client.answers, 0);
+  ask_known(trial, &client, "d.test", DEPTH_EXCHANGES);
+}
+
+static void a_flight_ends_at_the_lookup_deadline_whatever_the_store_does(void **state) {
+  struct trial *trial = *state;
+  static struct client silent, failed;
+  ask(trial, &silent, "d.test", DEPTH_EXCHANGES);
+  ask(trial, &failed, "e.test", DEPTH_EXCHANGES);
+  late_store(trial, RECORD_DOMAIN, "e.test");
+  deliver(trial, "e.test", DNSMSG_MX, fake_reply(DNSMSG_SERVFAIL));
+  run_at(trial, START_MS + DEADLINE_MS);
+  assert_int_equal(silent.verdict, VERDICT_OVERLOAD); /* no query went out: it is not remembered */
+  assert_int_equal(failed.verdict, VERDICT_DNS_TIMEOUT);
+  assert_int_equal(trial->store->open_count, 0);
+  ask(trial, &silent, "d.test", DEPTH_EXCHANGES);
+}
+
+static void addresses_of_a_configured_route_may_come_from_the_store(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  const struct exchange_set *set = pin_two(trial);
+  struct domain_facts *facts = pinned_facts(trial, set);
+  assert_false(ask_pinned(trial, &client, facts, false));
+  assert_int_equal(trial->store->open_count, 2);
+  while (trial->store->first)
+    assert_true(offer_host(trial, trial->store->first->name, 0, 300));
+  assert_int_equal(client.verdict, VERDICT_ROUTE);
+  assert_true(client.from_store);
+  free(facts);
+  cache_unpin(trial->cache, set);
+}
+
+/* ---- the shared store: ahead of the end ---- */
+
+/* d.test is known from the store and a hit is to refresh it. */
+static void know_until_due(struct trial *trial) {
+  static struct client client;
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  assert_true(offer_mx(trial, "d.test", 0, 300));
+  assert_true(offer_host(trial, "a.test", 0, 3000));
+  trial->now_ms += 286000; /* beyond 95 % of its life */
+}
+
+static void a_look_ahead_asks_the_store_and_takes_what_is_younger(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  know_until_due(trial);
+  refresh(trial, "d.test", DEPTH_ADDRESSES);
+  assert_int_equal(trial->dns->open_count, 0);
+  refresh(trial, "d.test", DEPTH_ADDRESSES);
+  assert_int_equal(trial->store->open_count, 1);
+  ask_known(trial, &client, "d.test", DEPTH_ADDRESSES); /* nobody is delayed */
+  assert_true(offer_mx(trial, "d.test", 10, 300));
+  assert_int_equal(trial->dns->asked_count, 0);
+  ask_known(trial, &client, "d.test", DEPTH_ADDRESSES);
+  assert_int_equal(client.mx_ttl_s, 290);
+}
+
+static void a_look_ahead_asks_the_dns_where_the_store_has_nothing_younger(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  know_until_due(trial);
+  refresh(trial, "d.test", DEPTH_EXCHANGES);
+  assert_false(offer_mx(trial, "d.test", 286, 300));
+  assert_int_equal(trial->dns->open_count, 0);
+  end_store(trial, RECORD_DOMAIN, "d.test", STORE_MISSING);
+  assert_int_equal(fake_dns_find(trial->dns, "d.test", DNSMSG_MX)->priority, DNS_FOR_PREFETCH);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  assert_int_equal(trial->store->put_count, 1);
+  ask_known(trial, &client, "d.test", DEPTH_EXCHANGES);
+  assert_int_equal(client.mx_ttl_s, 300);
+}
+
+static void a_look_ahead_at_addresses_asks_the_store(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  ask(trial, &client, "d.test", DEPTH_ADDRESSES);
+  assert_true(offer_mx(trial, "d.test", 0, 3000));
+  assert_true(offer_host(trial, "a.test", 0, 300));
+  trial->now_ms += 286000;
+  refresh(trial, "d.test", DEPTH_ADDRESSES);
+  assert_false(offer_host(trial, "a.test", 286, 300));
+  assert_true(offer_host(trial, "a.test", 10, 300));
+  ask_known(trial, &client, "d.test", DEPTH_ADDRESSES);
+  assert_int_equal(client.ttl_s, 290);
+  assert_int_equal(trial->dns->asked_count, 0);
+}
+
+static void who_joins_a_look_ahead_makes_it_urgent_though_the_store_is_asked(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  know_until_due(trial);
+  refresh(trial, "d.test", DEPTH_EXCHANGES);
+  trial->now_ms += 20000; /* now it has expired */
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+  assert_int_equal(trial->store->open_count, 1);
+  end_store(trial, RECORD_DOMAIN, "d.test", STORE_MISSING);
+  assert_int_equal(fake_dns_find(trial->dns, "d.test", DNSMSG_MX)->priority, DNS_FOR_CLIENT);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "b.test"));
+  assert_string_equal(client.exchanges[0].host, "b.test");
+}
+
+/* ---- the shared store: purges, the end ---- */
+
+static void a_purge_that_overtakes_a_read_has_the_dns_asked(void **state) {
+  struct trial *trial = *state;
+  static struct client client, other;
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES);
+  resolver_forget_domain(trial->resolver, &client.question.name, client.question.hash);
+  ask(trial, &other, "e.test", DEPTH_EXCHANGES);
+  assert_false(offer_mx(trial, "d.test", 0, 300));
+  assert_true(offer_mx(trial, "e.test", 0, 300));
+  end_store(trial, RECORD_DOMAIN, "d.test", STORE_MISSING);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "b.test"));
+  assert_string_equal(client.exchanges[0].host, "b.test");
+  assert_null(peek(&client));
+  assert_int_equal(trial->store->put_count, 0);
+  ask(trial, &client, "d.test", DEPTH_EXCHANGES); /* what is asked now comes after it */
+  assert_true(offer_mx(trial, "d.test", 0, 300));
+  assert_non_null(peek(&client));
+}
+
+static void stopping_takes_back_what_was_asked_of_the_store(void **state) {
+  struct trial *trial = *state;
+  static struct client first, second, later;
+  ask(trial, &first, "d.test", DEPTH_EXCHANGES);
+  ask(trial, &second, "e.test", DEPTH_ADDRESSES);
+  assert_true(offer_mx(trial, "e.test", 0, 300));
+  resolver_stop(trial->resolver, trial->now_ms);
+  assert_int_equal(first.verdict, VERDICT_SHUTDOWN);
+  assert_int_equal(second.verdict, VERDICT_SHUTDOWN);
+  assert_false(fake_store_is_asked(trial->store, RECORD_DOMAIN, "d.test"));
+  assert_true(offer_host(trial, "a.test", 0, 300)); /* nobody waits for that any more */
+  ask_known(trial, &later, "f.test", DEPTH_EXCHANGES);
+  assert_int_equal(later.verdict, VERDICT_SHUTDOWN);
+  assert_int_equal(trial->store->open_count, 0);
+}
+
+static void destroying_takes_back_what_was_asked_of_the_store(void **state) {
+  struct trial *trial = *state;
+  static struct client clients[4];
+  ask(trial, &clients[0], "d.test", DEPTH_EXCHANGES);
+  ask(trial, &clients[1], "e.test", DEPTH_ADDRESSES);
+  assert_true(offer_mx(trial, "e.test", 0, 300));
+  ask(trial, &clients[2], "f.test", DEPTH_EXCHANGES);
+  late_store(trial, RECORD_DOMAIN, "f.test");
+  ask(trial, &clients[3], "g.test", DEPTH_EXCHANGES);
+  late_store(trial, RECORD_DOMAIN, "g.test");
+  deliver(trial, "g.test", DNSMSG_MX, fake_reply(DNSMSG_SERVFAIL));
+  assert_int_equal(trial->store->open_count, 4); /* close_trial does the rest */
+}
+
+static void a_lookup_tells_what_the_store_had_to_say(void **state) {
+  struct trial *trial = *state;
+  static struct client client;
+  struct story *story = story_create();
+  prepare_told(trial, &client, "d.test", DEPTH_ADDRESSES, story);
+  assert_false(submit(&client));
+  assert_false(offer_mx(trial, "d.test", 400, 300));
+  end_store(trial, RECORD_DOMAIN, "d.test", STORE_MISSING);
+  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
+  assert_true(offer_host(trial, "a.test", 100, 300));
+  static const struct {
+    const char *rule, *text;
+  } lines[] = {
+      {"", "memory holds nothing about d.test"},
+      {"C1", "asks the shared store for d.test"},
+      {"T6", "memory takes what the shared store holds, in case the DNS fails"},
+      {"C1",
+       "the shared store knows d.test: node-b learned it 400 s ago, it expired 100 s ago by the DNS, "
+       "which is not enough"},
+      {"C1", "the shared store has no answer for d.test"},
+      {"T1 (RFC 2181 5.2), T2", "the MX facts live 300 s: the least TTL is 300, within 0 to 86400"},
+      {"C2", "shared with the cluster: what the DNS said of d.test"},
+      {"C1", "asks the shared store for a.test"},
+      {"C1", "the shared store knows a.test: node-b learned it 100 s ago, good for 200 s more by the DNS"},
+  };
+  for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]) && i < story_count(story); i++) {
+    assert_string_equal(story_line(story, i).rule, lines[i].rule);
+    assert_string_equal(story_line(story, i).text, lines[i].text);
+  }
+  assert_int_equal(story_count(story), sizeof(lines) / sizeof(lines[0]));
+  story_unref(story);
 }
 
 int main(void) {
@@ -2628,15 +3752,54 @@ int main(void) {
       STALE(a_refresh_that_cannot_be_asked_or_fails_leaves_everything_as_it_was),
       TRIAL(stopping_answers_all_and_refuses_what_comes),
       cmocka_unit_test(destroying_takes_back_flights_of_both_stages_and_answers_nobody),
+      cmocka_unit_test(facts_that_are_used_are_held_while_the_cache_is_at_its_bound),
+      cmocka_unit_test(facts_that_are_used_are_held_whatever_a_put_evicts),
       TRIAL(a_domain_that_is_purged_while_it_is_looked_up_is_still_answered),
       cmocka_unit_test(every_question_is_answered_exactly_once_whatever_happens),
       cmocka_unit_test(every_question_is_answered_though_the_cache_is_always_full),
+      cmocka_unit_test(every_question_is_answered_exactly_once_whatever_the_store_does),
       TRIAL(what_a_purge_has_overtaken_is_delivered_and_not_kept),
       TRIAL(a_purge_of_some_kinds_leaves_what_turns_out_to_be_of_others),
       TRIAL(a_failure_that_a_purge_has_overtaken_is_not_remembered),
       TRIAL(a_lookup_that_starts_over_after_a_purge_is_kept),
       TRIAL(addresses_that_a_purge_has_overtaken_are_delivered_once),
       TRIAL(a_lookup_under_way_can_be_seen),
+#define STORED(test) cmocka_unit_test_setup_teardown(test, open_stored_trial, close_trial)
+      STORED(what_another_node_has_learned_is_answered_without_the_dns),
+      STORED(an_answer_is_of_the_store_where_the_dns_gave_nothing_of_it),
+      STORED(a_flight_that_is_met_says_where_its_exchanges_came_from),
+      STORED(addresses_alone_may_come_from_the_store),
+      STORED(any_number_of_questions_is_one_read),
+      STORED(what_one_daemon_learns_another_answers),
+      STORED(a_store_that_is_away_delays_nobody),
+      STORED(where_the_dns_takes_nothing_the_store_may_still_answer),
+      STORED(the_first_good_answer_of_store_and_dns_wins),
+      STORED(stale_facts_of_the_store_are_answered_where_the_dns_fails),
+      STORED(stale_facts_of_the_store_are_answered_where_the_dns_is_late),
+      STORED(where_the_dns_is_known_to_be_down_nobody_waits_long_for_stale_facts_of_the_store),
+      STORED(stale_addresses_of_the_store_are_answered_where_the_dns_is_late),
+      STORED(who_waits_for_a_host_later_gets_its_stale_addresses_too),
+      STORED(a_denial_of_the_dns_replaces_stale_facts_of_the_store),
+      STORED(cache_only_does_not_ask_the_store),
+      STORED(a_refresh_asks_the_dns_whatever_the_store_holds_and_shares),
+      STORED(a_refresh_that_joins_a_read_has_the_dns_asked),
+      STORED(a_refresh_that_joins_behind_the_store_has_the_dns_asked),
+      STORED(a_refresh_that_joins_behind_the_store_and_fails_leaves_what_it_gave),
+      STORED(who_wants_nothing_stale_has_the_store_asked_again),
+      STORED(only_what_an_answer_is_made_of_says_where_it_came_from),
+      STORED(addresses_of_the_dns_do_not_make_exchanges_of_the_store_the_dns_s),
+      STORED(a_question_ends_at_its_deadline_while_the_store_is_asked),
+      STORED(a_question_may_be_taken_back_while_the_store_is_asked),
+      STORED(a_flight_ends_at_the_lookup_deadline_whatever_the_store_does),
+      STORED(addresses_of_a_configured_route_may_come_from_the_store),
+      STORED(a_look_ahead_asks_the_store_and_takes_what_is_younger),
+      STORED(a_look_ahead_asks_the_dns_where_the_store_has_nothing_younger),
+      STORED(a_look_ahead_at_addresses_asks_the_store),
+      STORED(who_joins_a_look_ahead_makes_it_urgent_though_the_store_is_asked),
+      STORED(a_purge_that_overtakes_a_read_has_the_dns_asked),
+      STORED(stopping_takes_back_what_was_asked_of_the_store),
+      STORED(destroying_takes_back_what_was_asked_of_the_store),
+      STORED(a_lookup_tells_what_the_store_had_to_say),
   };
   return cmocka_run_group_tests_name("resolver", tests, NULL, NULL);
 }

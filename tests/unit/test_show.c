@@ -1,8 +1,7 @@
 #include "cmocka_compat.h"
 
-#include "cache.h"
 #include "fake_dns.h"
-#include "name.h"
+#include "made_memory.h"
 #include "resolver.h"
 #include "show.h"
 #include "verdict.h"
@@ -30,7 +29,7 @@ static int open_trial(void **state) {
   trial->dns = fake_dns_create();
   trial->cache = cache_create(CACHE_BYTES, 0, &stats);
   assert_non_null(trial->cache);
-  trial->resolver = resolver_create(trial->cache, trial->dns, &options, &stats, on_answer, trial);
+  trial->resolver = resolver_create(trial->cache, NULL, trial->dns, &options, &stats, on_answer, trial);
   assert_non_null(trial->resolver);
   *state = trial;
   return 0;
@@ -55,31 +54,15 @@ static struct domain_value *value_of(enum domain_kind kind) {
   return &value;
 }
 
-static const struct domain_facts *put(struct trial *trial, const char *name,
-                                      const struct domain_value *value) {
-  const struct domain_facts *facts =
-      cache_put(trial->cache, name, strlen(name), name_hash(name, strlen(name)), value);
-  assert_non_null(facts);
-  cache_release(trial->cache, facts);
-  return facts;
-}
-
 static const struct domain_facts *put_route(struct trial *trial, const char *name, const char *host) {
   struct domain_value *value = value_of(DOMAIN_MX);
-  value->count = 1;
-  value->exchanges[0].preference = 10;
-  snprintf(value->exchanges[0].host, FACTS_NAME_SIZE, "%s", host);
-  return put(trial, name, value);
-}
-
-static void make_name(struct name *name, const char *text) {
-  static const struct name_policy policy;
-  assert_int_equal(name_parse((const uint8_t *)text, strlen(text), &policy, name), NAME_OK);
+  memory_add(value, 10, host);
+  return memory_put(trial->cache, name, value);
 }
 
 static const Mxway__V1__ShowReply *show_in(struct trial *trial, const char *text, size_t most) {
   struct name name;
-  make_name(&name, text);
+  memory_name(&name, text);
   show_destroy(trial->show);
   trial->show = show_create(trial->cache, trial->resolver, &name);
   assert_non_null(trial->show);
@@ -111,7 +94,7 @@ static void every_kind_has_its_fact(void **state) {
   for (enum domain_kind kind = DOMAIN_MX; kind <= DOMAIN_FAILED; kind++) {
     if (kind == DOMAIN_MX || kind == DOMAIN_NODATA)
       continue;
-    put(trial, "d.test", value_of(kind));
+    memory_put(trial->cache, "d.test", value_of(kind));
     assert_int_equal(show(trial, "d.test")->fact, facts[kind]);
   }
 }
@@ -121,7 +104,7 @@ static void a_failure_has_its_cause_and_how_often(void **state) {
   struct domain_value *value = value_of(DOMAIN_FAILED);
   value->cause = VERDICT_DNS_REFUSED;
   value->failures = 3;
-  put(trial, "d.test", value);
+  memory_put(trial->cache, "d.test", value);
   const Mxway__V1__ShowReply *reply = show(trial, "d.test");
   assert_int_equal(reply->cause, MXWAY__V1__VERDICT__VERDICT_DNS_REFUSED);
   assert_int_equal(reply->failures, 3);
@@ -133,7 +116,7 @@ static void a_life_has_an_age_and_what_is_left(void **state) {
   value->warnings = WARNING_DUPLICATE_EXCHANGE | WARNING_MX_IS_CNAME;
   value->authentic = true;
   snprintf(value->canonical, FACTS_NAME_SIZE, "c.test");
-  put(trial, "d.test", value);
+  memory_put(trial->cache, "d.test", value);
   const Mxway__V1__ShowReply *reply = show(trial, "d.test");
   assert_int_equal(reply->age_ms, 5000);
   assert_int_equal(reply->left_ms, 7000);
@@ -143,7 +126,7 @@ static void a_life_has_an_age_and_what_is_left(void **state) {
   assert_int_equal(reply->warnings[0], MXWAY__V1__WARNING__WARNING_MX_IS_CNAME);
   assert_int_equal(reply->warnings[1], MXWAY__V1__WARNING__WARNING_DUPLICATE_EXCHANGE);
   value->expires_at_ms = NOW_MS - 300;
-  put(trial, "d.test", value);
+  memory_put(trial->cache, "d.test", value);
   assert_int_equal(show(trial, "d.test")->left_ms, -300);
 }
 
@@ -166,7 +149,7 @@ static void exchanges_come_with_their_addresses(void **state) {
                      .expanded = "real.test",
                      .addresses = {{192, 0, 2, 1}, {192, 0, 2, 2}}}};
   put_route(trial, "d.test", "a.test");
-  cache_put_host(trial->cache, cache_find_host(trial->cache, "a.test", 6), host_facts_build(values), NOW_MS);
+  memory_give(trial->cache, "a.test", values, NOW_MS);
   const Mxway__V1__ShowReply *reply = show(trial, "d.test");
   assert_int_equal(reply->n_exchanges, 1);
   const Mxway__V1__ShownExchange *exchange = reply->exchanges[0];
@@ -215,7 +198,7 @@ static void what_is_purged_while_it_is_shown_is_shown_as_it_was(void **state) {
   struct name name;
   put_route(trial, "d.test", "a.test");
   put_route(trial, "e.test", "a.test");
-  make_name(&name, "d.test");
+  memory_name(&name, "d.test");
   trial->show = show_create(trial->cache, trial->resolver, &name);
   assert_true(cache_remove(trial->cache, "d.test", 6, name_hash("d.test", 6)));
   assert_true(cache_remove(trial->cache, "e.test", 6, name_hash("e.test", 6)));
@@ -227,7 +210,7 @@ static void what_is_purged_while_it_is_shown_is_shown_as_it_was(void **state) {
 static void a_lookup_under_way_is_seen(void **state) {
   struct trial *trial = *state;
   struct answer answer;
-  make_name(&trial->question.name, "d.test");
+  memory_name(&trial->question.name, "d.test");
   trial->question.hash = name_hash("d.test", 6);
   trial->question.depth = DEPTH_EXCHANGES;
   assert_false(resolver_ask(trial->resolver, &trial->question, NOW_MS - 40, &answer));

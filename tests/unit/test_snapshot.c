@@ -10,7 +10,7 @@
 #include "image.h"
 #include "log.h"
 #include "loop_until.h"
-#include "name.h"
+#include "made_memory.h"
 #include "snapshot.h"
 
 enum { CACHE_BYTES = 16 << 20, LIFE_MS = 3600000 };
@@ -60,7 +60,7 @@ static void start(struct trial *trial, uint32_t interval_s) {
 static void put(struct cache *cache, const char *name) {
   struct domain_value value = {
       .kind = DOMAIN_NULL_MX, .stored_at_ms = clock_now_ms(), .expires_at_ms = clock_now_ms() + LIFE_MS};
-  cache_release(cache, cache_put(cache, name, strlen(name), name_hash(name, strlen(name)), &value));
+  memory_put(cache, name, &value);
 }
 
 static void put_many(struct cache *cache, int count) {

@@ -1,9 +1,8 @@
 #include "cmocka_compat.h"
 
-#include "cache.h"
 #include "fake_dns.h"
 #include "made_facts.h"
-#include "name.h"
+#include "made_memory.h"
 #include "stale.h"
 
 enum {
@@ -17,6 +16,7 @@ static struct stats stats;
 
 struct trial {
   struct learn_policy policy;
+  struct fetch_ways ways;
   struct dns *dns;
   struct cache *cache;
   struct stale stale;
@@ -31,7 +31,8 @@ static int open_trial(void **state) {
   trial->dns = fake_dns_create();
   trial->cache = cache_create(1 << 20, MAX_STALE_MS, &stats);
   assert_non_null(trial->cache);
-  struct hosts *hosts = hosts_create(trial->cache, trial->dns, &trial->policy, HOPS);
+  trial->ways = (struct fetch_ways){.dns = trial->dns, .policy = &trial->policy, .max_cname_hops = HOPS};
+  struct hosts *hosts = hosts_create(trial->cache, &trial->ways);
   assert_non_null(hosts);
   trial->stale = (struct stale){.cache = trial->cache, .hosts = hosts, .policy = &trial->policy};
   trial->question.depth = DEPTH_ADDRESSES;
@@ -60,14 +61,9 @@ static const struct domain_facts *put(struct trial *trial, enum domain_kind kind
   value.cause = kind == DOMAIN_FAILED ? VERDICT_DNS_SERVFAIL : 0;
   value.stored_at_ms = NOW_MS + left_ms - LIFE_MS;
   value.expires_at_ms = NOW_MS + left_ms;
-  if (kind == DOMAIN_MX) {
-    value.count = 1;
-    snprintf(value.exchanges[0].host, sizeof(value.exchanges[0].host), "a.test");
-  }
-  const struct domain_facts *facts = cache_put(trial->cache, "d.test", 6, trial->question.hash, &value);
-  assert_non_null(facts);
-  cache_release(trial->cache, facts);
-  return facts;
+  if (kind == DOMAIN_MX)
+    memory_add(&value, 0, "a.test");
+  return memory_put(trial->cache, "d.test", &value);
 }
 
 /* Gives a.test an address in one family, none in the other, both of which end `left_ms` from now. */

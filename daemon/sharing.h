@@ -1,0 +1,35 @@
+/*
+ * sharing: what this node shares with the others of its cluster, put together from the configuration.
+ *
+ * Creates the keys (seal), the servers (fleet) and the store over them, has the store run whenever the loop
+ * turns, and destroys them in reverse. Without `redis`, or with `redis-mode off`, there is none of it: NULL,
+ * which costs nothing.
+ *
+ * Deadlines of the store are judged by when the loop last looked at its sockets: an answer that was there
+ * before its time was over counts, however long the loop was held up afterwards.
+ *
+ * One thread, one libev loop. Who calls it: node.
+ */
+#ifndef MXWAY_DAEMON_SHARING_H
+#define MXWAY_DAEMON_SHARING_H
+
+#include <ev.h>
+
+#include "config.h"
+#include "stats.h"
+#include "store.h"
+
+struct sharing;
+
+/* `loop`, `config` and `stats` are lent. Logs what fails. Returns 0 and gives `*sharing`, NULL where nothing
+ * is shared; or ERR_CONFIG (a file cannot be used), ERR_NOMEM. */
+int sharing_create(struct ev_loop *loop, const struct config *config, struct stats *stats,
+                   struct sharing **sharing);
+
+/* Outside the loop. destroy(NULL) is fine. */
+void sharing_destroy(struct sharing *sharing);
+
+/* The store, lent; NULL where nothing is shared. */
+struct store *sharing_store(const struct sharing *sharing);
+
+#endif

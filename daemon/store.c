@@ -1,0 +1,156 @@
+#include "store.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "error.h"
+#include "writebehind.h"
+
+enum { KEY_SIZE = STORE_PREFIX_SIZE + 2 + FACTS_NAME_SIZE /* 2 of "d:" */ };
+
+_Static_assert((int)KEY_SIZE + 2 <= LEASES_KEY_SIZE, "the key of a lease has room");
+
+struct store {
+  struct fleet *fleet;
+  struct store_options options;
+  struct storeread *reads;
+  struct writebehind *writebehind;
+  uint64_t generation;
+  struct record out; /* that is written */
+};
+
+/* Builds the key of a name. */
+static void build_key(const struct store *store, char key[KEY_SIZE], enum record_kind kind, const char *name,
+                      size_t length) {
+  snprintf(key, KEY_SIZE, "%s%c:%.*s", store->options.prefix, kind == RECORD_DOMAIN ? 'd' : 'h', (int)length,
+           name);
+}
+
+/* ---- reading ---- */
+
+static void saw(void *context, const char *key, const struct record *record) {
+  struct store *store = context;
+  writebehind_saw(store->writebehind, key, record);
+}
+
+int store_get(struct store *store, const struct store_question *question, int64_t now_ms,
+              const struct store_calls *calls, void *context, struct store_read **read) {
+  char key[KEY_SIZE];
+  if (!store)
+    return ERR_NETWORK;
+  build_key(store, key, question->kind, question->name, question->length);
+  return storeread_get(store->reads, question, key, now_ms, calls, context, read);
+}
+
+void store_cancel(struct store_read *read) { storeread_cancel(read); }
+
+/* ---- writing ---- */
+
+static bool writes(const struct store *store) { return store && !store->options.read_only; }
+
+void store_put(struct store *store, const struct record *record, int64_t now_ms) {
+  const struct image_time time = {.now_ms = now_ms, .wall_ms = clock_wall_ms()};
+  char key[KEY_SIZE];
+  if (!writes(store))
+    return;
+  build_key(store, key, record->kind, record->name, strlen(record->name));
+  store->out = *record;
+  store->out.generation = store->generation;
+  snprintf(store->out.origin, RECORD_ORIGIN_SIZE, "%s", store->options.origin);
+  if (!writebehind_put(store->writebehind, key, &store->out, &time))
+    storeread_release(store->reads, key, now_ms);
+}
+
+void store_release(struct store *store, enum record_kind kind, const char *name, size_t length,
+                   int64_t now_ms) {
+  char key[KEY_SIZE];
+  if (!writes(store))
+    return;
+  build_key(store, key, kind, name, length);
+  storeread_release(store->reads, key, now_ms);
+}
+
+void store_remove(struct store *store, enum record_kind kind, const char *name, size_t length) {
+  char key[KEY_SIZE];
+  if (!writes(store))
+    return;
+  build_key(store, key, kind, name, length);
+  writebehind_remove(store->writebehind, key);
+}
+
+/* ---- running ---- */
+
+void store_run(struct store *store, int64_t now_ms) {
+  const struct image_time time = {.now_ms = now_ms, .wall_ms = clock_wall_ms()};
+  storeread_run(store->reads, now_ms);
+  writebehind_run(store->writebehind, &time);
+}
+
+int64_t store_next_ms(const struct store *store) {
+  int64_t read_ms = storeread_next_ms(store->reads), write_ms = writebehind_next_ms(store->writebehind);
+  return read_ms < write_ms ? read_ms : write_ms;
+}
+
+/* ---- the room ---- */
+
+static struct storeread *create_reads(struct store *store, struct stats *stats) {
+  const struct store_options *options = &store->options;
+  const struct storeread_options reading = {.prefix = options->prefix,
+                                            .origin = options->origin,
+                                            .seal = options->seal,
+                                            .timeout_ms = options->timeout_ms,
+                                            .head_start_ms = options->head_start_ms,
+                                            .lease_wait_ms = options->read_only ? 0 : options->lease_wait_ms,
+                                            .max_commands = options->max_commands,
+                                            .saw = saw,
+                                            .context = store};
+  return storeread_create(store->fleet, &reading, stats);
+}
+
+int store_create(struct fleet *fleet, const struct store_options *options, struct stats *stats,
+                 struct store **result) {
+  const struct writebehind_options writing = {.seal = options->seal,
+                                              .timeout_ms = options->timeout_ms,
+                                              .max_count = options->max_writes,
+                                              .max_sent = (options->max_commands + 3) / 4};
+  struct store *store = calloc(1, sizeof(*store));
+  if (!store)
+    return ERR_NOMEM;
+  store->fleet = fleet;
+  store->options = *options;
+  store->reads = create_reads(store, stats);
+  store->writebehind = writebehind_create(fleet, &writing, stats);
+  if (!store->reads || !store->writebehind) {
+    store_destroy(store);
+    return ERR_NOMEM;
+  }
+  *result = store;
+  return 0;
+}
+
+void store_destroy(struct store *store) {
+  if (!store)
+    return;
+  storeread_destroy(store->reads);
+  writebehind_destroy(store->writebehind);
+  free(store);
+}
+
+void store_set_generation(struct store *store, uint64_t generation) {
+  store->generation = generation;
+  writebehind_forget(store->writebehind);
+}
+
+void store_set_purged(struct store *store, appraise_purged_fn *is_purged, void *context) {
+  storeread_set_purged(store->reads, is_purged, context);
+}
+
+void store_look(const struct store *store, struct store_view *view) {
+  view->is_up = fleet_is_up(store->fleet, FLEET_READ);
+  fleet_look(store->fleet, &view->fleet);
+  view->read_count = storeread_count(store->reads);
+  view->write_count = writebehind_count(store->writebehind);
+  view->write_bytes = writebehind_bytes(store->writebehind);
+}

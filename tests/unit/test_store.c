@@ -1,0 +1,419 @@
+#include "cmocka_compat.h"
+
+#include <stdlib.h>
+
+#include "clock.h"
+#include "fake_fleet.h"
+#include "name.h"
+#include "record_samples.h"
+#include "store.h"
+
+enum {
+  TIMEOUT_MS = 30,
+  HEAD_START_MS = 10,
+  LEASE_MS = 50,
+  MAX_COMMANDS = 8, /* 4 first reads, 2 writes */
+  READERS = 64,
+};
+
+/* The store reads the wall clock for what outlives the process; everything else is told the time. */
+static struct image_time now;
+int64_t clock_wall_ms(void) { return now.wall_ms; }
+int64_t clock_now_ms(void) { return now.now_ms; }
+int64_t clock_now_us(void) { return now.now_ms * 1000; }
+
+static struct stats stats;
+static struct store *store;
+static struct store_options options;
+static struct record made, found;
+
+static uint64_t counted(enum stats_counter counter) { return atomic_load(&stats.counters[counter]); }
+
+/* Who asks. */
+struct reader {
+  struct store_read *read;
+  bool is_content; /* what the store holds is enough */
+  unsigned shown_count, late_count, done_count;
+  enum store_outcome outcome;
+  struct store_read *cancels; /* what its `done` cancels; NULL: nothing */
+  bool asks_again;            /* its `done` asks for the same */
+};
+
+static struct reader readers[READERS];
+static struct reader *const reader = &readers[0];
+
+static bool on_value(void *context, const struct record *record, int64_t now_ms) {
+  struct reader *own = context;
+  assert_int_equal(now_ms, now.now_ms);
+  assert_int_equal(own->done_count, 0);
+  own->shown_count++;
+  found = *record;
+  return own->is_content;
+}
+
+static void on_late(void *context, int64_t now_ms) {
+  struct reader *own = context;
+  assert_int_equal(now_ms, now.now_ms);
+  assert_int_equal(own->done_count, 0);
+  own->late_count++;
+}
+
+static void on_done(void *context, enum store_outcome outcome, const struct record *record, int64_t now_ms);
+
+static const struct store_calls calls = {on_value, on_late, on_done};
+
+static int get_named(struct reader *own, const char *name) {
+  const struct store_question question = {
+      .kind = made.kind, .name = name, .length = strlen(name), .wants_lease = options.lease_wait_ms > 0};
+  return store_get(store, &question, now.now_ms, &calls, own, &own->read);
+}
+
+static void on_done(void *context, enum store_outcome outcome, const struct record *record, int64_t now_ms) {
+  struct reader *own = context;
+  assert_int_equal(now_ms, now.now_ms);
+  assert_int_equal(record != NULL, outcome == STORE_FOUND);
+  own->done_count++;
+  own->outcome = outcome;
+  own->read = NULL;
+  if (record)
+    found = *record;
+  if (own->cancels)
+    store_cancel(own->cancels);
+  if (own->asks_again)
+    assert_int_equal(get_named(own + 1, "shop.example"), 0);
+}
+
+static void create(void) { assert_int_equal(store_create(NULL, &options, &stats, &store), 0); }
+
+static int open_it(void **state) {
+  (void)state;
+  fake_fleet_init();
+  memset(&stats, 0, sizeof(stats));
+  memset(readers, 0, sizeof(readers));
+  name_hash_init();
+  now = record_sample_time;
+  record_sample_provider(&made);
+  options = (struct store_options){.prefix = "mxway:1:",
+                                   .origin = "mx-out-3",
+                                   .timeout_ms = TIMEOUT_MS,
+                                   .head_start_ms = HEAD_START_MS,
+                                   .max_commands = MAX_COMMANDS,
+                                   .max_writes = 100};
+  create();
+  return 0;
+}
+
+/* The same with leases. */
+static int open_leased(void **state) {
+  open_it(state);
+  store_destroy(store);
+  options.lease_wait_ms = LEASE_MS;
+  create();
+  return 0;
+}
+
+static int close_it(void **state) {
+  (void)state;
+  store_destroy(store);
+  assert_int_equal(fake_fleet.open_count, 0);
+  return 0;
+}
+
+static void pass(int64_t ms) {
+  now.now_ms += ms;
+  now.wall_ms += ms;
+}
+
+/* Time passes and the loop turns, as it does when something is due. */
+static void run_until(int64_t end_ms) {
+  for (;;) {
+    store_run(store, now.now_ms);
+    int64_t next_ms = store_next_ms(store);
+    assert_true(next_ms > now.now_ms);
+    if (next_ms > end_ms)
+      break;
+    pass(next_ms - now.now_ms);
+  }
+  pass(end_ms - now.now_ms);
+}
+
+static void run_for(int64_t ms) { run_until(now.now_ms + ms); }
+
+static void get(struct reader *own) { assert_int_equal(get_named(own, made.name), 0); }
+
+static void answer_record(size_t at) {
+  uint8_t bytes[RECORD_MAX];
+  size_t length = record_pack(bytes, &made, fake_fleet.calls[at].key, options.seal, &now);
+  assert_in_range(length, 1, RECORD_MAX);
+  fake_answer_octets(at, REDIS_REPLY_STRING, bytes, length, now.now_ms);
+}
+
+static void assert_text(size_t at, const char *text) {
+  assert_true(at < fake_fleet.count);
+  assert_string_equal(fake_fleet.calls[at].text, text);
+}
+
+static void assert_ended(const struct reader *own, enum store_outcome outcome) {
+  assert_int_equal(own->done_count, 1);
+  assert_int_equal(own->outcome, outcome);
+}
+
+static void assert_reads(size_t count) {
+  struct store_view view;
+  store_look(store, &view);
+  assert_int_equal(view.read_count, count);
+}
+
+/* ---- reading ---- */
+
+static void a_value_that_is_enough_is_the_answer(void **state) {
+  (void)state;
+  get(reader);
+  assert_text(0, "GET mxway:1:d:shop.example");
+  assert_string_equal(fake_fleet.calls[0].key, "mxway:1:d:shop.example");
+  assert_int_equal(fake_fleet.calls[0].purpose, FLEET_READ);
+  assert_int_equal(fake_fleet.calls[0].timeout_ms, TIMEOUT_MS);
+  assert_int_equal(reader->done_count, 0);
+  reader->is_content = true;
+  pass(3);
+  answer_record(0);
+  assert_ended(reader, STORE_FOUND);
+  assert_int_equal(reader->shown_count, 1);
+  assert_int_equal(reader->late_count, 0);
+  assert_true(record_is_same(&found, &made));
+  assert_int_equal(counted(STATS_STORE_HITS), 1);
+  assert_reads(0);
+  run_for(1000);
+  assert_int_equal(fake_fleet.count, 1);
+}
+
+static void the_addresses_of_a_host_have_a_key_of_their_own(void **state) {
+  (void)state;
+  record_sample_dual(&made);
+  get(reader);
+  assert_text(0, "GET mxway:1:h:mx1.hosting.example");
+  reader->is_content = true;
+  answer_record(0);
+  assert_ended(reader, STORE_FOUND);
+}
+
+static void the_longest_name_has_a_key(void **state) {
+  (void)state;
+  char name[FACTS_NAME_SIZE], text[FAKE_TEXT_SIZE];
+  memset(name, 'a', FACTS_NAME_SIZE - 1);
+  name[FACTS_NAME_SIZE - 1] = '\0';
+  assert_int_equal(get_named(reader, name), 0);
+  snprintf(text, sizeof(text), "GET mxway:1:d:%s", name);
+  assert_text(0, text);
+}
+
+static bool is_purged(void *context, const struct record *record) {
+  return record->generation < *(const uint64_t *)context;
+}
+
+static void what_has_been_purged_is_not_shown(void **state) {
+  (void)state;
+  uint64_t generation = made.generation;
+  store_set_purged(store, is_purged, &generation);
+  get(&readers[1]);
+  answer_record(0);
+  assert_int_equal(readers[1].shown_count, 1);
+  generation++;
+  get(reader);
+  answer_record(1);
+  assert_ended(reader, STORE_MISSING);
+  assert_int_equal(reader->shown_count, 0);
+  assert_int_equal(counted(STATS_STORE_PURGED), 1);
+}
+
+static void without_a_store_nothing_is_done(void **state) {
+  (void)state;
+  store_destroy(store);
+  store = NULL;
+  assert_int_equal(get_named(reader, made.name), ERR_NETWORK);
+  store_put(NULL, &made, now.now_ms);
+  store_release(NULL, made.kind, made.name, strlen(made.name), now.now_ms);
+  store_remove(NULL, made.kind, made.name, strlen(made.name));
+  assert_int_equal(fake_fleet.count, 0);
+}
+
+/* ---- writing ---- */
+
+/* The first look is in vain; command 1 asks for the lease. */
+static void look_in_vain(void) {
+  get(reader);
+  pass(1);
+  fake_answer_nil(0, now.now_ms);
+  assert_int_equal(reader->done_count, 0);
+  assert_text(1, "SET mxway:1:l:d:shop.example mx-out-3 NX PX 1000");
+}
+
+static void what_the_dns_said_is_written_when_the_loop_turns(void **state) {
+  (void)state;
+  static struct record held;
+  store_set_generation(store, 77);
+  store_put(store, &made, now.now_ms);
+  assert_int_equal(fake_fleet.count, 0);
+  store_run(store, now.now_ms);
+  assert_memory_equal(fake_fleet.calls[0].text, "SET mxway:1:d:shop.example * PX ", 32);
+  const struct fleet_call *call = &fake_fleet.calls[0];
+  assert_int_equal(record_parse(call->value, call->value_length, RECORD_DOMAIN, "shop.example", call->key,
+                                NULL, &now, &held),
+                   RECORD_GOOD);
+  assert_true(record_is_same(&held, &made));
+  assert_string_equal(held.origin, "mx-out-3");
+  assert_int_equal(held.generation, 77);
+  fake_answer_ok(0, now.now_ms);
+}
+
+static void a_new_generation_is_written_though_the_facts_are_the_same(void **state) {
+  (void)state;
+  store_put(store, &made, now.now_ms);
+  store_run(store, now.now_ms);
+  store_put(store, &made, now.now_ms);
+  store_run(store, now.now_ms);
+  assert_int_equal(fake_fleet.count, 1);
+  assert_int_equal(counted(STATS_STORE_WRITES_SAME), 1);
+  store_set_generation(store, 78);
+  store_put(store, &made, now.now_ms);
+  store_run(store, now.now_ms);
+  assert_int_equal(fake_fleet.count, 2);
+}
+
+static void what_was_read_is_not_written_again(void **state) {
+  (void)state;
+  get(reader);
+  answer_record(0);
+  store_put(store, &made, now.now_ms);
+  store_run(store, now.now_ms);
+  assert_int_equal(fake_fleet.count, 1);
+  get(&readers[1]);
+  fake_answer_nil(1, now.now_ms); /* it is gone */
+  store_put(store, &made, now.now_ms);
+  store_run(store, now.now_ms);
+  assert_int_equal(fake_fleet.count, 3);
+}
+
+static void what_could_not_be_used_is_written_over(void **state) {
+  (void)state;
+  store_put(store, &made, now.now_ms);
+  store_run(store, now.now_ms);
+  get(reader);
+  fake_answer_text(1, REDIS_REPLY_STRING, "rubbish", now.now_ms);
+  store_put(store, &made, now.now_ms);
+  store_run(store, now.now_ms);
+  assert_int_equal(fake_fleet.count, 3);
+  assert_memory_equal(fake_fleet.calls[2].text, "SET mxway:1:d:shop.example ", 27);
+}
+
+static void at_most_a_quarter_of_the_commands_are_writes(void **state) {
+  (void)state;
+  for (unsigned i = 0; i < 5; i++) {
+    snprintf(made.name, sizeof(made.name), "%u.example", i);
+    store_put(store, &made, now.now_ms);
+  }
+  store_run(store, now.now_ms);
+  assert_int_equal(fake_fleet.count, MAX_COMMANDS / 4);
+  struct store_view view;
+  store_look(store, &view);
+  assert_int_equal(view.write_count, 5 - MAX_COMMANDS / 4);
+  assert_true(view.write_bytes > 0);
+  assert_string_equal(view.fleet.text, "up, 1 of 1 servers, 84 us");
+}
+
+static void a_removed_name_is_deleted_and_what_waits_for_it_is_not_written(void **state) {
+  (void)state;
+  store_put(store, &made, now.now_ms);
+  store_remove(store, RECORD_DOMAIN, "shop.example", 12);
+  store_remove(store, RECORD_HOST, "shop.example", 12);
+  store_run(store, now.now_ms);
+  assert_int_equal(fake_fleet.count, 2);
+  assert_text(0, "DEL mxway:1:d:shop.example");
+  assert_text(1, "DEL mxway:1:h:shop.example");
+}
+
+static void a_lease_is_given_back_where_nothing_comes_of_it(void **state) {
+  (void)state;
+  store_release(store, RECORD_DOMAIN, "shop.example", 12, now.now_ms);
+  assert_int_equal(fake_fleet.count, 0);
+  look_in_vain();
+  fake_answer_ok(1, now.now_ms);
+  store_release(store, RECORD_DOMAIN, "shop.example", 12, now.now_ms);
+  assert_text(2, "DEL mxway:1:l:d:shop.example");
+  fake_answer_nil(2, now.now_ms);
+  get(&readers[1]);
+  fake_answer_nil(3, now.now_ms);
+  fake_answer_ok(4, now.now_ms);
+  made.domain.expires_at_ms = made.domain.stored_at_ms; /* TTL 0 */
+  store_put(store, &made, now.now_ms);
+  assert_text(5, "DEL mxway:1:l:d:shop.example");
+  fake_answer_nil(5, now.now_ms);
+}
+
+static void a_lease_is_kept_where_a_value_comes_of_it(void **state) {
+  (void)state;
+  look_in_vain();
+  fake_answer_ok(1, now.now_ms);
+  store_put(store, &made, now.now_ms);
+  store_run(store, now.now_ms);
+  assert_int_equal(fake_fleet.count, 3);
+  assert_memory_equal(fake_fleet.calls[2].text, "SET mxway:1:d:shop.example ", 27);
+}
+
+static void a_store_that_is_only_read_is_only_read(void **state) {
+  (void)state;
+  store_destroy(store);
+  options.read_only = true;
+  create();
+  store_put(store, &made, now.now_ms);
+  store_remove(store, RECORD_DOMAIN, "shop.example", 12);
+  store_release(store, RECORD_DOMAIN, "shop.example", 12, now.now_ms);
+  store_run(store, now.now_ms);
+  assert_int_equal(fake_fleet.count, 0);
+  get(reader);
+  fake_answer_nil(0, now.now_ms);
+  assert_ended(reader, STORE_MISSING);
+  assert_int_equal(fake_fleet.count, 1);
+}
+
+static void an_origin_that_is_too_long_is_cut(void **state) {
+  (void)state;
+  static struct record held;
+  char origin[100];
+  memset(origin, 'n', sizeof(origin) - 1);
+  origin[sizeof(origin) - 1] = '\0';
+  store_destroy(store);
+  options.origin = origin;
+  create();
+  store_put(store, &made, now.now_ms);
+  store_run(store, now.now_ms);
+  const struct fleet_call *call = &fake_fleet.calls[0];
+  assert_int_equal(record_parse(call->value, call->value_length, RECORD_DOMAIN, "shop.example", call->key,
+                                NULL, &now, &held),
+                   RECORD_GOOD);
+  assert_int_equal(strlen(held.origin), RECORD_ORIGIN_SIZE - 1);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, open_it, close_it)
+#define LEASED(name) cmocka_unit_test_setup_teardown(name, open_leased, close_it)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(a_value_that_is_enough_is_the_answer),
+      TEST(the_addresses_of_a_host_have_a_key_of_their_own),
+      TEST(the_longest_name_has_a_key),
+      TEST(what_has_been_purged_is_not_shown),
+      TEST(without_a_store_nothing_is_done),
+      TEST(what_the_dns_said_is_written_when_the_loop_turns),
+      TEST(a_new_generation_is_written_though_the_facts_are_the_same),
+      TEST(what_was_read_is_not_written_again),
+      TEST(what_could_not_be_used_is_written_over),
+      TEST(at_most_a_quarter_of_the_commands_are_writes),
+      TEST(a_removed_name_is_deleted_and_what_waits_for_it_is_not_written),
+      LEASED(a_lease_is_given_back_where_nothing_comes_of_it),
+      LEASED(a_lease_is_kept_where_a_value_comes_of_it),
+      TEST(a_store_that_is_only_read_is_only_read),
+      TEST(an_origin_that_is_too_long_is_cut),
+  };
+  return cmocka_run_group_tests_name("store", tests, NULL, NULL);
+}
