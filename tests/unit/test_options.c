@@ -246,6 +246,16 @@ static void without_tls_in_the_build_a_tunnel_is_advised(void **state) {
   assert_non_null(strstr(error, link_tls_is_built() ? "/nonexistent" : "Use a TLS tunnel"));
 }
 
+static void a_file_that_holds_no_mac_key_is_refused(void **state) {
+  (void)state;
+  struct config config;
+  char error[CONFIG_ERROR_SIZE], assignment[200];
+  snprintf(assignment, sizeof(assignment), "redis-mac-key-file=%s", password_file);
+  SET(&config, "redis=a.test", assignment);
+  assert_int_equal(config_complete(&config, error), ERR_CONFIG);
+  assert_memory_equal(error, "redis-mac-key-file: ", strlen("redis-mac-key-file: "));
+}
+
 static void printed_options_are_read_back_without_passwords(void **state) {
   (void)state;
   struct config before, after;
@@ -291,6 +301,7 @@ int main(void) {
       cmocka_unit_test(passwords_are_read_from_their_files),
       cmocka_unit_test(a_password_file_that_others_may_read_is_refused),
       cmocka_unit_test(without_tls_in_the_build_a_tunnel_is_advised),
+      cmocka_unit_test(a_file_that_holds_no_mac_key_is_refused),
       cmocka_unit_test(printed_options_are_read_back_without_passwords),
   };
   return cmocka_run_group_tests_name("options", tests, make_files, remove_files);
