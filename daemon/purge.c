@@ -114,6 +114,7 @@ static void purge_domain(struct purge *purge) {
   resolver_forget_domain(purge->resolver, name, hash);
   if (facts)
     forget_domain(purge, facts);
+  cache_collect(purge->cache);
 }
 
 static void walk_hosts(struct purge *purge) {
@@ -183,4 +184,5 @@ void purge_step(struct purge *purge, size_t most, int64_t now_ms) {
       step_host(purge, now_ms);
     else
       step_domain(purge);
+  cache_collect(purge->cache);
 }
