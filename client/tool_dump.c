@@ -21,7 +21,8 @@ static const char dump_usage[] =
     ")\n"
     "  -h, --help     this text\n"
     "\n"
-    "Everything keeps its expiry while it lies in the file. Failures are left out.\n";
+    "Everything keeps its expiry while it lies in the file; what has expired is in it as long as it may\n"
+    "be answered when the DNS fails. Failures are left out.\n";
 
 static const char load_usage[] =
     "Usage: mxway load [OPTION...] [FILE]\n"
@@ -33,8 +34,9 @@ static const char load_usage[] =
     "  --json         the counts as one JSON object\n"
     "  -h, --help     this text\n"
     "\n"
-    "What has expired, or is known better already, is skipped. A file that is broken is refused\n"
-    "with the number of the record; what came before it is kept.\n";
+    "What is known better already is skipped, and what has expired, unless it may be answered when the\n"
+    "DNS fails. A file that is broken is refused with the number of the record; what came before it is\n"
+    "kept.\n";
 
 static int fail_file(const char *command, const char *name, int error) {
   tool_control_complain(command, "%s: %s", name, strerror(error));
@@ -125,15 +127,15 @@ int tool_dump(int argc, char **argv) {
 static void print_counts(const struct tool_arguments *options, const Mxway__V1__LoadReply *load) {
   if (options->is_json)
     printf("{\"domains\":%" PRIu64 ",\"hosts\":%" PRIu64 ",\"expired\":%" PRIu64 ",\"older\":%" PRIu64
-           ",\"future\":%" PRIu64 ",\"unused\":%" PRIu64 "}\n",
+           ",\"future\":%" PRIu64 ",\"unused\":%" PRIu64 ",\"stale\":%" PRIu64 "}\n",
            load->domain_count, load->host_count, load->expired_count, load->older_count, load->future_count,
-           load->unused_count);
+           load->unused_count, load->stale_count);
   else
-    printf("loaded %" PRIu64 " domains and the addresses of %" PRIu64 " hosts; skipped %" PRIu64
-           " expired, %" PRIu64 " known better, %" PRIu64 " from the future, %" PRIu64
-           " of hosts that nobody names\n",
-           load->domain_count, load->host_count, load->expired_count, load->older_count, load->future_count,
-           load->unused_count);
+    printf("loaded %" PRIu64 " domains, %" PRIu64 " of them expired, and the addresses of %" PRIu64
+           " hosts; skipped %" PRIu64 " expired, %" PRIu64 " known better, %" PRIu64
+           " from the future, %" PRIu64 " of hosts that nobody names\n",
+           load->domain_count, load->stale_count, load->host_count, load->expired_count, load->older_count,
+           load->future_count, load->unused_count);
 }
 
 /* Sends a piece and waits until it is taken in. Prints the counts behind the last. */

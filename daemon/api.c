@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "express.h"
 #include "miss.h"
 #include "reply.h"
 #include "request.h"
@@ -17,8 +18,9 @@ struct lookup {
   bool is_pending; /* for facts; else it is answered */
   struct request request;
   uint64_t hash;
-  const struct wishes *wishes; /* NULL: none */
-  const struct pin *pin;       /* the configured route, or NULL */
+  const struct domain_facts *guess; /* of the cache, or NULL */
+  const struct wishes *wishes;      /* NULL: none */
+  const struct pin *pin;            /* the configured route, or NULL */
   struct name name;
 };
 
@@ -35,6 +37,7 @@ struct api {
   int64_t now_ms; /* of this wake-up */
   struct lookup lookups[SERVER_BATCH_MAX];
   union wishes_block wishes[SERVER_BATCH_MAX];
+  struct express express;
   struct route route;
   struct domain_facts *pinned_facts; /* PINNED_FACTS_SIZE octets, for the answer under way */
 };
@@ -286,17 +289,37 @@ static void send_refresh(struct api *api, const struct lookup *lookup, const str
   miss_send(miss, api->shared->resolver);
 }
 
+/* Answers an ordinary caller from facts of the ordinary kind; false where either is not. */
+static bool answer_express(struct api *api, struct connection *connection, const struct lookup *lookup,
+                           const struct domain_facts *facts, bool *is_due) {
+  const struct request *request = &lookup->request;
+  if (lookup->wishes || request->refresh || request->explain)
+    return false;
+  size_t length =
+      express_build(&api->express, server_reserve(connection, REPLY_BYTES_MAX), request->id,
+                    (enum depth)request->depth, &lookup->name, facts, api->now_ms, &api->random, is_due);
+  server_commit(connection, length);
+  return length > 0;
+}
+
 static bool answer_from_memory(struct api *api, struct connection *connection, const struct lookup *lookup) {
   if (lookup->pin)
     return answer_from_pin(api, connection, lookup);
-  const struct domain_facts *facts =
-      cache_get(api->shared->cache, lookup->name.text, lookup->name.length, lookup->hash);
-  if (!facts || !is_at_hand(api, lookup, facts))
+  const struct domain_facts *facts = cache_get_guessed(api->shared->cache, lookup->guess, lookup->name.text,
+                                                       lookup->name.length, lookup->hash);
+  bool is_due;
+  if (!facts)
     return false;
+  if (answer_express(api, connection, lookup, facts, &is_due)) {
+    stats_add(api->stats, STATS_HITS);
+  } else if (is_at_hand(api, lookup, facts)) {
+    answer_route(api, connection, lookup, facts, SOURCE_MEMORY);
+    is_due = route_wants_refresh(facts, (enum depth)lookup->request.depth, api->now_ms);
+  } else {
+    return false;
+  }
   cache_mark(facts);
-  answer_route(api, connection, lookup, facts, SOURCE_MEMORY);
-  if (!lookup->request.cache_only &&
-      route_wants_refresh(facts, (enum depth)lookup->request.depth, api->now_ms))
+  if (is_due && !lookup->request.cache_only)
     send_refresh(api, lookup, facts);
   return true;
 }
@@ -327,15 +350,25 @@ static void send_miss(struct api *api, struct connection *connection, const stru
   miss_send(miss, api->shared->resolver);
 }
 
-/* Lets the ways to memory of a batch overlap: what the first step has loaded, the next reads. */
-static void load_ahead(const struct api *api, size_t count) {
-  const struct cache *cache = api->shared->cache;
-  for (size_t i = 0; i < count; i++)
-    if (api->lookups[i].is_pending)
-      cache_prefetch_entry(cache, api->lookups[i].hash);
-  for (size_t i = 0; i < count; i++)
-    if (api->lookups[i].is_pending)
-      cache_prefetch_set(cache, api->lookups[i].hash);
+/* Lets the ways to memory of a batch overlap: what one step has loaded, the next reads. */
+static void load_ahead(struct api *api, size_t count) {
+  struct lookup *ahead[SERVER_BATCH_MAX];
+  size_t known = 0, deep = 0;
+  for (size_t i = 0; i < count; i++) {
+    struct lookup *lookup = &api->lookups[i];
+    lookup->guess = lookup->is_pending ? cache_guess(api->shared->cache, lookup->hash) : NULL;
+    if (lookup->guess)
+      ahead[known++] = lookup;
+  }
+  for (size_t i = 0; i < known; i++) {
+    cache_prefetch_set(ahead[i]->guess);
+    if (ahead[i]->request.depth != DEPTH_EXCHANGES)
+      ahead[deep++] = ahead[i];
+  }
+  for (size_t i = 0; i < deep; i++)
+    cache_prefetch_hosts(ahead[i]->guess);
+  for (size_t i = 0; i < deep; i++)
+    cache_prefetch_addresses(ahead[i]->guess);
 }
 
 static void on_frames(void *context, struct connection *connection, const struct frame *frames,
@@ -406,6 +439,7 @@ struct api *api_create(struct api_shared *shared, struct ev_loop *loop, struct s
   api->loop = loop;
   api->stats = stats;
   random_init(&api->random);
+  express_init(&api->express, &shared->route_policy);
   mailbox_init(&api->mailbox, loop, on_home, api);
   qsbr_add_reader(cache_qsbr(shared->cache), &api->reader);
   /* First of all that a wake-up runs, and last. */

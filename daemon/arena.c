@@ -18,7 +18,8 @@ enum {
   STEP_PAGES = 512, /* made accessible at once */
   SPARE_MOST = 64,  /* free pages that stay resident */
   LOOKS_MOST = 16,
-  WHOLE = 0xff, /* `units` of a page that is given away whole */
+  WHOLE = 0xff,                /* `units` of a page that is given away whole */
+  HUGE_LEAST_BYTES = 32 << 20, /* of which a huge page begun is a small part */
 };
 
 struct arena_page {
@@ -38,14 +39,27 @@ static uint8_t *page_start(const struct arena *arena, uint32_t number) {
   return arena->base + (size_t)number * ARENA_PAGE_BYTES;
 }
 
+/* A range of addresses without memory, aligned to `alignment`, so that a step is one huge page; or NULL. */
+static void *reserve(size_t bytes, size_t alignment) {
+  uint8_t *range =
+      mmap(NULL, bytes + alignment, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (range == MAP_FAILED)
+    return NULL;
+  size_t before = (alignment - (uintptr_t)range % alignment) % alignment;
+  if (before > 0)
+    munmap(range, before);
+  munmap(range + before + bytes, alignment - before);
+  return range + before;
+}
+
 int arena_init(struct arena *arena, size_t most_bytes) {
   *arena = (struct arena){.fresh = 1};
   size_t step_bytes = (size_t)STEP_PAGES * ARENA_PAGE_BYTES;
   size_t bytes =
       (most_bytes < ARENA_BYTES_MOST ? most_bytes : ARENA_BYTES_MOST - 1) / step_bytes * step_bytes +
       step_bytes;
-  void *range = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (range == MAP_FAILED)
+  void *range = reserve(bytes, step_bytes);
+  if (!range)
     return ERR_NOMEM;
   arena->base = range;
   arena->page_count = (uint32_t)(bytes / ARENA_PAGE_BYTES);
@@ -54,8 +68,9 @@ int arena_init(struct arena *arena, size_t most_bytes) {
     arena_fini(arena);
     return ERR_NOMEM;
   }
-  /* To give back 4 KiB of a huge page takes the kernel milliseconds; what they save was 5 % of a lookup. */
-  (void)madvise(range, bytes, MADV_NOHUGEPAGE);
+  /* What is read at random in many pages waits mostly for their addresses. Without huge pages it works, too.
+   */
+  (void)madvise(range, bytes, most_bytes >= HUGE_LEAST_BYTES ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
   return 0;
 }
 

@@ -10,6 +10,8 @@
  * that is little. Where they change, the owner moves what is left in a page elsewhere: arena_choose_sparse
  * finds such a page, arena_close keeps it from being filled again.
  *
+ * A range of 32 MiB or more asks the kernel for huge pages: then memory becomes resident in steps of 2 MiB.
+ *
  * Invariants: taken octets + idle octets = pages in use * 4096; refs are never 0.
  * Cost: each call but arena_choose_sparse is constant; a new page costs one or two more, and a system call
  * for every 2 MiB of the first use.

@@ -57,6 +57,8 @@ struct cache *cache_create(size_t size_bytes, int64_t max_stale_ms, struct stats
   return cache;
 }
 
+int64_t cache_max_stale_ms(const struct cache *cache) { return cache->max_stale_ms; }
+
 struct qsbr *cache_qsbr(struct cache *cache) {
   return &cache->blocks.qsbr;
 }
@@ -88,29 +90,45 @@ void cache_prefetch(const struct cache *cache, uint64_t hash) {
   slots_prefetch(&cache->slots, (uint32_t)hash);
 }
 
-/* The first entry with `hash`, of whatever name, or NULL. */
-static const struct entry *first_entry(const struct cache *cache, uint64_t hash) {
-  struct slots_search search;
-  slots_search(&cache->slots, (uint32_t)hash, &search);
-  uint32_t ref = slots_find(&search);
-  return ref ? entry_at(cache, ref) : NULL;
-}
+/* How much of each is loaded ahead; the rest, where there is any, is waited for. */
+enum { ENTRY_USUAL_BYTES = 88, SET_LINES = 4, HOSTS_AHEAD = 4 };
 
 static void prefetch_lines(const void *start, int count) {
   for (int i = 0; i < count; i++)
     __builtin_prefetch((const char *)start + i * 64);
 }
 
-void cache_prefetch_entry(const struct cache *cache, uint64_t hash) {
-  const struct entry *entry = first_entry(cache, hash);
-  if (entry)
-    prefetch_lines(entry, 2);
+const struct domain_facts *cache_guess(const struct cache *cache, uint64_t hash) {
+  struct slots_search search;
+  slots_search(&cache->slots, (uint32_t)hash, &search);
+  uint32_t ref = slots_find(&search);
+  if (!ref)
+    return NULL;
+  const struct entry *entry = entry_at(cache, ref);
+  prefetch_lines(entry, 2);
+  __builtin_prefetch((const char *)entry + ENTRY_USUAL_BYTES); /* where it lies across three lines */
+  return &entry->facts;
 }
 
-void cache_prefetch_set(const struct cache *cache, uint64_t hash) {
-  const struct entry *entry = first_entry(cache, hash);
-  if (entry && entry->facts.set)
-    prefetch_lines(entry->facts.set, 3);
+void cache_prefetch_set(const struct domain_facts *guess) {
+  if (guess->set)
+    prefetch_lines(guess->set, SET_LINES);
+}
+
+void cache_prefetch_hosts(const struct domain_facts *guess) {
+  const struct exchange_set *set = guess->set;
+  for (uint16_t i = 0; set && i < set->count && i < HOSTS_AHEAD; i++)
+    __builtin_prefetch(set->exchanges[i].host);
+}
+
+void cache_prefetch_addresses(const struct domain_facts *guess) {
+  const struct exchange_set *set = guess->set;
+  for (uint16_t i = 0; set && i < set->count && i < HOSTS_AHEAD; i++)
+    prefetch_lines(atomic_load_explicit(&set->exchanges[i].host->facts, memory_order_acquire), 2);
+}
+
+static bool is_of(const struct domain_facts *facts, const char *name, size_t length) {
+  return facts->name_length == length && memcmp(facts->text, name, length) == 0;
 }
 
 static struct entry *find(const struct cache *cache, const char *name, size_t length, uint64_t hash) {
@@ -118,7 +136,7 @@ static struct entry *find(const struct cache *cache, const char *name, size_t le
   slots_search(&cache->slots, (uint32_t)hash, &search);
   for (uint32_t ref; (ref = slots_find(&search));) {
     struct entry *entry = entry_at(cache, ref);
-    if (entry->facts.name_length == length && memcmp(entry->facts.text, name, length) == 0)
+    if (is_of(&entry->facts, name, length))
       return entry;
   }
   return NULL;
@@ -128,6 +146,11 @@ const struct domain_facts *cache_get(const struct cache *cache, const char *name
                                      uint64_t hash) {
   struct entry *entry = find(cache, name, length, hash);
   return entry ? &entry->facts : NULL;
+}
+
+const struct domain_facts *cache_get_guessed(const struct cache *cache, const struct domain_facts *guess,
+                                             const char *name, size_t length, uint64_t hash) {
+  return guess && is_of(guess, name, length) ? guess : cache_get(cache, name, length, hash);
 }
 
 const struct domain_facts *cache_peek(const struct cache *cache, const char *name, size_t length,
@@ -266,7 +289,7 @@ static void evict(struct cache *cache, const struct entry *spared, int64_t now_m
     size_t own = own_bytes(cache), idle = arena_idle_bytes(&cache->blocks.arena),
            slack = cache->bound_bytes / SLACK_SHARE;
     if (own - idle <= cache->bound_bytes - slack) {
-      qsbr_collect(&cache->blocks.qsbr); /* only what is freed makes a page empty */
+      cache_collect(cache); /* only what is freed makes a page empty */
       if (own_bytes(cache) <= cache->bound_bytes || pages == PAGES_OF_PUT_MOST)
         return;
       if (empty_page(cache)) {
@@ -294,9 +317,10 @@ static struct entry *build_entry(struct cache *cache, const char *name, size_t l
   return entry;
 }
 
-/* Takes the place of `old`. Its hits show that the name is used, not that these facts are. */
+/* Takes the place of `old`, whose hits show that the name is used, not that these facts are. */
 static void replace(struct cache *cache, struct entry *old, struct entry *entry) {
-  atomic_init(&entry->use, cache_hits(&old->facts) > 0);
+  if (entry_hits(entry) == 0)
+    atomic_init(&entry->use, entry_hits(old) > 0);
   entries_replace(&cache->entries, old, entry);
   slots_replace(&cache->slots, entry->hash, ref_of(cache, old), ref_of(cache, entry));
   unref_entry(cache, old);
@@ -304,11 +328,17 @@ static void replace(struct cache *cache, struct entry *old, struct entry *entry)
 
 const struct domain_facts *cache_put(struct cache *cache, const char *name, size_t length, uint64_t hash,
                                      const struct domain_value *value) {
+  return cache_restore(cache, name, length, hash, value, 0, value->stored_at_ms);
+}
+
+const struct domain_facts *cache_restore(struct cache *cache, const char *name, size_t length, uint64_t hash,
+                                         const struct domain_value *value, unsigned hits, int64_t now_ms) {
   assert(length >= 1 && length <= NAME_TEXT_MAX);
   assert((value->count > 0) == (value->kind == DOMAIN_MX || value->kind == DOMAIN_NODATA));
   struct entry *entry = build_entry(cache, name, length, hash, value);
   if (!entry)
     return NULL;
+  atomic_init(&entry->use, (uint8_t)hits);
   struct entry *old = find(cache, name, length, hash);
   if (old) {
     replace(cache, old, entry);
@@ -319,7 +349,7 @@ const struct domain_facts *cache_put(struct cache *cache, const char *name, size
     unref_entry(cache, entry);
     return NULL;
   }
-  evict(cache, entry, value->stored_at_ms);
+  evict(cache, entry, now_ms);
   return &entry->facts;
 }
 
@@ -374,6 +404,8 @@ void cache_release(struct cache *cache, const struct domain_facts *facts) {
   unref_entry(cache, entry_of(facts));
 }
 
+size_t cache_collect(struct cache *cache) { return qsbr_collect(&cache->blocks.qsbr); }
+
 void cache_sweep(struct cache *cache, int64_t now_ms, size_t count) {
   for (; count > 0 && cache_count(cache) > 0; count--) {
     struct entry *entry = entries_sweep_next(&cache->entries);
@@ -382,55 +414,21 @@ void cache_sweep(struct cache *cache, int64_t now_ms, size_t count) {
       unlink_entry(cache, entry);
     }
   }
-  qsbr_collect(&cache->blocks.qsbr);
+  cache_collect(cache);
 }
 
-/* ---- walks: by hash, and by name where hashes are the same ---- */
+/* ---- walks ---- */
 
-void cache_walk_start(struct cache_walk *walk, const struct cache *cache) {
-  walk->cache = cache;
-  walk->hash = 0;
-  walk->length = 0;
-}
-
-static int compare_text(const char *a, size_t a_length, const char *b, size_t b_length) {
-  int order = memcmp(a, b, a_length < b_length ? a_length : b_length);
-  return order ? order : (int)a_length - (int)b_length;
-}
-
-static int compare_names(const struct entry *a, const struct entry *b) {
-  return compare_text(a->facts.text, a->facts.name_length, b->facts.text, b->facts.name_length);
-}
-
-/* Of the entries with the walk's hash, the one whose name comes next after the walk's. */
-static const struct entry *least_above(const struct cache_walk *walk) {
-  const struct entry *least = NULL;
-  struct slots_search search;
-  slots_search(&walk->cache->slots, walk->hash, &search);
-  for (uint32_t ref; (ref = slots_find(&search));) {
-    const struct entry *entry = entry_at(walk->cache, ref);
-    if (compare_text(entry->facts.text, entry->facts.name_length, walk->name, walk->length) > 0 &&
-        (!least || compare_names(entry, least) < 0))
-      least = entry;
-  }
-  return least;
+void cache_walk_start(struct cache_walk *walk, struct cache *cache) {
+  entries_walk_start(&walk->walk, &cache->entries);
 }
 
 const struct domain_facts *cache_walk_next(struct cache_walk *walk) {
-  const struct entry *entry;
-  while (walk->cache && !(entry = least_above(walk))) {
-    walk->length = 0;
-    if (walk->hash == UINT32_MAX || !slots_ceiling(&walk->cache->slots, walk->hash + 1, &walk->hash))
-      walk->cache = NULL;
-  }
-  if (!walk->cache)
-    return NULL;
-  walk->length = entry->facts.name_length;
-  memcpy(walk->name, entry->facts.text, walk->length);
-  return &entry->facts;
+  const struct entry *entry = entries_walk_next(&walk->walk);
+  return entry ? &entry->facts : NULL;
 }
 
-void cache_walk_stop(struct cache_walk *walk) { walk->cache = NULL; }
+void cache_walk_stop(struct cache_walk *walk) { entries_walk_stop(&walk->walk); }
 
 void cache_destroy(struct cache *cache) {
   if (!cache)

@@ -34,6 +34,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "entries.h"
 #include "facts.h"
 #include "intern.h"
 #include "qsbr.h"
@@ -53,24 +54,36 @@ struct cache *cache_create(size_t size_bytes, int64_t max_stale_ms, struct stats
 /* No reader may be left. */
 void cache_destroy(struct cache *cache);
 
+/* How long what has expired is kept for stale answers. */
+int64_t cache_max_stale_ms(const struct cache *cache);
+
 /* The reclamation that readers announce themselves to. */
 struct qsbr *cache_qsbr(struct cache *cache);
 
 /* ---- readers, between qsbr_online and qsbr_offline ---- */
 
-/* Questions that came together are best looked up so that their ways to memory overlap: each of these starts
- * loading what the next one reads. Hints, which change nothing:
+/* Questions that came together are best looked up so that their ways to memory overlap: each of these reads
+ * what the one before has started to load. 16 to 32 together are enough; far more are evicted from the
+ * nearest cache before they are used. `hash` is name_hash of the name.
  *
- *   for (i = 0; i < count; i++) cache_prefetch(cache, hash[i]);          // the slot: as soon as the hash is
- * known for (i = 0; i < count; i++) cache_prefetch_entry(cache, hash[i]);    // reads the slot for (i = 0; i
- * < count; i++) cache_prefetch_set(cache, hash[i]);      // reads the entry for (i = 0; i < count; i++) facts
- * = cache_get(cache, name[i], length[i], hash[i]);
- *
- * 16 to 32 are enough; far more are evicted from the nearest cache before they are used. `hash` is name_hash
- * of the name. */
+ * First the slot: as soon as the hash is known. */
 void cache_prefetch(const struct cache *cache, uint64_t hash);
-void cache_prefetch_entry(const struct cache *cache, uint64_t hash);
-void cache_prefetch_set(const struct cache *cache, uint64_t hash);
+
+/* Reads the slot: gives the facts that are to be expected, and starts to load them. They may be of another
+ * name, or NULL although the name is there; not to be read but by these functions. Lent until qsbr_offline.
+ */
+const struct domain_facts *cache_guess(const struct cache *cache, uint64_t hash);
+
+/* Reads the facts expected, not NULL: starts to load their set. */
+void cache_prefetch_set(const struct domain_facts *guess);
+
+/* For who wants addresses: reads the set, starts to load its hosts; then these, and their facts. */
+void cache_prefetch_hosts(const struct domain_facts *guess);
+void cache_prefetch_addresses(const struct domain_facts *guess);
+
+/* What cache_get gives, sooner where `guess` (may be NULL) was right. */
+const struct domain_facts *cache_get_guessed(const struct cache *cache, const struct domain_facts *guess,
+                                             const char *name, size_t length, uint64_t hash);
 
 /* The facts for a canonical name, fresh or expired, or NULL; lent until qsbr_offline.
  * No allocation, no lock; writes nothing. */
@@ -101,6 +114,11 @@ const struct domain_facts *cache_peek(const struct cache *cache, const char *nam
  * what was there stays). */
 const struct domain_facts *cache_put(struct cache *cache, const char *name, size_t length, uint64_t hash,
                                      const struct domain_value *value);
+
+/* The same for what was known before, here or elsewhere: it begins with `hits`, or with those that cache_put
+ * would give it if they are more. */
+const struct domain_facts *cache_restore(struct cache *cache, const char *name, size_t length, uint64_t hash,
+                                         const struct domain_value *value, unsigned hits, int64_t now_ms);
 
 /* Publishes `facts`, which are in the table, anew: as they are, but answered until `until_ms` although they
  * have expired, with a refresh on a hit from `refresh_at_ms` on, and `cause`. Returns what is in their place
@@ -140,31 +158,35 @@ bool cache_forget_host(struct cache *cache, struct host *host);
 const struct exchange_set *cache_pin(struct cache *cache, const struct domain_value *value);
 void cache_unpin(struct cache *cache, const struct exchange_set *set);
 
+/* Frees what readers have left, a part at each call (qsbr_collect). Returns how many blocks are left. Puts do
+ * it, too. Call again and again. */
+size_t cache_collect(struct cache *cache);
+
 /* Looks at the next `count` entries and removes those that are of no use any more (domain_facts_are_kept);
- * frees what readers have left. Call now and then. */
+ * frees what readers have left, as cache_collect. Call now and then. */
 void cache_sweep(struct cache *cache, int64_t now_ms, size_t count);
 
 /* ---- walking over all entries, a slice at a time ---- */
 
-/* A place in the order of hashes, then names: it needs no care while entries come and go. The caller's;
- * nothing in it is for the caller. */
 struct cache_walk {
-  const struct cache *cache; /* NULL: at the end */
-  uint32_t hash;
-  uint8_t length;
-  char name[FACTS_NAME_SIZE]; /* what was seen last of the names with `hash`; none where length is 0 */
+  struct entries_walk walk;
 };
 
-/* Begins a walk. Between two steps the writer may do whatever it likes: each name that is there from
- * start to end is seen exactly once, with its facts of the moment; one that comes or goes meanwhile,
- * at most once. It ends, however fast names come. Any number may be under way. */
-void cache_walk_start(struct cache_walk *walk, const struct cache *cache);
+/* Begins a walk, which stays where it is until it is stopped: in the order in which eviction looks at them,
+ * first the denials and failures. Between two steps the writer may do whatever it likes: each name that
+ * is there from start to end is seen once, with its facts of the moment; one that comes or goes meanwhile, or
+ * turns from a good one into a denial or back, up to twice. It ends, however fast names come. Any number may
+ * be under way. */
+void cache_walk_start(struct cache_walk *walk, struct cache *cache);
 
-/* The next facts, fresh or not, lent until the writer next changes the cache; or NULL at the end.
- * Cost: a look at one segment of the table, about 0.3 us. */
+/* The next facts, fresh or not, lent until the writer next changes the cache; or NULL at the end. */
 const struct domain_facts *cache_walk_next(struct cache_walk *walk);
 
-/* Ends a walk before its end: cache_walk_next gives nothing more. */
+/* What eviction makes of the facts last given: hits that are theirs in a cache that they are put into in the
+ * order of this walk (cache_restore), 0 to CACHE_HITS_MAX. */
+static inline unsigned cache_walk_hits(const struct cache_walk *walk) { return walk->walk.hits; }
+
+/* Ends a walk: cache_walk_next gives nothing more. Fine for one that has been stopped. */
 void cache_walk_stop(struct cache_walk *walk);
 
 /* The same over all hosts that some set names. */

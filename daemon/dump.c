@@ -2,6 +2,8 @@
 
 #include <assert.h>
 
+_Static_assert((int)IMAGE_HITS_MAX == (int)CACHE_HITS_MAX, "the hits of an image");
+
 void dump_start(struct dump *dump, struct cache *cache) {
   *dump = (struct dump){.cache = cache, .stage = DUMP_HEADER, .number = 1};
   cache_walk_start(&dump->domains, cache);
@@ -20,7 +22,7 @@ static size_t begin(struct dump *dump, uint8_t *at, const struct image_time *tim
   return image_pack_header(at, time->wall_ms);
 }
 
-/* Packs the next domain, unless it has expired or failed. */
+/* Packs the next domain, unless it is of no use any more or has failed. */
 static size_t pack_domain(struct dump *dump, uint8_t *at, const struct image_time *time) {
   const struct domain_facts *facts = cache_walk_next(&dump->domains);
   if (!facts) {
@@ -29,15 +31,11 @@ static size_t pack_domain(struct dump *dump, uint8_t *at, const struct image_tim
     cache_host_walk_start(&dump->hosts, dump->cache);
     return 0;
   }
-  if (facts->expires_at_ms <= time->now_ms)
+  if (!domain_facts_are_kept(facts, cache_max_stale_ms(dump->cache), time->now_ms))
     return 0;
-  size_t length = image_pack_domain(at, dump->number, facts, time);
+  size_t length = image_pack_domain(at, dump->number, facts, cache_walk_hits(&dump->domains), time);
   dump->domain_count += length > 0;
   return length;
-}
-
-static bool holds(const struct host_facts *facts, int64_t now_ms) {
-  return facts && (facts->expires_at_ms[FAMILY_V6] > now_ms || facts->expires_at_ms[FAMILY_V4] > now_ms);
 }
 
 /* Packs the addresses of the next host, or the end behind the last. */
@@ -48,7 +46,7 @@ static size_t pack_host(struct dump *dump, uint8_t *at, const struct image_time 
     return image_pack_end(at, dump->number);
   }
   const struct host_facts *facts = atomic_load_explicit(&host->facts, memory_order_relaxed);
-  if (!holds(facts, time->now_ms))
+  if (!facts || !host_facts_are_kept(facts, cache_max_stale_ms(dump->cache), time->now_ms))
     return 0;
   size_t length = image_pack_host(at, dump->number, host, facts, time);
   dump->host_count += length > 0;

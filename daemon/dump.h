@@ -1,9 +1,11 @@
 /*
  * dump: memory as an image, a piece at a time.
  *
- * Walks over the cache, first the domains and then the hosts, and packs what still holds. Memory may change
- * between the pieces: what is there all the while is in the image, what comes or goes may be. Nothing is
- * marked as used. Who calls it: job and snapshot, in the writer's thread. Time is an argument.
+ * Walks over the cache, first the domains and then the hosts, and packs what still holds, and what has
+ * expired but may still be answered where the DNS fails (ROUTING T6, RFC 8767). Memory may change between the
+ * pieces: what is there all the while is in the image, what comes or goes may be. Nothing is marked as used;
+ * but how much it is used goes into the image, in the order of eviction, so that a smaller memory that loads
+ * it keeps the right part. Who calls it: job and snapshot, in the writer's thread. Time is an argument.
  */
 #ifndef MXWAY_DAEMON_DUMP_H
 #define MXWAY_DAEMON_DUMP_H

@@ -77,9 +77,17 @@ void entries_put(struct entries *entries, struct entry *entry) {
     entries->denied_bytes += entry_bytes(entry) + SLOT_BYTES;
 }
 
+/* Has the walks that stand on `from` stand on `to`; both are refs. */
+static void move_walks(struct entries *entries, uint32_t from, uint32_t to) {
+  for (struct entries_walk *walk = entries->walks; walk; walk = walk->next)
+    if (walk->at == from)
+      walk->at = to;
+}
+
 void entries_remove(struct entries *entries, struct entry *entry) {
   if (entry->share == SHARE_DENIED)
     entries->denied_bytes -= entry_bytes(entry) + SLOT_BYTES;
+  move_walks(entries, arena_ref(entries->arena, entry), entry->links.newer);
   queue_remove(&entries->queues[entry->share], entries->arena, entry);
   entry->share = SHARE_NONE;
 }
@@ -88,6 +96,7 @@ void entries_remove(struct entries *entries, struct entry *entry) {
 static void inherit_share(struct entries *entries, struct entry *old, struct entry *entry) {
   entry->share = old->share;
   queue_replace(&entries->queues[entry->share], entries->arena, old, entry);
+  move_walks(entries, arena_ref(entries->arena, old), arena_ref(entries->arena, entry));
   if (entry->share == SHARE_DENIED)
     entries->denied_bytes += entry_bytes(entry) - entry_bytes(old);
   old->share = SHARE_NONE;
@@ -129,4 +138,43 @@ struct entry *entries_sweep_next(struct entries *entries) {
   if (queue->places[QUEUE_CURSOR] == 0)
     entries->sweeping = entries->sweeping == SHARE_GOOD ? SHARE_DENIED : SHARE_GOOD;
   return entry ? entry : entries_sweep_next(entries);
+}
+
+/* ---- walks ---- */
+
+static void enter_share(struct entries_walk *walk, enum share share) {
+  const struct queue *queue = &walk->entries->queues[share];
+  walk->share = share;
+  walk->at = queue->oldest;
+  walk->left = queue->count;
+  walk->is_behind = queue->places[QUEUE_HAND] != 0;
+}
+
+void entries_walk_start(struct entries_walk *walk, struct entries *entries) {
+  *walk = (struct entries_walk){.entries = entries, .next = entries->walks};
+  entries->walks = walk;
+  enter_share(walk, SHARE_DENIED);
+}
+
+struct entry *entries_walk_next(struct entries_walk *walk) {
+  if (walk->share == SHARE_DENIED && (walk->at == 0 || walk->left == 0))
+    enter_share(walk, SHARE_GOOD);
+  if (walk->share == SHARE_NONE || walk->at == 0 || walk->left == 0)
+    return NULL;
+  struct entry *entry = arena_at(walk->entries->arena, walk->at);
+  walk->is_behind = walk->is_behind && walk->at != walk->entries->queues[walk->share].places[QUEUE_HAND];
+  walk->hits = entry_hits(entry) + walk->is_behind;
+  walk->hits = walk->hits < ENTRY_HITS_MAX ? walk->hits : ENTRY_HITS_MAX;
+  walk->at = entry->links.newer;
+  walk->left--;
+  return entry;
+}
+
+void entries_walk_stop(struct entries_walk *walk) {
+  struct entries_walk **link = &walk->entries->walks;
+  while (*link && *link != walk)
+    link = &(*link)->next;
+  if (*link)
+    *link = walk->next;
+  walk->share = SHARE_NONE;
 }

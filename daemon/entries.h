@@ -8,7 +8,7 @@
  * caller's.
  *
  * Invariants: an entry is in the queue of its share, or its share is SHARE_NONE; denied_bytes = what the
- * entries of SHARE_DENIED take, with their slots.
+ * entries of SHARE_DENIED take, with their slots; a walk stands on an entry of the share it is in.
  *
  * Readers, at any time: entry_hits, entry_mark, entry_claim. All else is the writer's.
  * Cost: constant, but for the hand.
@@ -42,11 +42,23 @@ struct entry {
   struct domain_facts facts; /* ends in the text */
 };
 
+/* A walk over all entries; it must be stopped. */
+struct entries_walk {
+  struct entries *entries;
+  struct entries_walk *next;
+  enum share share; /* it is in; SHARE_NONE: at the end */
+  uint32_t at;      /* ref of the entry that comes next; 0: none of this share */
+  size_t left;      /* of this share: no more are given */
+  bool is_behind;   /* the hand of this share has passed what comes next */
+  unsigned hits;    /* of the entry last given */
+};
+
 struct entries {
   struct arena *arena;
   struct queue queues[SHARE_COUNT];
   size_t denied_bytes;
   enum share sweeping;
+  struct entries_walk *walks;
 };
 
 static inline struct entry *entry_of(const struct domain_facts *facts) {
@@ -118,5 +130,19 @@ struct entry *entries_choose(struct entries *entries, enum share share, const st
 
 /* The next entry to be looked at: first the good ones, then the denials, and anew. There must be one. */
 struct entry *entries_sweep_next(struct entries *entries);
+
+/* Begins a walk, lent until stopped, from the oldest to the newest: first the denials, then the good ones.
+ * Entries may come, go and be replaced between two steps: one that is there from start to end is given once;
+ * one that changes its share or comes meanwhile, up to twice. It ends, however fast entries come. Any number
+ * may be under way. */
+void entries_walk_start(struct entries_walk *walk, struct entries *entries);
+
+/* The next entry, or NULL at the end. walk->hits are its hits, one more where the hand has passed it already:
+ * in another queue, of the same order but with the hand at its start, it stands with these as it does here.
+ */
+struct entry *entries_walk_next(struct entries_walk *walk);
+
+/* Ends a walk: it gives nothing more. Fine for one that has been stopped. */
+void entries_walk_stop(struct entries_walk *walk);
 
 #endif

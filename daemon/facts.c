@@ -55,6 +55,7 @@ struct host_facts *host_facts_build(const struct family_value values[FAMILY_COUN
   for (enum family family = 0; family < FAMILY_COUNT; family++) {
     facts->expires_at_ms[family] = values[family].expires_at_ms;
     facts->stale_until_ms[family] = values[family].stale_until_ms;
+    facts->life_ms[family] = values[family].life_ms;
     facts->refresh_at_ms[family] = values[family].refresh_at_ms ? values[family].refresh_at_ms : INT64_MAX;
     facts->state[family] = (uint8_t)values[family].state;
     facts->count[family] = values[family].count;
@@ -83,6 +84,7 @@ struct host_facts *host_facts_build_address(const uint8_t *octets, size_t length
 void host_facts_unpack(const struct host_facts *facts, enum family family, struct family_value *value) {
   value->state = FAMILY_UNKNOWN;
   value->expires_at_ms = INT64_MIN;
+  value->life_ms = 0;
   value->stale_until_ms = 0;
   value->refresh_at_ms = INT64_MAX;
   value->count = value->failures = 0;
@@ -93,6 +95,7 @@ void host_facts_unpack(const struct host_facts *facts, enum family family, struc
   value->state = facts->state[family];
   value->authentic = facts->authentic[family];
   value->expires_at_ms = facts->expires_at_ms[family];
+  value->life_ms = facts->life_ms[family];
   value->stale_until_ms = facts->stale_until_ms[family];
   value->refresh_at_ms = facts->refresh_at_ms[family];
   value->count = facts->count[family];
@@ -209,7 +212,7 @@ struct exchange_set *exchange_set_build(const struct exchange_value *exchanges, 
   size_t total = site_length, inner_length;
   for (uint16_t i = 0; i < count; i++)
     total += (size_t)(pack_exchange(packed, &exchanges[i], &inner_length) - packed);
-  struct exchange_set *set = malloc(sizeof(*set) + count * sizeof(set->exchanges[0]) + total);
+  struct exchange_set *set = malloc(sizeof(*set) + count * sizeof(set->exchanges[0]) + total + SET_OVERREAD);
   if (!set)
     return NULL;
   set->refs = 0;
@@ -229,5 +232,6 @@ struct exchange_set *exchange_set_build(const struct exchange_value *exchanges, 
   set->site_offset = (uint32_t)(at - bytes);
   set->site_length = (uint16_t)site_length;
   memcpy(at, site, site_length);
+  memset(at + site_length, 0, SET_OVERREAD);
   return set;
 }

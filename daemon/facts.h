@@ -75,8 +75,8 @@ struct family_value {
   enum family_state state;
   bool authentic; /* every reply behind it had been validated (RFC 6840 section 5.7) */
   int64_t expires_at_ms;
-  int64_t stale_until_ms; /* with OK and NODATA: still answered until then, though it has expired; 0: not; -1:
-                           * it had a TTL of 0 and never is */
+  uint32_t life_ms;       /* it was learned so long before it expires */
+  int64_t stale_until_ms; /* with OK and NODATA: still answered until then, though it has expired; 0: not */
   int64_t refresh_at_ms;  /* a hit from then on refreshes it; 0 or INT64_MAX: none does */
   uint8_t count;          /* with FAMILY_OK */
   uint8_t failures;       /* in a row, this one included; with TEMPFAIL and LOOP */
@@ -88,6 +88,7 @@ struct host_facts {
   int64_t expires_at_ms[FAMILY_COUNT];
   int64_t stale_until_ms[FAMILY_COUNT];
   int64_t refresh_at_ms[FAMILY_COUNT];
+  uint32_t life_ms[FAMILY_COUNT];
   _Atomic bool is_claimed;     /* somebody refreshes it: the one thing here that changes */
   uint8_t state[FAMILY_COUNT]; /* enum family_state */
   uint8_t count[FAMILY_COUNT];
@@ -134,6 +135,22 @@ static inline bool host_facts_are_ready(const struct host_facts *facts, bool no_
          host_facts_until_ms(facts, FAMILY_V4, no_stale) > now_ms;
 }
 
+/* Whether what an address query said may be answered when it has expired and nothing better is to be had
+ * (ROUTING T6): addresses, or that the host has none of the family, unless the TTL was 0 (T3). */
+static inline bool family_is_lasting(enum family_state state, uint32_t life_ms) {
+  return (state == FAMILY_OK || state == FAMILY_NODATA) && life_ms > 0;
+}
+
+/* Whether any family, fresh or not, is still of use, for a stale answer while it is no older than that. */
+static inline bool host_facts_are_kept(const struct host_facts *facts, int64_t max_stale_ms, int64_t now_ms) {
+  for (enum family family = 0; family < FAMILY_COUNT; family++) {
+    bool is_lasting = family_is_lasting((enum family_state)facts->state[family], facts->life_ms[family]);
+    if (facts->expires_at_ms[family] > now_ms - (is_lasting ? max_stale_ms : 0))
+      return true;
+  }
+  return false;
+}
+
 /* Whether a hit at `now_ms` is to start a refresh. */
 static inline bool host_facts_want_refresh(const struct host_facts *facts, int64_t now_ms) {
   return facts->refresh_at_ms[FAMILY_V6] <= now_ms || facts->refresh_at_ms[FAMILY_V4] <= now_ms;
@@ -159,6 +176,10 @@ struct exchange {
   uint16_t port;         /* 0: that of SMTP */
   uint32_t offset;       /* of the field in exchange_set_bytes() */
 };
+
+/* So many octets behind those of a set may be read, whatever they are: who copies a few at a time need not
+ * count the last ones. */
+enum { SET_OVERREAD = 15 };
 
 struct exchange_set {
   struct table_node node;      /* intern's */
@@ -225,10 +246,14 @@ static inline bool domain_facts_want_refresh(const struct domain_facts *facts, i
 /* Whether the facts are a route that may be answered when it has expired and nothing better is to be had
  * (ROUTING T6), the domain itself as its own exchange included: a domain that does not exist, or a failure,
  * is not, and what had a TTL of 0 is forgotten (T3). */
+static inline bool domain_is_lasting(enum domain_kind kind, int64_t life_ms) {
+  bool is_positive =
+      kind == DOMAIN_MX || kind == DOMAIN_NODATA || kind == DOMAIN_NULL_MX || kind == DOMAIN_ALL_INVALID;
+  return is_positive && life_ms > 0;
+}
+
 static inline bool domain_facts_are_lasting(const struct domain_facts *facts) {
-  bool is_positive = facts->kind == DOMAIN_MX || facts->kind == DOMAIN_NODATA ||
-                     facts->kind == DOMAIN_NULL_MX || facts->kind == DOMAIN_ALL_INVALID;
-  return is_positive && facts->expires_at_ms > facts->stored_at_ms;
+  return domain_is_lasting((enum domain_kind)facts->kind, facts->expires_at_ms - facts->stored_at_ms);
 }
 
 /* How long a failure that has expired is kept, so that the next one is known to follow on it (RFC 9520

@@ -8,6 +8,8 @@
 #include "chase.h"
 #include "error.h"
 
+_Static_assert((int)DOMAIN_FAILED < (int)FORGOTTEN_KINDS_MAX, "a bit for every kind");
+
 struct flight {
   struct table_node node; /* by name */
   struct flights *flights;
@@ -21,7 +23,8 @@ struct flight {
   bool refresh;
   bool ahead;           /* of hosts, ask also for what is due to be refreshed */
   bool wants_addresses; /* somebody asked for them, whether he still waits or not */
-  unsigned forgotten; /* bits of enum domain_kind: what it learns of these kinds is not kept (ROUTING T11) */
+  unsigned forgotten; /* bits of enum domain_kind: what it learns of these kinds is not kept (ROUTING T11), */
+  uint64_t asked_after; /* nor what orders with later numbers than this mean */
   struct chase mx;
   const struct domain_facts *facts; /* held; NULL in the first stage */
   struct hosts_wait *waits;         /* the second stage: one an exchange */
@@ -77,6 +80,7 @@ static struct flight *create_flight(struct flights *flights, const struct name *
   flight->name = *name;
   flight->hash = hash;
   flight->priority = priority;
+  flight->asked_after = flights->forgotten.number;
   flight->started_ms = now_ms;
   if (heap_put(&flights->due, &flight->due, now_ms + flights->lookup_deadline_ms) != 0) {
     free(flight);
@@ -216,6 +220,12 @@ static bool go_on_stale(struct flight *flight, enum verdict failure, int64_t now
   return true;
 }
 
+static bool is_forgotten(const struct flight *flight, unsigned kind) {
+  const struct name *name = &flight->name;
+  return flight->forgotten >> kind & 1 ||
+         forgotten_has(&flight->flights->forgotten, flight->asked_after, kind, name->text, name->length);
+}
+
 /* Publishes what was learned, and goes on with it. What a purge has overtaken is published for no
  * longer than this call: only those who wait see it. */
 static void put_value(struct flight *flight, int64_t now_ms) {
@@ -223,7 +233,7 @@ static void put_value(struct flight *flight, int64_t now_ms) {
   const struct name *name = &flight->name;
   const struct domain_facts *facts =
       cache_put(flights->cache, name->text, name->length, flight->hash, &flights->value);
-  if (facts && flight->forgotten >> facts->kind & 1) {
+  if (facts && is_forgotten(flight, facts->kind)) {
     story_add(flight->story, "T11", "memory was purged meanwhile: this answer is not kept");
     cache_remove(flights->cache, name->text, name->length, flight->hash);
   }
@@ -335,6 +345,7 @@ static int start_over(struct flight *flight) {
   leave_hosts(flight);
   flight->pending = 0;
   flight->forgotten = 0; /* what is asked for now comes after any purge */
+  flight->asked_after = flight->flights->forgotten.number;
   cache_release(flight->flights->cache, flight->facts);
   flight->facts = NULL;
   return 0;
@@ -363,13 +374,8 @@ bool flight_answer(const struct flight *flight, const struct question *question,
 
 void flight_forget(struct flight *flight, unsigned kinds) { flight->forgotten |= kinds; }
 
-void flights_forget(struct flights *flights, flight_match_fn *matches, void *context, unsigned kinds) {
-  for (size_t i = 0; i < flights->table.capacity; i++)
-    for (struct table_node *node = flights->table.buckets[i]; node; node = node->next) {
-      struct flight *flight = (struct flight *)node;
-      if (matches(context, flight->name.text, flight->name.length))
-        flight_forget(flight, kinds);
-    }
+void flights_forget(struct flights *flights, const struct name *suffix, unsigned kinds) {
+  forgotten_add(&flights->forgotten, suffix, kinds);
 }
 
 int64_t flight_started_ms(const struct flight *flight) { return flight->started_ms; }

@@ -26,6 +26,7 @@
 #include "cache.h"
 #include "dns.h"
 #include "facts.h"
+#include "forgotten.h"
 #include "heap.h"
 #include "hosts.h"
 #include "learn.h"
@@ -51,8 +52,9 @@ struct flights {
   /* Of this room. */
   struct table table; /* by name */
   struct heap due;
-  struct random random;      /* jitter of failures */
-  struct domain_value value; /* what the flight that lands has learned */
+  struct forgotten forgotten; /* of kinds of domain facts */
+  struct random random;       /* jitter of failures */
+  struct domain_value value;  /* what the flight that lands has learned */
 };
 
 /* Makes ready what is of this room. Returns 0 or ERR_NOMEM. */
@@ -106,15 +108,13 @@ void flight_join(struct flight *flight, struct question *question);
 
 /* ---- purging, looking ---- */
 
-/* Whether a purge is for a domain. */
-typedef bool flight_match_fn(void *context, const char *name, size_t length);
-
 /* Has what a flight learns delivered to those who wait and not kept (ROUTING T11), where it turns out to be
  * of `kinds` (bit n is enum domain_kind n). */
 void flight_forget(struct flight *flight, unsigned kinds);
 
-/* The same for every flight whose name `matches` accepts. Cost: one step a flight. */
-void flights_forget(struct flights *flights, flight_match_fn *matches, void *context, unsigned kinds);
+/* The same for every flight of `suffix` and all names below it, or of any name where it is NULL. Cost:
+ * constant. */
+void flights_forget(struct flights *flights, const struct name *suffix, unsigned kinds);
 
 int64_t flight_started_ms(const struct flight *flight);
 bool flight_is_refresh(const struct flight *flight);

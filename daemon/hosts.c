@@ -5,16 +5,20 @@
 
 #include "chase.h"
 #include "explain.h"
+#include "forgotten.h"
 #include "table.h"
+
+_Static_assert((int)FAMILY_LOOP < (int)FORGOTTEN_KINDS_MAX, "a bit for every state");
 
 struct host_flight {
   struct table_node node; /* by host */
   struct hosts *hosts;
   struct host *host; /* held */
   struct hosts_wait *waits;
-  unsigned running;    /* of the chases */
-  unsigned forgotten;  /* bits of enum family_state: families of these are not kept (ROUTING T11) */
-  struct story *story; /* of the first who wants one, held; or NULL */
+  unsigned running;     /* of the chases */
+  unsigned forgotten;   /* bits of enum family_state: families of these are not kept (ROUTING T11), */
+  uint64_t asked_after; /* nor those that orders with later numbers than this mean */
+  struct story *story;  /* of the first who wants one, held; or NULL */
   struct chase chases[FAMILY_COUNT];
   struct family_value values[FAMILY_COUNT];
 };
@@ -26,6 +30,7 @@ struct hosts {
   uint32_t max_cname_hops;
   struct random random; /* jitter of failures */
   struct table flights;
+  struct forgotten forgotten; /* of states of families, of every host */
 };
 
 static const uint16_t qtypes[FAMILY_COUNT] = {[FAMILY_V6] = DNSMSG_AAAA, [FAMILY_V4] = DNSMSG_A};
@@ -97,12 +102,19 @@ static void publish(struct host_flight *flight, int64_t now_ms) {
     cache_put_host(flight->hosts->cache, flight->host, facts, now_ms);
 }
 
+static bool is_forgotten(const struct host_flight *flight, enum family_state state) {
+  const struct host *host = flight->host;
+  return flight->forgotten >> state & 1 ||
+         forgotten_has(&flight->hosts->forgotten, flight->asked_after, state, host->name, host->length);
+}
+
 /* A purge has overtaken the flight: what it brings, and what it knew before, is for those who wait. */
 static void expire_forgotten(struct host_flight *flight, int64_t now_ms) {
   for (enum family family = 0; family < FAMILY_COUNT; family++)
-    if (flight->forgotten >> flight->values[family].state & 1) {
+    if (is_forgotten(flight, flight->values[family].state)) {
       flight->values[family].expires_at_ms = now_ms;
-      flight->values[family].stale_until_ms = -1; /* never: as what had a TTL of 0 */
+      flight->values[family].life_ms = 0; /* as what had a TTL of 0: never answered stale */
+      flight->values[family].stale_until_ms = 0;
       flight->values[family].refresh_at_ms = INT64_MAX;
     }
 }
@@ -167,6 +179,7 @@ static struct host_flight *start_flight(struct hosts *hosts, struct host *host, 
   const struct host_facts *facts = atomic_load_explicit(&host->facts, memory_order_relaxed);
   flight->hosts = hosts;
   flight->host = host;
+  flight->asked_after = hosts->forgotten.number;
   flight->story = story_ref(wish->story);
   cache_hold_host(host);
   table_put(&hosts->flights, &flight->node, host->node.hash);
@@ -250,14 +263,12 @@ void hosts_put_stale(struct hosts *hosts, struct host *host, int64_t now_ms) {
 }
 
 void hosts_forget(struct hosts *hosts, const struct host *host, unsigned states) {
-  if (host) {
-    struct host_flight *flight =
-        (struct host_flight *)table_get(&hosts->flights, host->node.hash, is_for_host, host);
-    if (flight)
-      flight->forgotten |= states;
+  if (!host) {
+    forgotten_add(&hosts->forgotten, NULL, states);
     return;
   }
-  for (size_t i = 0; i < hosts->flights.capacity; i++)
-    for (struct table_node *node = hosts->flights.buckets[i]; node; node = node->next)
-      ((struct host_flight *)node)->forgotten |= states;
+  struct host_flight *flight =
+      (struct host_flight *)table_get(&hosts->flights, host->node.hash, is_for_host, host);
+  if (flight)
+    flight->forgotten |= states;
 }

@@ -62,7 +62,7 @@ void hosts_leave(struct hosts_wait *wait);
 
 /* Has what is being learned of `host`, or of every host where it is NULL, delivered to those who wait and not
  * kept (ROUTING T11): families that turn out to be of `states` (bit n is enum family_state n) are published
- * as if their TTL were 0. Cost: for NULL, one step a flight. */
+ * as if their TTL were 0. Cost: constant. */
 void hosts_forget(struct hosts *hosts, const struct host *host, unsigned states);
 
 #endif

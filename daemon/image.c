@@ -79,7 +79,7 @@ static uint8_t *put_exchanges(uint8_t *at, const struct exchange_set *set) {
   return at;
 }
 
-size_t image_pack_domain(uint8_t *at, uint64_t number, const struct domain_facts *facts,
+size_t image_pack_domain(uint8_t *at, uint64_t number, const struct domain_facts *facts, unsigned hits,
                          const struct image_time *time) {
   if (number_of_kind[facts->kind] == 0)
     return 0;
@@ -88,6 +88,7 @@ size_t image_pack_domain(uint8_t *at, uint64_t number, const struct domain_facts
   *end++ = number_of_kind[facts->kind];
   *end++ = facts->authentic;
   end = put_number(end, facts->warnings, 2);
+  end = put_number(end, hits, 1);
   end = put_time(end, facts->stored_at_ms, time);
   end = put_time(end, facts->expires_at_ms, time);
   end = put_text(end, facts->text, facts->name_length);
@@ -104,6 +105,7 @@ static uint8_t *put_family(uint8_t *at, enum family family, const struct family_
   uint8_t count = is_known ? value->count : 0;
   *at++ = number_of_state[value->state];
   *at++ = is_known && value->authentic;
+  at = is_known ? put_time(at, value->expires_at_ms - value->life_ms, time) : put_number(at, 0, 8);
   at = is_known ? put_time(at, value->expires_at_ms, time) : put_number(at, 0, 8);
   *at++ = count;
   for (uint8_t i = 0; i < count; i++, at += octets_of[family])
@@ -146,8 +148,10 @@ const char *image_status_text(enum image_status status) {
     return "it is cut off";
   case IMAGE_NO_IMAGE:
     return "this is no dump of mxway";
+  case IMAGE_OLD_VERSION:
+    return "this dump is of an older version, whose format is not read any more";
   case IMAGE_UNKNOWN_VERSION:
-    return "this dump is of a version that is not known here";
+    return "this dump is of a newer version, whose format is not known here";
   case IMAGE_TOO_LARGE:
     return "it is longer than any record";
   case IMAGE_BAD_CHECKSUM:
@@ -275,6 +279,11 @@ static bool has_right_exchanges(const char *name, const struct domain_value *val
   return false;
 }
 
+/* Whether a life is one that a TTL can give. */
+static bool is_life(int64_t stored_at_ms, int64_t expires_at_ms) {
+  return stored_at_ms <= expires_at_ms && expires_at_ms - stored_at_ms <= IMAGE_LIFE_MAX_S * INT64_C(1000);
+}
+
 static void get_domain(struct reader *reader, struct image_record *record) {
   struct domain_value *value = &record->domain;
   value->cause = value->failures = 0;
@@ -282,21 +291,39 @@ static void get_domain(struct reader *reader, struct image_record *record) {
   value->kind = get_kind(reader);
   value->authentic = get_bool(reader);
   value->warnings = (uint16_t)get_number(reader, 2);
+  record->hits = (unsigned)get_number(reader, 1);
   value->stored_at_ms = get_time(reader);
   value->expires_at_ms = get_time(reader);
   get_text(reader, false, record->name);
   get_text(reader, true, value->canonical);
   value->count = (uint16_t)get_number(reader, 2);
-  if (value->count > FACTS_EXCHANGES_MAX)
+  if (value->count > FACTS_EXCHANGES_MAX || record->hits > IMAGE_HITS_MAX)
     reader->is_good = false;
   for (uint16_t i = 0; reader->is_good && i < value->count; i++) {
     value->exchanges[i].port = 0;
     value->exchanges[i].preference = (uint16_t)get_number(reader, 2);
     get_text(reader, false, value->exchanges[i].host);
   }
-  reader->is_good = reader->is_good && value->stored_at_ms <= value->expires_at_ms &&
-                    value->expires_at_ms - value->stored_at_ms <= IMAGE_LIFE_MAX_S * INT64_C(1000) &&
+  reader->is_good = reader->is_good && is_life(value->stored_at_ms, value->expires_at_ms) &&
                     has_right_exchanges(record->name, value);
+}
+
+/* Of a family of which nothing is known all is 0. */
+static void get_life(struct reader *reader, struct family_value *value) {
+  value->expires_at_ms = INT64_MIN;
+  value->life_ms = 0;
+  if (!is_definite(value->state)) {
+    if (value->authentic || get_number(reader, 8) != 0 || get_number(reader, 8) != 0)
+      reader->is_good = false;
+    return;
+  }
+  int64_t stored_at_ms = get_time(reader), expires_at_ms = get_time(reader);
+  if (!reader->is_good || !is_life(stored_at_ms, expires_at_ms)) {
+    reader->is_good = false;
+    return;
+  }
+  value->expires_at_ms = expires_at_ms;
+  value->life_ms = (uint32_t)(expires_at_ms - stored_at_ms);
 }
 
 static void get_family(struct reader *reader, enum family family, const char *expanded,
@@ -305,14 +332,8 @@ static void get_family(struct reader *reader, enum family family, const char *ex
   value->stale_until_ms = value->refresh_at_ms = 0;
   value->state = get_state(reader);
   value->authentic = get_bool(reader);
-  bool is_known = is_definite(value->state);
-  if (is_known)
-    value->expires_at_ms = get_time(reader);
-  else if (get_number(reader, 8) != 0)
-    reader->is_good = false;
+  get_life(reader, value);
   value->count = (uint8_t)get_number(reader, 1);
-  if (!is_known)
-    value->expires_at_ms = INT64_MIN;
   if (value->count > FACTS_ADDRESSES_MAX || (value->count > 0) != (value->state == FAMILY_OK) ||
       (size_t)(reader->end - reader->at) < value->count * octets_of[family])
     reader->is_good = false;
@@ -327,6 +348,8 @@ static void get_host(struct reader *reader, struct image_record *record) {
   get_text(reader, true, expanded);
   for (enum family family = 0; family < FAMILY_COUNT; family++)
     get_family(reader, family, expanded, &record->families[family]);
+  if (!is_definite(record->families[FAMILY_V6].state) && !is_definite(record->families[FAMILY_V4].state))
+    reader->is_good = false;
 }
 
 /* Reads a payload whose checksum is right. */
@@ -359,8 +382,9 @@ enum image_status image_parse_header(const uint8_t *bytes, int64_t *begun_wall_m
   struct reader reader = {.at = bytes + sizeof(magic), .end = bytes + IMAGE_HEADER_BYTES};
   if (memcmp(bytes, magic, sizeof(magic)) != 0)
     return IMAGE_NO_IMAGE;
-  if (get_number(&reader, 4) != IMAGE_VERSION)
-    return IMAGE_UNKNOWN_VERSION;
+  uint64_t version = get_number(&reader, 4);
+  if (version != IMAGE_VERSION)
+    return version < IMAGE_VERSION ? IMAGE_OLD_VERSION : IMAGE_UNKNOWN_VERSION;
   *begun_wall_ms = (int64_t)get_number(&reader, 8);
   return is_intact(bytes, IMAGE_HEADER_BYTES - CHECKSUM_BYTES, 0) ? IMAGE_GOOD : IMAGE_BAD_CHECKSUM;
 }

@@ -4,17 +4,19 @@
  * An image is a header and then records, the first numbered 1; the last is an end record, so that
  * an image that was cut off is known for one. All numbers are little-endian.
  *
- *   header   8 octets "mxwayimg"; u32 version (1); i64 when it was begun; u64 checksum
+ *   header   8 octets "mxwayimg"; u32 version (2); i64 when it was begun; u64 checksum
  *   record   u32 length of the payload, at most IMAGE_PAYLOAD_MAX; the payload; u64 checksum
  *
  * A checksum is the XXH3-64 of all that stands before it in its header or record, seeded with the record's
  * number (0 for the header): neither a changed octet nor a lost, doubled or moved record passes.
- * Times are Unix time in milliseconds, and absolute, so that an image ages while it lies. A payload begins
- * with its kind:
+ * Domains stand in the order in which eviction would look at them.
+ * Times are Unix time in milliseconds, and absolute, so that an image ages while it lies; what has expired is
+ * in it as long as it may be answered stale (RFC 8767). A payload begins with its kind:
  *
  *   'D'  a domain
  *        u8 kind: 1 MX, 2 null MX, 3 NODATA, 4 NXDOMAIN, 5 MX records that name no host
  *        u8 whether authentic; u16 warnings, bit n is mxway.v1.Warning n
+ *        u8 how often eviction is to spare it, 0 to 3: a domain in use
  *        i64 when the DNS said so; i64 expiry
  *        text name; text canonical, "" where it is the name
  *        u16 count of exchanges; each u16 preference, text host
@@ -22,7 +24,8 @@
  *        text name; text expanded, "" where it is no alias
  *        for AAAA and then for A:
  *        u8 state: 0 unknown, 1 addresses, 2 NODATA, 3 NXDOMAIN
- *        u8 whether authentic; i64 expiry; u8 count; as many addresses of 16 or 4 octets
+ *        u8 whether authentic; i64 when the DNS said so; i64 expiry (both 0 with state 0);
+ *        u8 count; as many addresses of 16 or 4 octets
  *   'E'  the end
  *        u64 records before it
  *
@@ -43,8 +46,9 @@
 #include "facts.h"
 
 enum {
-  IMAGE_VERSION = 1,
+  IMAGE_VERSION = 2,
   IMAGE_HEADER_BYTES = 28,
+  IMAGE_HITS_MAX = 3,
   IMAGE_PAYLOAD_MAX = 32 * 1024,
   IMAGE_RECORD_MAX = 4 + IMAGE_PAYLOAD_MAX + 8,
   IMAGE_LIFE_MAX_S = 604800, /* the most that max-ttl may be */
@@ -60,9 +64,9 @@ struct image_time {
 
 size_t image_pack_header(uint8_t at[IMAGE_HEADER_BYTES], int64_t begun_wall_ms);
 
-/* A domain as record `number`; `at` has room for IMAGE_RECORD_MAX. 0 where there is nothing to write: a
- * failure, or what the configuration says. */
-size_t image_pack_domain(uint8_t *at, uint64_t number, const struct domain_facts *facts,
+/* A domain as record `number`, fresh or not; `at` has room for IMAGE_RECORD_MAX. 0 where there is nothing to
+ * write: a failure, or what the configuration says. */
+size_t image_pack_domain(uint8_t *at, uint64_t number, const struct domain_facts *facts, unsigned hits,
                          const struct image_time *time);
 
 /* The same for the addresses of a host. 0 where none is known but failures. */
@@ -78,6 +82,7 @@ enum image_status {
   IMAGE_GOOD,
   IMAGE_INCOMPLETE,      /* so far good, more octets are needed */
   IMAGE_NO_IMAGE,        /* it does not begin as one */
+  IMAGE_OLD_VERSION,     /* of an older mxway, in a format that is read no more */
   IMAGE_UNKNOWN_VERSION, /* of a newer mxway */
   IMAGE_TOO_LARGE,       /* a length over IMAGE_PAYLOAD_MAX */
   IMAGE_BAD_CHECKSUM,    /* changed, lost or moved */
@@ -94,6 +99,7 @@ struct image_record {
   enum image_kind kind;
   char name[FACTS_NAME_SIZE];
   struct domain_value domain;                 /* with IMAGE_DOMAIN */
+  unsigned hits;                              /* with IMAGE_DOMAIN, 0 to IMAGE_HITS_MAX */
   struct family_value families[FAMILY_COUNT]; /* with IMAGE_HOST */
 };
 

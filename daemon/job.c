@@ -242,6 +242,7 @@ static void fill_load(struct job *job, struct job_result *result, Mxway__V1__Con
   load->older_count = counts->older;
   load->future_count = counts->future;
   load->unused_count = counts->unused;
+  load->stale_count = counts->stale;
   reply->load = load;
   reply->result_case = MXWAY__V1__CONTROL_REPLY__RESULT_LOAD;
   if (job->request->load->last || job->error[0])

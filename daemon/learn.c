@@ -185,12 +185,17 @@ static bool still_holds(const struct family_value *value, int64_t now_ms) {
 }
 
 bool learn_family_stale(const struct learn_policy *policy, int64_t now_ms, struct family_value *value) {
-  bool is_lasting = value->state == FAMILY_OK || value->state == FAMILY_NODATA;
-  if (!is_lasting || value->stale_until_ms < 0 || value->expires_at_ms + policy->max_stale_ms <= now_ms)
+  if (!family_is_lasting(value->state, value->life_ms) ||
+      value->expires_at_ms + policy->max_stale_ms <= now_ms)
     return false;
   value->stale_until_ms = now_ms + LEARN_STALE_MS;
   value->refresh_at_ms = now_ms + LEARN_RECHECK_MS;
   return true;
+}
+
+static void set_life(struct family_value *value, int64_t now_ms, int64_t life_ms) {
+  value->life_ms = (uint32_t)life_ms;
+  value->expires_at_ms = now_ms + life_ms;
 }
 
 bool learn_may_be_stale(const struct learn_policy *policy, const struct domain_facts *facts, int64_t now_ms) {
@@ -225,12 +230,10 @@ static void learn_family_failure(const struct learn_policy *policy, enum family_
   value->refresh_at_ms = INT64_MAX;
   value->stale_until_ms = 0;
   value->failures = failures;
-  if (is_ours) {
-    value->expires_at_ms = now_ms + ttl_own_failure_ms();
-  } else {
+  if (!is_ours)
     value->failures = one_more(failures);
-    value->expires_at_ms = now_ms + ttl_failure_ms(&policy->ttl, value->failures, draw(random));
-  }
+  set_life(value, now_ms,
+           is_ours ? ttl_own_failure_ms() : ttl_failure_ms(&policy->ttl, value->failures, draw(random)));
 }
 
 bool learn_family(const struct learn_policy *policy, const struct chase_end *end, int64_t now_ms,
@@ -248,8 +251,8 @@ bool learn_family(const struct learn_policy *policy, const struct chase_end *end
   int64_t life_ms = state == FAMILY_OK ? ttl_positive_ms(&policy->ttl, end->alias_ttl_s)
                                        : ttl_negative_ms(&policy->ttl, end->message->has_soa,
                                                          end->message->negative_ttl_s, end->alias_ttl_s);
-  value->expires_at_ms = now_ms + life_ms;
-  value->stale_until_ms = life_ms > 0 ? 0 : -1;
+  set_life(value, now_ms, life_ms);
+  value->stale_until_ms = 0;
   if (state == FAMILY_OK) {
     if (policy->ttl.prefetch_percent)
       value->refresh_at_ms = value->expires_at_ms - ttl_lead_ms(&policy->ttl, life_ms, draw(random));
@@ -268,5 +271,5 @@ void learn_family_overload(const struct learn_policy *policy, int64_t now_ms, st
   value->expanded[0] = '\0';
   value->refresh_at_ms = INT64_MAX;
   value->stale_until_ms = 0;
-  value->expires_at_ms = now_ms;
+  set_life(value, now_ms, 0);
 }

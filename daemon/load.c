@@ -21,7 +21,6 @@ struct load {
   struct random random; /* so that what is loaded together is not refreshed together */
   struct load_counts counts;
   uint64_t number; /* of the record that is looked at next; 0: the header */
-  int64_t begun_wall_ms;
   bool has_ended;
   enum image_status broken; /* IMAGE_GOOD: nothing is */
   size_t start, end;        /* of what `buffer` holds */
@@ -59,7 +58,7 @@ size_t load_put(struct load *load, const uint8_t *bytes, size_t length) {
   return taken;
 }
 
-/* ---- one record ---- */
+/* ---- what is of use ---- */
 
 /* The latest a fact that holds until `expires_at_ms`, and was learned at `since_ms`, may live here. */
 static int64_t bound_life(int64_t expires_at_ms, int64_t since_ms, uint32_t most_s) {
@@ -72,11 +71,32 @@ static int64_t draw_lead_ms(struct load *load, int64_t life_ms) {
   return ttl_lead_ms(load->ttl, life_ms, (uint32_t)random_next(&load->random));
 }
 
-/* Whether what memory holds of a domain is worth more than what the record says. */
+/* Whether something is of use: it holds, or `is_lasting` and may still be answered stale. */
+static bool is_of_use(const struct load *load, int64_t expires_at_ms, bool is_lasting, int64_t now_ms) {
+  return expires_at_ms + (is_lasting ? cache_max_stale_ms(load->cache) : 0) > now_ms;
+}
+
+/* When something was learned, and until when it holds. */
+struct span {
+  int64_t learned_at_ms, expires_at_ms;
+};
+
+/* Whether what memory holds, which is no failure, is worth more than what the record says: it was learned as
+ * late, unless it has expired and the record has not; or it has not and the record has. */
+static bool is_better(struct span known, struct span read, int64_t now_ms) {
+  bool holds = known.expires_at_ms > now_ms, read_holds = read.expires_at_ms > now_ms;
+  if (holds != read_holds)
+    return holds;
+  return known.learned_at_ms + LATER_MS >= read.learned_at_ms;
+}
+
+/* ---- domains ---- */
+
 static bool is_known_better(const struct domain_facts *facts, const struct domain_value *value,
                             int64_t now_ms) {
-  return facts && facts->kind != DOMAIN_FAILED && facts->expires_at_ms > now_ms &&
-         facts->stored_at_ms + LATER_MS >= value->stored_at_ms;
+  return facts && facts->kind != DOMAIN_FAILED &&
+         is_better((struct span){facts->stored_at_ms, facts->expires_at_ms},
+                   (struct span){value->stored_at_ms, value->expires_at_ms}, now_ms);
 }
 
 static void put_domain(struct load *load, const struct image_time *time) {
@@ -87,45 +107,74 @@ static void put_domain(struct load *load, const struct image_time *time) {
   bool is_denial = value->kind == DOMAIN_NODATA || value->kind == DOMAIN_NXDOMAIN;
   value->expires_at_ms = bound_life(value->expires_at_ms, value->stored_at_ms,
                                     is_denial ? load->ttl->max_negative_s : load->ttl->max_s);
+  int64_t life_ms = value->expires_at_ms - value->stored_at_ms;
   if (value->stored_at_ms > time->now_ms + FUTURE_MS) {
     load->counts.future++;
-  } else if (value->expires_at_ms <= time->now_ms) {
+  } else if (!is_of_use(load, value->expires_at_ms, domain_is_lasting(value->kind, life_ms), time->now_ms)) {
     load->counts.expired++;
   } else if (is_known_better(cache_peek(load->cache, name, length, hash), value, time->now_ms)) {
     load->counts.older++;
   } else {
-    value->refresh_lead_ms = (uint32_t)draw_lead_ms(load, value->expires_at_ms - value->stored_at_ms);
-    const struct domain_facts *facts = cache_put(load->cache, name, length, hash, value);
+    value->refresh_lead_ms = (uint32_t)draw_lead_ms(load, life_ms);
+    const struct domain_facts *facts =
+        cache_restore(load->cache, name, length, hash, value, load->record.hits, time->now_ms);
     if (!facts)
       return;
     cache_release(load->cache, facts);
     load->counts.domains++;
+    load->counts.stale += value->expires_at_ms <= time->now_ms;
   }
 }
 
-static bool is_failure(enum family_state state) { return state == FAMILY_TEMPFAIL || state == FAMILY_LOOP; }
+/* ---- addresses ---- */
 
-enum use { USE_EXPIRED, USE_OLDER, USE_TAKEN };
+static bool is_fact(enum family_state state) {
+  return state != FAMILY_UNKNOWN && state != FAMILY_TEMPFAIL && state != FAMILY_LOOP;
+}
 
-/* Puts one family of the record over what is known, where that is an improvement. When its life began is not
- * known: addresses are refreshed in the last part of what is left of it. */
+static struct span span_of(const struct family_value *value) {
+  return (struct span){value->expires_at_ms - value->life_ms, value->expires_at_ms};
+}
+
+static void bound_family(const struct load *load, struct family_value *value) {
+  int64_t learned_at_ms = span_of(value).learned_at_ms;
+  value->expires_at_ms = bound_life(value->expires_at_ms, learned_at_ms,
+                                    value->state == FAMILY_OK ? load->ttl->max_s : load->ttl->max_negative_s);
+  value->life_ms = (uint32_t)(value->expires_at_ms - learned_at_ms);
+}
+
+enum use { USE_EXPIRED, USE_OLDER, USE_FUTURE, USE_TAKEN };
+
+/* Puts one family of the record over what is known, where that is an improvement. */
 static enum use improve_family(struct load *load, struct family_value *known, struct family_value *read,
                                int64_t now_ms) {
-  read->expires_at_ms = bound_life(read->expires_at_ms, now_ms,
-                                   read->state == FAMILY_OK ? load->ttl->max_s : load->ttl->max_negative_s);
-  if (read->state == FAMILY_UNKNOWN || read->expires_at_ms <= now_ms)
+  if (!is_fact(read->state))
     return USE_EXPIRED;
-  if (known->state != FAMILY_UNKNOWN && !is_failure(known->state) && known->expires_at_ms > now_ms &&
-      known->expires_at_ms + LATER_MS >= read->expires_at_ms)
+  bound_family(load, read);
+  if (span_of(read).learned_at_ms > now_ms + FUTURE_MS)
+    return USE_FUTURE;
+  if (!is_of_use(load, read->expires_at_ms, family_is_lasting(read->state, read->life_ms), now_ms))
+    return USE_EXPIRED;
+  if (is_fact(known->state) && is_better(span_of(known), span_of(read), now_ms))
     return USE_OLDER;
   if (read->state == FAMILY_OK && load->ttl->prefetch_percent)
-    read->refresh_at_ms = read->expires_at_ms - draw_lead_ms(load, read->expires_at_ms - now_ms);
+    read->refresh_at_ms = read->expires_at_ms - draw_lead_ms(load, read->life_ms);
   *known = *read;
   return USE_TAKEN;
 }
 
-/* Neither the record nor memory says when a family was asked for: the later expiry is taken for the later
- * answer, which says for both families what the host's alias is. */
+/* The later answer says for both families what the host's alias is. */
+static void agree_on_alias(struct family_value values[FAMILY_COUNT]) {
+  int64_t learned_at_ms[FAMILY_COUNT];
+  for (enum family family = 0; family < FAMILY_COUNT; family++)
+    learned_at_ms[family] =
+        is_fact(values[family].state) ? span_of(&values[family]).learned_at_ms : INT64_MIN;
+  bool is_v4 = learned_at_ms[FAMILY_V4] > learned_at_ms[FAMILY_V6];
+  const struct family_value *later = &values[is_v4 ? FAMILY_V4 : FAMILY_V6];
+  struct family_value *earlier = &values[is_v4 ? FAMILY_V6 : FAMILY_V4];
+  memcpy(earlier->expanded, later->expanded, FACTS_NAME_SIZE);
+}
+
 static void improve_host(struct load *load, struct host *host, const struct image_time *time) {
   struct family_value known[FAMILY_COUNT];
   enum use best = USE_EXPIRED;
@@ -135,23 +184,23 @@ static void improve_host(struct load *load, struct host *host, const struct imag
     enum use use = improve_family(load, &known[family], &load->record.families[family], time->now_ms);
     best = use > best ? use : best;
   }
-  for (enum family family = 0; best == USE_TAKEN && family < FAMILY_COUNT; family++)
-    memcpy(known[family].expanded, load->record.families[0].expanded, FACTS_NAME_SIZE);
-  struct host_facts *facts = best == USE_TAKEN ? host_facts_build(known) : NULL;
-  if (facts) {
-    cache_put_host(load->cache, host, facts, time->now_ms);
-    load->counts.hosts++;
-  }
   load->counts.older += best == USE_OLDER;
   load->counts.expired += best == USE_EXPIRED;
+  load->counts.future += best == USE_FUTURE;
+  if (best != USE_TAKEN)
+    return;
+  agree_on_alias(known);
+  struct host_facts *facts = host_facts_build(known);
+  if (!facts)
+    return;
+  cache_put_host(load->cache, host, facts, time->now_ms);
+  load->counts.hosts++;
 }
 
 static void put_host(struct load *load, const struct image_time *time) {
   const char *name = load->record.name;
   struct host *host = cache_find_host(load->cache, name, strlen(name));
-  if (load->begun_wall_ms > time->wall_ms + FUTURE_MS)
-    load->counts.future++;
-  else if (!host || host->is_address)
+  if (!host || host->is_address)
     load->counts.unused++;
   else
     improve_host(load, host, time);
@@ -160,9 +209,10 @@ static void put_host(struct load *load, const struct image_time *time) {
 /* ---- the image ---- */
 
 static enum image_status read_header(struct load *load) {
+  int64_t begun_wall_ms; /* of no use here: each record says when it was learned */
   if (load->end - load->start < IMAGE_HEADER_BYTES)
     return IMAGE_INCOMPLETE;
-  enum image_status status = image_parse_header(load->buffer + load->start, &load->begun_wall_ms);
+  enum image_status status = image_parse_header(load->buffer + load->start, &begun_wall_ms);
   if (status == IMAGE_GOOD)
     load->start += IMAGE_HEADER_BYTES;
   return status;
@@ -211,7 +261,8 @@ enum image_status load_step(struct load *load, size_t most, const struct image_t
 
 const char *load_explain(const struct load *load, enum image_status status, char text[LOAD_TEXT_SIZE]) {
   const char *problem = image_status_text(status);
-  if (status == IMAGE_NO_IMAGE || status == IMAGE_UNKNOWN_VERSION || status == IMAGE_BEHIND_END)
+  if (status == IMAGE_NO_IMAGE || status == IMAGE_OLD_VERSION || status == IMAGE_UNKNOWN_VERSION ||
+      status == IMAGE_BEHIND_END)
     snprintf(text, LOAD_TEXT_SIZE, "%s", problem);
   else if (load->number == 0)
     snprintf(text, LOAD_TEXT_SIZE, "the header: %s", problem);

@@ -2,11 +2,13 @@
  * load: an image into memory, piece by piece.
  *
  * The caller brings octets as they come and has them looked at a few records at a time, so that a loop
- * can turn between. A record is put where it is of use: not what has expired, nor what claims to be of the
- * future, nor what memory knows as well from a later answer. What a record says lives no longer than
- * max-ttl and max-negative-ttl of this daemon allow, counted from when the DNS said it, and a hit at the end
- * of its life refreshes it as if it had been learned here (ROUTING T7). Addresses are kept only of hosts that
- * some domain in memory names.
+ * can turn between. A record is put where it is of use: not what claims to be of the future, nor what memory
+ * knows as well from a later answer, nor what has expired; but what may be answered stale where the DNS fails
+ * (ROUTING T6, RFC 8767) is put as what it is, expired, unless memory has what still holds. What a record
+ * says lives no longer than max-ttl and max-negative-ttl of this daemon allow, counted from when the DNS said
+ * it, and is answered stale no longer than its max-stale; a hit at the end of its life refreshes it as if it
+ * had been learned here (ROUTING T7), and eviction spares it as it would have where it was dumped. Addresses
+ * are kept only of hosts that some domain in memory names.
  *
  * A record that cannot be read ends the loading; what came before it stays. Who calls it: job and
  * snapshot, in the writer's thread. Time is an argument.
@@ -27,6 +29,7 @@ enum { LOAD_TEXT_SIZE = 160 };
 /* What has become of the records. */
 struct load_counts {
   uint64_t domains, hosts; /* put into memory */
+  uint64_t stale;          /* of these domains: have expired, and are kept for stale answers */
   uint64_t expired;        /* of no use any more */
   uint64_t older;          /* memory knows as well, and later */
   uint64_t future;         /* created over 60 s after now: one of the clocks is wrong */

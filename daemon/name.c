@@ -21,12 +21,12 @@ static bool is_allowed(uint8_t octet) {
   return octet > 0x20 && octet < 0x7f && octet != '@' && octet != '\\';
 }
 
-/* ---- eight octets at a time, for the usual name: ASCII, and nothing to object to ----
+/* ---- eight octets at a time, for the usual name: letters, digits, '-', '.', '/', of no great length ----
  *
  * A word holds eight octets, each below 0x80 where these are asked; a mask has the top bit of each octet for
  * which something is true. */
 
-enum { WORD = 8, TOP = 0x80 };
+enum { WORD = 8, TOP = 0x80, USUAL_MAX = NAME_LABEL_MAX };
 
 static uint64_t each(uint8_t octet) { return UINT64_C(0x0101010101010101) * octet; }
 
@@ -36,64 +36,45 @@ static uint64_t at_least(uint64_t word, uint8_t octet) {
 
 static uint64_t equal(uint64_t word, uint8_t octet) { return at_least(word ^ each(octet), 1) ^ each(TOP); }
 
-/* The octets that is_allowed refuses, or whose word is not ASCII at all. */
-static uint64_t refused(uint64_t word) {
-  if (word & each(TOP))
-    return each(TOP);
-  return (at_least(word, 0x21) ^ each(TOP)) | at_least(word, 0x7f) | equal(word, '@') | equal(word, '\\');
-}
-
-static uint64_t lower_word(uint64_t word) {
-  uint64_t upper = at_least(word, 'A') & ~at_least(word, 'Z' + 1);
-  return word | upper >> 2; /* 0x80 to 0x20 */
-}
-
-/* The index of the first octet in a mask, in the order of memory. */
-static size_t first_of(uint64_t mask) {
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-  return (size_t)__builtin_ctzll(mask) / 8;
-#else
-  return (size_t)__builtin_clzll(mask) / 8;
+/* The octets of the word that come before others in memory are its low ones. */
+static uint64_t load_word(const uint8_t *at) {
+  uint64_t word;
+  memcpy(&word, at, sizeof(word));
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+  word = __builtin_bswap64(word);
 #endif
+  return word;
 }
 
-static uint64_t without_first(uint64_t mask) {
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-  return mask & (mask - 1);
-#else
-  return mask & ~(UINT64_C(1) << (63 - __builtin_clzll(mask)));
+static void store_word(char *at, uint64_t word) {
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+  word = __builtin_bswap64(word);
 #endif
+  memcpy(at, &word, sizeof(word));
 }
 
-/* Copies in lower case a text of WORD to NAME_TEXT_MAX octets. The last word may overlap the one before it,
- * whose dots do not count again. False where copy_ascii is to say what is wrong, or IDNA has to look. */
-static bool copy_words(const uint8_t *text, size_t length, struct name *out, bool *has_colon) {
-  size_t label_at = 0;
-  uint64_t colons = 0;
+/* Copies in lower case a text of WORD to USUAL_MAX octets, in which no label can be too long; sees whether it
+ * has dots. False where anything is not usual: the octets one by one will tell. The last word may overlap the
+ * one before it. */
+static bool copy_words(const uint8_t *text, size_t length, struct name *out, bool *has_dot) {
+  uint64_t before = TOP; /* whether the octet before the word is a dot: as if there were one */
+  uint64_t dotted = 0;
   for (size_t at = 0; at < length; at += WORD) {
     size_t from = at + WORD <= length ? at : length - WORD;
-    uint64_t word;
-    memcpy(&word, text + from, WORD);
-    if (refused(word))
+    uint64_t word = load_word(text + from), folded = word | each(0x20), dots = equal(word, '.');
+    uint64_t letters = at_least(folded, 'a') & ~at_least(folded, 'z' + 1);
+    uint64_t others = at_least(folded, '-') & ~at_least(folded, '9' + 1) & at_least(word, 0x21);
+    uint64_t shifted = dots << 8 | (from == at ? before : 0);
+    if (word & each(TOP) || (letters | others) != each(TOP) || dots & shifted)
       return false;
-    colons |= equal(word, ':');
-    for (uint64_t dots = equal(word, '.'); dots; dots = without_first(dots)) {
-      size_t dot_at = from + first_of(dots);
-      if (dot_at < at)
-        continue;
-      if (dot_at == label_at || dot_at - label_at > NAME_LABEL_MAX)
-        return false;
-      label_at = dot_at + 1;
-    }
-    word = lower_word(word);
-    memcpy(out->text + from, &word, WORD);
+    dotted |= dots;
+    before = dots >> 56;
+    store_word(out->text + from, word | letters >> 2); /* 0x80 to 0x20 */
   }
-  if (length == label_at || length - label_at > NAME_LABEL_MAX)
-    return false;
   out->text[length] = '\0';
   out->length = (uint8_t)length;
-  *has_colon = colons != 0;
-  return true;
+  *has_dot = dotted != 0;
+  return !before;
 }
 
 /* ---- octet by octet ---- */
@@ -203,13 +184,13 @@ static enum name_error parse_literal(const char *text, size_t length, struct nam
 
 /* Takes what is a domain whatever the policy, fast: several labels, and by its end no address. */
 static bool parse_usual(const uint8_t *text, size_t length, struct name *out) {
-  bool has_colon;
+  bool has_dot;
   if (length > 0 && text[length - 1] == '.')
     length--;
-  if (length < WORD || length > NAME_TEXT_MAX || !copy_words(text, length, out, &has_colon))
+  if (length < WORD || length > USUAL_MAX || !copy_words(text, length, out, &has_dot))
     return false;
-  bool may_be_address = has_colon || (uint8_t)(out->text[length - 1] - '0') < 10;
-  if (may_be_address || !memchr(out->text, '.', length))
+  bool may_be_address = (uint8_t)(out->text[length - 1] - '0') < 10;
+  if (may_be_address || !has_dot)
     return false;
   out->kind = NAME_DOMAIN;
   out->address_length = 0;
@@ -270,6 +251,12 @@ const char *name_error_text(enum name_error error) {
   return "unknown error";
 }
 
+bool name_is_below(const char *text, size_t length, const struct name *suffix) {
+  if (length < suffix->length || memcmp(text + length - suffix->length, suffix->text, suffix->length) != 0)
+    return false;
+  return length == suffix->length || text[length - suffix->length - 1] == '.';
+}
+
 size_t name_as_address(const char *text, size_t length, uint8_t address[NAME_ADDRESS_MAX]) {
   if (length == 0)
     return 0;
@@ -281,11 +268,22 @@ size_t name_as_address(const char *text, size_t length, uint8_t address[NAME_ADD
   return 0;
 }
 
+static inline bool ends_in(const char *end, const char four[5]) { return memcmp(end - 4, four, 4) == 0; }
+
+/* Whether the last four octets of a text are those of a name for special use: one glance, because almost
+ * none is. */
+static bool may_be_special_use(const char *end) {
+  return ends_in(end, ".alt") | ends_in(end, "ocal") | ends_in(end, "nion") | ends_in(end, "alid") |
+         ends_in(end, "host");
+}
+
 bool name_is_special_use(const char *text, size_t length) {
   static const struct {
     size_t length;
     char text[10];
   } labels[] = {{3, "alt"}, {5, "local"}, {5, "onion"}, {7, "invalid"}, {9, "localhost"}};
+  if (length > 3 && !may_be_special_use(text + length))
+    return false;
   const char *dot = memrchr(text, '.', length);
   const char *last = dot ? dot + 1 : text;
   size_t last_length = length - (size_t)(last - text);

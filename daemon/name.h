@@ -69,6 +69,9 @@ size_t name_as_address(const char *text, size_t length, uint8_t address[NAME_ADD
  * networks use. */
 bool name_is_special_use(const char *text, size_t length);
 
+/* Whether a canonical `text` is `suffix` or a name below it. */
+bool name_is_below(const char *text, size_t length, const struct name *suffix);
+
 /* Draws the seed of name_hash for this process from the kernel. Names are
  * chosen by strangers: call once, before any hash is taken. */
 void name_hash_init(void);

@@ -28,9 +28,10 @@
 #include "wishes.h"
 
 enum {
-  SWEEP_COUNT = 8192, /* entries looked at each second for expiry */
-  FINISH_MS = 2000,   /* how long lookups under way may finish after a stop */
-  FLUSH_MS = 1500,    /* and then how long clients may take to read their answers */
+  SWEEP_COUNT = 8192,     /* entries looked at each second for expiry, */
+  SWEEP_STEP_COUNT = 256, /* so many between which the loop turns */
+  FINISH_MS = 2000,       /* how long lookups under way may finish after a stop */
+  FLUSH_MS = 1500,        /* and then how long clients may take to read their answers */
   STOP_POLL_MS = 5,
   SNAPSHOT_READ_MS = 5000,     /* a start waits for the snapshot at most so long */
   STOP_MS = 4500,              /* from the stop until the last snapshot must be written; main allows 5 s */
@@ -72,6 +73,7 @@ struct node {
   struct control *control;
   struct snapshot *snapshot;
   ev_timer due, sweep;
+  size_t swept_count; /* of the entries of this second */
   ev_prepare prepare;
   struct resolvconf resolvconf; /* where the servers are those of that file */
   /* the others */
@@ -107,24 +109,27 @@ static void follow_resolv_conf(struct node *node) {
 }
 
 static void on_sweep(struct ev_loop *loop, ev_timer *timer, int events) {
-  (void)loop, (void)events;
+  (void)events;
   struct node *node = timer->data;
-  cache_sweep(node->cache, clock_now_ms(), SWEEP_COUNT);
-  if (node->config->follows_resolv_conf && resolvconf_look(&node->resolvconf))
+  cache_sweep(node->cache, clock_now_ms(), SWEEP_STEP_COUNT);
+  size_t swept = node->swept_count + SWEEP_STEP_COUNT, all = cache_count(node->cache);
+  node->swept_count = swept < SWEEP_COUNT && swept < all ? swept : 0;
+  timer->repeat = node->swept_count == 0 ? 1. : .001;
+  ev_timer_again(loop, timer);
+  if (node->swept_count == 0 && node->config->follows_resolv_conf && resolvconf_look(&node->resolvconf))
     follow_resolv_conf(node);
 }
 
-/* Before the loop sleeps: until the next deadline at most. */
+/* Before the loop sleeps: until the next deadline at most, or a moment where there is more to free. */
 static void on_resolver_prepare(struct ev_loop *loop, ev_prepare *prepare, int events) {
   (void)events;
   struct node *node = prepare->data;
-  int64_t next_ms = resolver_next_ms(node->resolver);
+  int64_t next_ms = resolver_next_ms(node->resolver), now_ms = clock_now_ms();
+  if (cache_collect(node->cache) > QSBR_COLLECT_LEAST && next_ms > now_ms + 1)
+    next_ms = now_ms + 1;
   ev_timer_stop(loop, &node->due);
-  if (next_ms == INT64_MAX)
-    return;
-  int64_t left_ms = next_ms - clock_now_ms();
   ev_now_update(loop);
-  ev_timer_set(&node->due, left_ms > 0 ? (double)left_ms / 1000 : 0., 0.);
+  ev_timer_set(&node->due, next_ms > now_ms ? (double)(next_ms - now_ms) / 1000 : 0., 0.);
   ev_timer_start(loop, &node->due);
 }
 

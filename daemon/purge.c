@@ -13,28 +13,7 @@ enum {
 
 static const unsigned EVERY_KIND = UINT_MAX, EVERY_STATE = UINT_MAX;
 
-/* ---- lookups under way ---- */
-
-static bool is_below(const struct name *suffix, const char *name, size_t length) {
-  if (length < suffix->length || memcmp(name + length - suffix->length, suffix->text, suffix->length) != 0)
-    return false;
-  return length == suffix->length || name[length - suffix->length - 1] == '.';
-}
-
-static bool is_meant(void *context, const char *name, size_t length) {
-  const struct purge *purge = context;
-  switch (purge->what) {
-  case PURGE_OF_SUFFIX:
-    return is_below(&purge->name, name, length);
-  case PURGE_OF_EXCHANGE: /* what a lookup will find nobody knows: any may name the exchange */
-  case PURGE_OF_DOMAIN:
-  case PURGE_OF_NEGATIVE:
-  case PURGE_OF_FAILURES:
-  case PURGE_OF_ALL:
-    return true;
-  }
-  return false;
-}
+/* ---- what an order is for ---- */
 
 /* The kinds of domain facts an order is for, as bits. */
 static unsigned kinds_of(enum purge_what what) {
@@ -115,7 +94,7 @@ static bool is_ordered(struct purge *purge, const struct domain_facts *facts) {
     return false;
   if (purge->what == PURGE_OF_EXCHANGE)
     return has_exchange(facts, &purge->name);
-  return is_meant(purge, facts->text, facts->name_length);
+  return purge->what != PURGE_OF_SUFFIX || name_is_below(facts->text, facts->name_length, &purge->name);
 }
 
 static void forget_domain(struct purge *purge, const struct domain_facts *facts) {
@@ -159,7 +138,8 @@ void purge_start(struct purge *purge, struct cache *cache, struct resolver *reso
     purge_domain(purge);
     return;
   }
-  resolver_forget(resolver, is_meant, purge, kinds_of(what));
+  /* What a lookup will find nobody knows: any may name the exchange. */
+  resolver_forget(resolver, what == PURGE_OF_SUFFIX ? name : NULL, kinds_of(what));
   if (states_of(what))
     resolver_forget_host(resolver, NULL, states_of(what));
   struct host *host = what == PURGE_OF_EXCHANGE ? cache_find_host(cache, name->text, name->length) : NULL;

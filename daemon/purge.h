@@ -42,8 +42,7 @@ struct purge {
 
 /* Begins; `cache` and `resolver` are lent, and `purge` stays where it is, until the end or purge_stop. `name`
  * is canonical, NULL where `what` needs none. A PURGE_OF_DOMAIN is done with that; more can be started one
- * after the other in one struct that was zero before, and the counts add up. Cost of all others: one step a
- * lookup under way. */
+ * after the other in one struct that was zero before, and the counts add up. Cost of all others: constant. */
 void purge_start(struct purge *purge, struct cache *cache, struct resolver *resolver, enum purge_what what,
                  const struct name *name);
 

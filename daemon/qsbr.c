@@ -5,16 +5,18 @@
 
 #include "error.h"
 
-enum { FIRST_CAPACITY = 1024 };
+static struct qsbr_chunk *new_chunk(void) { return malloc(sizeof(struct qsbr_chunk)); }
 
 int qsbr_init(struct qsbr *qsbr, void (*release)(void *context, void *object), void *context) {
-  qsbr->ring = malloc(FIRST_CAPACITY * sizeof(*qsbr->ring));
-  if (!qsbr->ring)
+  struct qsbr_chunk *chunk = new_chunk();
+  if (!chunk)
     return ERR_NOMEM;
+  chunk->next = NULL;
   atomic_init(&qsbr->epoch, 1);
   qsbr->readers = NULL;
-  qsbr->capacity = FIRST_CAPACITY;
-  qsbr->head = qsbr->count = 0;
+  qsbr->oldest = qsbr->newest = chunk;
+  qsbr->spare = NULL;
+  qsbr->first = qsbr->end = qsbr->count = qsbr->new_count = 0;
   qsbr->release = release;
   qsbr->context = context;
   return 0;
@@ -26,18 +28,33 @@ void qsbr_add_reader(struct qsbr *qsbr, struct qsbr_reader *reader) {
   qsbr->readers = reader;
 }
 
+/* The oldest chunk has nothing left: one such is kept for the next that is needed. */
+static void drop_oldest_chunk(struct qsbr *qsbr) {
+  struct qsbr_chunk *chunk = qsbr->oldest;
+  qsbr->oldest = chunk->next;
+  qsbr->first = 0;
+  if (qsbr->spare)
+    free(chunk);
+  else
+    qsbr->spare = chunk;
+}
+
 static void release_oldest(struct qsbr *qsbr) {
-  void *object = qsbr->ring[qsbr->head].object;
-  qsbr->head = (qsbr->head + 1) & (qsbr->capacity - 1);
+  void *object = qsbr->oldest->retired[qsbr->first++].object;
   qsbr->count--;
+  if (qsbr->count == 0)
+    qsbr->first = qsbr->end = 0; /* it is the only chunk */
+  else if (qsbr->first == QSBR_CHUNK)
+    drop_oldest_chunk(qsbr);
   qsbr->release(qsbr->context, object);
 }
 
 void qsbr_fini(struct qsbr *qsbr) {
   while (qsbr->count > 0)
     release_oldest(qsbr);
-  free(qsbr->ring);
-  qsbr->ring = NULL;
+  free(qsbr->oldest);
+  free(qsbr->spare);
+  qsbr->oldest = qsbr->newest = qsbr->spare = NULL;
 }
 
 /* The oldest epoch a reader may still be in; UINT64_MAX when all are offline. */
@@ -51,6 +68,12 @@ static uint64_t oldest_reader(const struct qsbr *qsbr) {
   return oldest;
 }
 
+/* How many objects one collection may release. */
+static size_t share_of_call(const struct qsbr *qsbr) {
+  size_t share = QSBR_COLLECT_LEAST + 2 * qsbr->new_count;
+  return share < QSBR_COLLECT_MOST ? share : QSBR_COLLECT_MOST;
+}
+
 size_t qsbr_collect(struct qsbr *qsbr) {
   if (qsbr->count == 0)
     return 0;
@@ -60,29 +83,40 @@ size_t qsbr_collect(struct qsbr *qsbr) {
   atomic_store_explicit(&qsbr->epoch, epoch + 1, memory_order_release);
   atomic_thread_fence(memory_order_seq_cst); /* pairs with qsbr_online */
   uint64_t oldest = oldest_reader(qsbr);
-  while (qsbr->count > 0 && qsbr->ring[qsbr->head].epoch < oldest)
+  size_t left = share_of_call(qsbr);
+  qsbr->new_count = 0;
+  for (; left > 0 && qsbr->count > 0 && qsbr->oldest->retired[qsbr->first].epoch < oldest; left--)
     release_oldest(qsbr);
   return qsbr->count;
 }
 
-static int grow(struct qsbr *qsbr) {
-  struct qsbr_retired *ring = malloc(2 * qsbr->capacity * sizeof(*ring));
-  if (!ring)
-    return ERR_NOMEM;
-  for (size_t i = 0; i < qsbr->count; i++)
-    ring[i] = qsbr->ring[(qsbr->head + i) & (qsbr->capacity - 1)];
-  free(qsbr->ring);
-  qsbr->ring = ring;
-  qsbr->capacity *= 2;
-  qsbr->head = 0;
-  return 0;
+static struct qsbr_chunk *get_chunk(struct qsbr *qsbr) {
+  struct qsbr_chunk *chunk = qsbr->spare ? qsbr->spare : new_chunk();
+  qsbr->spare = NULL;
+  return chunk;
+}
+
+/* Makes room for one more at the end. */
+static void extend(struct qsbr *qsbr) {
+  struct qsbr_chunk *chunk;
+  while (!(chunk = get_chunk(qsbr))) {
+    size_t count = qsbr->count;
+    if (qsbr_collect(qsbr) == count)
+      sched_yield();
+    if (qsbr->end < QSBR_CHUNK)
+      return; /* all are released, and the only chunk is empty */
+  }
+  chunk->next = NULL;
+  qsbr->newest->next = chunk;
+  qsbr->newest = chunk;
+  qsbr->end = 0;
 }
 
 void qsbr_retire(struct qsbr *qsbr, void *object) {
-  while (qsbr->count == qsbr->capacity)
-    if (grow(qsbr) != 0 && qsbr_collect(qsbr) == qsbr->capacity)
-      sched_yield();
-  qsbr->ring[(qsbr->head + qsbr->count) & (qsbr->capacity - 1)] = (struct qsbr_retired){
+  if (qsbr->end == QSBR_CHUNK)
+    extend(qsbr);
+  qsbr->newest->retired[qsbr->end++] = (struct qsbr_retired){
       .object = object, .epoch = atomic_load_explicit(&qsbr->epoch, memory_order_relaxed)};
   qsbr->count++;
+  qsbr->new_count++;
 }

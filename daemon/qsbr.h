@@ -5,7 +5,9 @@
  * is online while it handles one wake-up of its loop and offline while it
  * waits. What the writer has unlinked is freed once every reader has been
  * offline, or has come online anew, since. Readers never wait and never take a lock;
- * the writer never waits either: it frees at its next call what has become free.
+ * the writer never waits either: it frees at its next calls what has become free, a bounded part at each, so
+ * that no call takes long however much there is; but at least twice as much as was retired since the call
+ * before, so that what has piled up while a reader was online goes down again.
  *
  * Invariants: an epoch only grows; a reader's epoch is 0 while offline, else
  * not above the writer's; an object retired at epoch e is freed only when every reader's
@@ -33,11 +35,25 @@ struct qsbr_retired {
   uint64_t epoch;
 };
 
+enum {
+  QSBR_CHUNK = 1023,
+  QSBR_COLLECT_LEAST = 256, /* what a call releases, at most, where nothing was retired since the last */
+  QSBR_COLLECT_MOST = 4096  /* and whatever was */
+};
+
+struct qsbr_chunk {
+  struct qsbr_chunk *next; /* retired later */
+  struct qsbr_retired retired[QSBR_CHUNK];
+};
+
 struct qsbr {
   _Alignas(64) _Atomic uint64_t epoch; /* written by the writer alone */
   struct qsbr_reader *readers;         /* fixed before the threads start */
-  struct qsbr_retired *ring;           /* the retired, oldest first */
-  size_t capacity, head, count;        /* capacity is a power of two */
+  struct qsbr_chunk *oldest, *newest;  /* a list of what is retired */
+  struct qsbr_chunk *spare;            /* an empty one, or NULL */
+  size_t first, end;                   /* what is used of the oldest chunk, and of the newest */
+  size_t count;                        /* retired and not released */
+  size_t new_count;                    /* retired since the last collection */
   void (*release)(void *context, void *object);
   void *context;
 };
@@ -68,11 +84,12 @@ static inline void qsbr_offline(struct qsbr_reader *reader) {
 }
 
 /* Writer: takes `object`, already unlinked, and releases it when no reader can hold it.
- * Never fails: without memory for the list it waits for the readers. */
+ * Never fails: without memory for the list it waits for the readers. Cost: constant. */
 void qsbr_retire(struct qsbr *qsbr, void *object);
 
-/* Writer: releases what has become free. Returns how many are still held.
- * Cost: one load a reader, then one step an object. */
+/* Writer: releases what has become free, the oldest first: QSBR_COLLECT_LEAST objects and twice as many as
+ * were retired since the last call, QSBR_COLLECT_MOST at most. Returns how many are left: held by readers, or
+ * for the next call. Cost: one load a reader, then one step an object. */
 size_t qsbr_collect(struct qsbr *qsbr);
 
 #endif

@@ -23,6 +23,26 @@ enum {
                     DIGEST_LENGTH + 5 + 700,
 };
 
+/* Field numbers of mxway.v1.LookupReply, beside those in facts.h. */
+enum {
+  FIELD_REPLY_ID = 1,
+  FIELD_REPLY_VERDICT = 2,
+  FIELD_REPLY_TTL = 3,
+  FIELD_REPLY_MX_TTL = 4,
+  FIELD_REPLY_AGE = 5,
+  FIELD_REPLY_SOURCE = 6,
+  FIELD_REPLY_STALE = 7,
+  FIELD_REPLY_CANONICAL = 8,
+  FIELD_REPLY_IMPLICIT = 9,
+  FIELD_REPLY_TRUNCATED = 10,
+  FIELD_REPLY_WARNINGS = 11,
+  FIELD_REPLY_SMTP_CODE = 13,
+  FIELD_REPLY_ENHANCED_STATUS = 14,
+  FIELD_REPLY_DETAIL = 17,
+  FIELD_REPLY_AUTHENTICATED = 18,
+  FIELD_REPLY_STORY = 19,
+};
+
 /* Numbers are those of mxway.v1.Source. */
 enum source {
   SOURCE_MEMORY = 1,

@@ -135,10 +135,31 @@ static inline void take_field(const struct field *field, struct request *request
   }
 }
 
+/* Nearly every message begins with an id of up to four octets and a domain of less than 128: reads those,
+ * where they are there, and returns where the rest begins. */
+static inline const uint8_t *read_usual(const uint8_t *at, const uint8_t *end, struct request *request) {
+  const uint8_t *from = at + 1;
+  if (end - at < 8 || *at != (REQUEST_ID << TYPE_BITS | TYPE_VARINT))
+    return at;
+  uint64_t id = *from & 0x7f;
+  for (unsigned shift = 7; *from++ & 0x80; shift += 7) {
+    if (shift > 21)
+      return at;
+    id |= (uint64_t)(*from & 0x7f) << shift;
+  }
+  if (from[0] != (REQUEST_DOMAIN << TYPE_BITS | TYPE_BYTES) || from[1] >= 0x80 || from[1] > end - from - 2)
+    return at;
+  request->id = id;
+  request->has_id = true;
+  request->domain = (struct request_bytes){from + 2, from[1]};
+  return from + 2 + from[1];
+}
+
 bool request_parse(const uint8_t *bytes, size_t length, struct request *request) {
-  const uint8_t *at = bytes, *end = bytes + length;
+  const uint8_t *at, *end = bytes + length;
   struct field field;
   *request = (struct request){.message = {bytes, length}};
+  at = read_usual(bytes, end, request);
   while (at < end) {
     if (!read_field(&at, end, &field))
       return false;

@@ -107,8 +107,8 @@ bool resolver_leave(struct resolver *resolver, struct question *question) {
 
 /* ---- purging, looking ---- */
 
-void resolver_forget(struct resolver *resolver, resolver_match_fn *matches, void *context, unsigned kinds) {
-  flights_forget(&resolver->flights, matches, context, kinds);
+void resolver_forget(struct resolver *resolver, const struct name *suffix, unsigned kinds) {
+  flights_forget(&resolver->flights, suffix, kinds);
 }
 
 void resolver_forget_domain(struct resolver *resolver, const struct name *name, uint64_t hash) {

@@ -58,13 +58,10 @@ bool resolver_ask(struct resolver *resolver, struct question *question, int64_t 
  * and fills the cache. One that is not pending is left alone; false then. */
 bool resolver_leave(struct resolver *resolver, struct question *question);
 
-/* Whether a purge is for a domain. */
-typedef bool resolver_match_fn(void *context, const char *name, size_t length);
-
-/* Has what the lookups under way learn delivered to those who wait and not kept (ROUTING T11): of
- * domains that `matches` accepts and that turn out to be of `kinds` (bit n is enum domain_kind n). What is
- * asked for from now on is not concerned. Cost: one step a flight. */
-void resolver_forget(struct resolver *resolver, resolver_match_fn *matches, void *context, unsigned kinds);
+/* Has what the lookups under way learn delivered to those who wait and not kept (ROUTING T11): of `suffix`
+ * and all names below it, or of any name where it is NULL, where they turn out to be of `kinds` (bit n is
+ * enum domain_kind n). What is asked for from now on is not concerned. Cost: constant. */
+void resolver_forget(struct resolver *resolver, const struct name *suffix, unsigned kinds);
 
 /* The same for one domain, whatever it turns out to be. Cost: one look into the table. */
 void resolver_forget_domain(struct resolver *resolver, const struct name *name, uint64_t hash);

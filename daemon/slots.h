@@ -103,8 +103,4 @@ void slots_replace(struct slots *slots, uint32_t hash, uint32_t old, uint32_t re
 /* Removes `ref`, which is there. */
 void slots_remove(struct slots *slots, uint32_t hash, uint32_t ref);
 
-/* The least hash that is there and not below `hash`: whether there is one. Cost: a look at all slots of a
- * segment. */
-bool slots_ceiling(const struct slots *slots, uint32_t hash, uint32_t *found);
-
 #endif

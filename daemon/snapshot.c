@@ -270,11 +270,11 @@ void snapshot_read(const char *path, struct cache *cache, const struct ttl_polic
     if (status == IMAGE_GOOD)
       log_warning("stopped reading the snapshot %s after %" PRIu32 " ms", path, most_ms);
     else if (status != IMAGE_INCOMPLETE || !load_has_ended(load))
-      log_error("the snapshot %s is broken: %s; going on with what came before", path,
+      log_error("the snapshot %s cannot be read: %s; going on with what came before", path,
                 load_explain(load, status, text));
     log_notice("%s: %" PRIu64 " domains and the addresses of %" PRIu64 " hosts are known, %" PRIu64
-               " records have expired",
-               path, counts->domains, counts->hosts, counts->expired);
+               " of the domains for stale answers only; %" PRIu64 " records are too old",
+               path, counts->domains, counts->hosts, counts->stale, counts->expired);
   }
   load_destroy(load);
   close(fd);

@@ -328,7 +328,7 @@ class DumpAndLoad(ControlTest):
         self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o600)
         other, client = self.start_second()
         loaded = self.command("load", path, daemon=other)
-        self.assertEqual(loaded, {"domains": 7, "hosts": 4, "expired": 0, "older": 0, "future": 0, "unused": 0})
+        self.assertEqual(loaded, {"domains": 7, "hosts": 4, "expired": 0, "older": 0, "future": 0, "unused": 0, "stale": 0})
         for domain, reply in expected.items():
             with self.subTest(domain):
                 again = client.ask(domain, depth=ADDRESSES)
@@ -349,15 +349,23 @@ class DumpAndLoad(ControlTest):
         other, _ = self.start_second()
         self.assertEqual(self.command("load", self.dump(), daemon=other)["domains"], 0)
 
-    def test_what_expires_in_the_file_is_skipped(self):
-        self.start()
+    def load_after_expiry(self, **options):
+        self.start(**options)
         self.warm("brief.test", "d.test")
         path = self.dump()
         shown = ("show", "--socket", self.daemon.control_path, "--json", "brief.test")
         wait_until(lambda: json.loads(run_tool(*shown).stdout)["left"] <= 0, "brief.test expires")
         self.command("purge", "--all")
-        loaded = self.command("load", path)
-        self.assertEqual((loaded["domains"], loaded["expired"]), (1, 1))
+        return self.command("load", path)
+
+    def test_what_expires_in_the_file_is_loaded_for_stale_answers(self):
+        loaded = self.load_after_expiry()
+        self.assertEqual((loaded["domains"], loaded["stale"], loaded["expired"]), (2, 1, 0))
+        self.check_is_asked_for("brief.test", mx=1, addresses=0)
+
+    def test_what_expires_in_the_file_is_skipped_where_no_answer_may_be_stale(self):
+        loaded = self.load_after_expiry(max_stale=0)
+        self.assertEqual((loaded["domains"], loaded["stale"], loaded["expired"]), (1, 0, 1))
 
     def test_what_was_loaded_is_renewed_before_it_expires(self):
         self.start("d.test 6 MX 10 a.test\na.test 600 A 192.0.2.1\n", prefetch=50)
@@ -393,7 +401,8 @@ class DumpAndLoad(ControlTest):
         for name, data, message in [
             ("no dump", b"hello, world\n" * 1000, "no dump of mxway"),
             ("empty", b"", "cut off"),
-            ("of a newer version", good[:8] + b"\x09" + good[9:], "version"),
+            ("of a newer version", good[:8] + b"\x09" + good[9:], "of a newer version"),
+            ("of an older version", good[:8] + b"\x01" + good[9:], "of an older version"),
             ("changed", good[: second + 20] + bytes([good[second + 20] ^ 1]) + good[second + 21 :], "record 2"),
             ("cut", good[: second + 9], "record 2: it is cut off"),
             ("without its end", good[:-21], "cut off"),
@@ -432,6 +441,10 @@ class DumpAndLoad(ControlTest):
             slow.send(2, DUMP)
             reply = slow.receive()
         self.assertEqual(dict(unpack_fields(reply[DUMP + 1]))[3], 20000)
+        # What is purged is freed soon, though only a part at a time.
+        size = self.command("stats", daemon=other)["bytes"]
+        self.assertEqual(self.command("purge", "--all", daemon=other)["domains"], 20000)
+        wait_until(lambda: self.command("stats", daemon=other)["bytes"] < size / 2, "the memory is free")
 
     def check_is_answered(self, domain):
         self.assertEqual(self.client.ask(domain).source, "MEMORY")

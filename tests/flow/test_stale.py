@@ -1,8 +1,9 @@
 """Answers whose time is over (RFC 8767): served while the DNS fails or is late, refused on request, replaced ahead of their end."""
+import json
 import unittest
 
 import dnswire
-from harness import INSTRUMENTED, FlowTest, wait_until
+from harness import INSTRUMENTED, FlowTest, run_tool, wait_until
 from protocol import ADDRESSES
 from upstream import SILENT, Reply, rcode
 
@@ -123,6 +124,67 @@ class Late(StaleTest):
         self.upstream.on("d.test", "MX", Reply(records="d.test 300 MX 10 b.test"))
         self.upstream.release()
         wait_until(lambda: self.ask().hosts == ["b.test"], "the new route")
+
+
+class AfterARestart(StaleTest):
+    """What had expired when the daemon ended, and when it started again from its snapshot."""
+
+    def start_again(self, log="2.log", **options):
+        self.path = self.folder / "snapshot"
+        if not self.path.exists():
+            self.start(snapshot_file=self.path, snapshot_interval=0, max_negative_ttl=1, **options)
+            self.assertEqual(self.ask("none.test").verdict, "NO_SUCH_DOMAIN")
+            self.wait_until_expired("d.test", self.daemon)
+            self.assertEqual(self.daemon.stop(), 0)
+        self.daemon = self.start_daemon(
+            self.upstream, prefetch=0, query_timeout=QUERY_TIMEOUT, query_tries=1, snapshot_file=self.path,
+            snapshot_interval=0, log=log, **options,
+        )
+        self.client = self.connect(self.daemon)
+
+    def wait_until_expired(self, domain, daemon):
+        def shown():
+            shown = json.loads(run_tool("show", "--socket", daemon.control_path, "--json", domain).stdout)
+            lives = [shown["left"], *(e[family]["left"] for e in shown["exchanges"] for family in ("v4", "v6"))]
+            return all(left <= 0 for left in lives)
+
+        wait_until(shown, f"all of {domain} has expired")
+
+    def test_it_is_answered_stale_while_the_dns_fails(self):
+        self.start_again()
+        self.fail_with(rcode(dnswire.SERVFAIL))
+        reply = self.ask()
+        self.assertEqual((reply.verdict, reply.stale, reply.ttl), ("ROUTE", True, STALE_TTL))
+        self.assertEqual((reply.hosts, reply.exchanges[0].addresses), (["a.test"], ["192.0.2.1"]))
+        self.assertEqual(self.ask(no_stale=True).verdict, "DNS_SERVFAIL")
+        self.assertEqual(self.ask("none.test").verdict, "DNS_SERVFAIL")
+
+    def test_it_is_answered_stale_where_the_servers_are_gone(self):
+        self.start_again()
+        self.upstream.stop()
+        reply = self.ask()
+        self.assertEqual((reply.verdict, reply.stale, reply.hosts), ("ROUTE", True, ["a.test"]))
+        self.assertEqual(reply.exchanges[0].addresses, ["192.0.2.1"])
+
+    def test_it_is_answered_stale_after_one_more_restart_in_the_outage(self):
+        self.start_again()
+        self.fail_with(rcode(dnswire.SERVFAIL))
+        self.assertTrue(self.ask().stale)
+        self.assertEqual(self.daemon.stop(), 0)
+        self.start_again(log="3.log")
+        self.assertEqual((self.ask().verdict, self.ask().stale), ("ROUTE", True))
+
+    def test_it_is_asked_for_anew_while_the_dns_answers(self):
+        self.start_again()
+        asked = self.upstream.count()
+        reply = self.ask()
+        self.assertEqual((reply.verdict, reply.stale, reply.source), ("ROUTE", False, "DNS"))
+        self.assertEqual(self.upstream.count() - asked, 3)
+
+    def test_without_max_stale_it_is_not_kept(self):
+        self.start_again(max_stale=0)
+        self.fail_with(rcode(dnswire.SERVFAIL))
+        self.assertEqual(self.ask().verdict, "DNS_SERVFAIL")
 
 
 class Ahead(FlowTest):

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "dnsmsg_samples.h"
+#include "image_samples.h"
 #include "name_samples.h"
 
 static void write_file(const char *folder, const char *kind, const char *name, const void *bytes,
@@ -23,6 +24,13 @@ static void write_messages(const char *folder) {
     dnsmsg_samples[i].build(&builder);
     write_file(folder, "dnsmsg", dnsmsg_samples[i].name, builder.bytes, builder.length);
   }
+}
+
+static void write_images(const char *folder) {
+  static uint8_t bytes[IMAGE_SAMPLE_SIZE];
+  name_hash_init();
+  for (size_t i = 0; i < IMAGE_SAMPLE_COUNT; i++)
+    write_file(folder, "image", image_samples[i].name, bytes, image_sample_build(&image_samples[i], bytes));
 }
 
 static void write_names(const char *folder) {
@@ -47,11 +55,13 @@ static void write_requests(const char *folder) {
 int main(int argc, char **argv) {
   if (argc == 3 && strcmp(argv[2], "dnsmsg") == 0)
     write_messages(argv[1]);
+  else if (argc == 3 && strcmp(argv[2], "image") == 0)
+    write_images(argv[1]);
   else if (argc == 3 && strcmp(argv[2], "name") == 0)
     write_names(argv[1]);
   else if (argc == 3 && strcmp(argv[2], "request") == 0)
     write_requests(argv[1]);
   else
-    return fprintf(stderr, "usage: fuzz_seeds FOLDER dnsmsg|name|request\n"), 64;
+    return fprintf(stderr, "usage: fuzz_seeds FOLDER dnsmsg|image|name|request\n"), 64;
   return 0;
 }

@@ -14,6 +14,8 @@
 
 #include "facts.h"
 
+enum { MADE_LIFE_MS = 3600000 }; /* of addresses: so long before they expire they were learned */
+
 struct zone {
   struct domain_value value; /* filled by the test, then zone_build */
   struct domain_facts *facts;
@@ -93,7 +95,8 @@ static inline void zone_fini(struct zone *zone) {
 static inline struct family_value made_family(enum family family, enum family_state state, unsigned count,
                                               int64_t expires_at_ms, const char *expanded) {
   static const uint8_t v6[16] = {0x20, 1, 0x0d, 0xb8}, v4[4] = {192, 0, 2};
-  struct family_value value = {.state = state, .expires_at_ms = expires_at_ms, .count = (uint8_t)count};
+  struct family_value value = {
+      .state = state, .expires_at_ms = expires_at_ms, .life_ms = MADE_LIFE_MS, .count = (uint8_t)count};
   size_t length = family == FAMILY_V6 ? sizeof(v6) : sizeof(v4);
   for (unsigned i = 0; i < count; i++) {
     memcpy(value.addresses[i], family == FAMILY_V6 ? v6 : v4, length);

@@ -193,6 +193,17 @@ static void kinds_without_exchanges_have_no_set(void **state) {
   assert_int_equal(cache_set_count(fixture->cache), 0);
 }
 
+static void a_wrong_guess_does_not_hide_what_is_there(void **state) {
+  struct fixture *fixture = *state;
+  put_mx(fixture->cache, "d.test", "mx.test");
+  const struct domain_facts *other = put_mx(fixture->cache, "other.test", "mx.test");
+  uint64_t hash = hash_of("d.test");
+  assert_ptr_equal(cache_get_guessed(fixture->cache, other, "d.test", 6, hash),
+                   cache_get(fixture->cache, "d.test", 6, hash));
+  assert_non_null(cache_get_guessed(fixture->cache, NULL, "d.test", 6, hash));
+  assert_null(cache_get_guessed(fixture->cache, other, "e.test", 6, hash_of("e.test")));
+}
+
 static void cache_get_after_expiry_still_returns_the_facts(void **state) {
   struct fixture *fixture = *state;
   put_plain(fixture->cache, "d.test", INT64_MIN);
@@ -829,6 +840,23 @@ static void replaced_facts_are_as_used_as_the_old_ones(void **state) {
   assert_int_equal(count_range(fixture, used, used + 10), 10);
 }
 
+static unsigned restore(struct cache *cache, const char *name, unsigned hits) {
+  const struct domain_value *value = new_value(DOMAIN_NULL_MX, FOR_EVER_MS);
+  const struct domain_facts *facts =
+      cache_restore(cache, name, strlen(name), name_hash(name, strlen(name)), value, hits, 0);
+  assert_non_null(facts);
+  cache_release(cache, facts);
+  return cache_hits(facts);
+}
+
+static void what_is_restored_has_the_hits_it_had_or_those_of_a_name_in_use(void **state) {
+  struct fixture *fixture = *state;
+  assert_int_equal(restore(fixture->cache, "a.test", 2), 2);
+  assert_int_equal(restore(fixture->cache, "a.test", 3), 3);
+  assert_int_equal(restore(fixture->cache, "a.test", 0), 1);
+  assert_int_equal(restore(fixture->cache, "b.test", 0), 0);
+}
+
 static void hits_are_counted_up_to_the_most(void **state) {
   struct fixture *fixture = *state;
   const struct domain_facts *facts = put_plain(fixture->cache, "d.test", FOR_EVER_MS);
@@ -1423,7 +1451,13 @@ static void a_hit_allocates_nothing(void **state) {
     enum depth depth = i % 2 ? DEPTH_ADDRESSES : DEPTH_EXCHANGES;
     qsbr_online(cache_qsbr(fixture->cache), &fixture->reader);
     cache_prefetch(fixture->cache, hash);
-    facts = cache_get(fixture->cache, "d.test", 6, hash);
+    const struct domain_facts *guess = cache_guess(fixture->cache, hash);
+    assert_non_null(guess);
+    cache_prefetch_set(guess);
+    cache_prefetch_hosts(guess);
+    cache_prefetch_addresses(guess);
+    facts = cache_get_guessed(fixture->cache, guess, "d.test", 6, hash);
+    assert_ptr_equal(facts, cache_get(fixture->cache, "d.test", 6, hash));
     assert_true(route_is_ready(facts, depth, false, 0));
     cache_mark(facts);
     route_build(facts, &(struct route_request){.depth = depth}, &policy, 0, 0, &random, &route);
@@ -1769,7 +1803,13 @@ static void read_one(struct reading *reading, struct route *route, uint8_t *byte
   snprintf(text, sizeof(text), "d%05d.test", name);
   uint64_t hash = drawn_hash(name);
   cache_prefetch(reading->cache, hash);
-  const struct domain_facts *facts = cache_get(reading->cache, text, 11, hash);
+  const struct domain_facts *guess = cache_guess(reading->cache, hash);
+  if (guess) {
+    cache_prefetch_set(guess);
+    cache_prefetch_hosts(guess);
+    cache_prefetch_addresses(guess);
+  }
+  const struct domain_facts *facts = cache_get_guessed(reading->cache, guess, text, 11, hash);
   if (!facts)
     return;
   reading->found++;
@@ -1841,7 +1881,8 @@ static void readers_see_only_what_was_put_while_everything_changes(void **state)
   assert_true(evictions(fixture) > 0 && expirations(fixture) > 0);
   for (int i = 0; i < THREAD_NAMES; i++)
     cache_remove(fixture->cache, numbered(i), 11, drawn_hash(i));
-  assert_int_equal(qsbr_collect(cache_qsbr(fixture->cache)), 0);
+  while (cache_collect(fixture->cache) > 0)
+    continue;
   assert_int_equal(cache_count(fixture->cache), 0);
   assert_int_equal(cache_set_count(fixture->cache), 0);
   assert_int_equal(cache_host_count(fixture->cache), 0);
@@ -1914,6 +1955,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(cache_get_of_an_empty_cache_returns_nothing, set_up, tear_down),
       cmocka_unit_test_setup_teardown(cache_get_returns_all_of_what_was_put, set_up, tear_down),
       cmocka_unit_test_setup_teardown(kinds_without_exchanges_have_no_set, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_wrong_guess_does_not_hide_what_is_there, set_up, tear_down),
       cmocka_unit_test_setup_teardown(cache_get_after_expiry_still_returns_the_facts, set_up, tear_down),
       cmocka_unit_test_setup_teardown(the_longest_names_are_kept_whole, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_put_in_the_place_of_old_facts_replaces_them, set_up, tear_down),
@@ -1968,6 +2010,8 @@ int main(void) {
       cmocka_unit_test_setup_teardown(with_every_name_used_again_and_again_the_hand_does_not_walk_for_long,
                                       set_up_narrow, tear_down),
       cmocka_unit_test_setup_teardown(replaced_facts_are_as_used_as_the_old_ones, set_up_narrow, tear_down),
+      cmocka_unit_test_setup_teardown(what_is_restored_has_the_hits_it_had_or_those_of_a_name_in_use, set_up,
+                                      tear_down),
       cmocka_unit_test_setup_teardown(hits_are_counted_up_to_the_most, set_up, tear_down),
       cmocka_unit_test_setup_teardown(facts_that_replace_used_ones_begin_with_one_hit, set_up, tear_down),
       cmocka_unit_test_setup_teardown(what_has_expired_is_evicted_whatever_its_mark, set_up_narrow,

@@ -8,7 +8,7 @@
 #include "made_memory.h"
 #include "verdict.h"
 
-enum { CACHE_BYTES = 4 << 20, IMAGE_BYTES = 4 << 20, HOUR_MS = 3600000 };
+enum { CACHE_BYTES = 4 << 20, IMAGE_BYTES = 4 << 20, HOUR_MS = 3600000, MAX_STALE_MS = HOUR_MS };
 
 static const struct image_time now = {5000000, 1790000000000};
 static struct stats stats;
@@ -27,7 +27,7 @@ struct trial {
 static int open_trial(void **state) {
   struct trial *trial = calloc(1, sizeof(*trial));
   assert_non_null(trial);
-  trial->cache = cache_create(CACHE_BYTES, 0, &stats);
+  trial->cache = cache_create(CACHE_BYTES, MAX_STALE_MS, &stats);
   assert_non_null(trial->cache);
   *state = trial;
   return 0;
@@ -44,7 +44,7 @@ static const struct domain_facts *put(struct trial *trial, const char *name, enu
                                       const char *host, int64_t left_ms) {
   struct domain_value value = {.kind = kind,
                                .cause = VERDICT_DNS_SERVFAIL,
-                               .stored_at_ms = now.now_ms,
+                               .stored_at_ms = now.now_ms + left_ms - 2 * HOUR_MS,
                                .expires_at_ms = now.now_ms + left_ms};
   if (host)
     memory_add(&value, 0, host);
@@ -53,8 +53,12 @@ static const struct domain_facts *put(struct trial *trial, const char *name, enu
 
 static void give_address(struct trial *trial, const char *name, int64_t left_ms) {
   struct family_value values[FAMILY_COUNT] = {
-      {.state = FAMILY_NODATA, .expires_at_ms = now.now_ms + left_ms},
-      {.state = FAMILY_OK, .expires_at_ms = now.now_ms + left_ms, .count = 1, .addresses = {{192, 0, 2, 1}}}};
+      {.state = FAMILY_NODATA, .expires_at_ms = now.now_ms + left_ms, .life_ms = HOUR_MS},
+      {.state = FAMILY_OK,
+       .expires_at_ms = now.now_ms + left_ms,
+       .life_ms = HOUR_MS,
+       .count = 1,
+       .addresses = {{192, 0, 2, 1}}}};
   memory_give(trial->cache, name, values, now.now_ms);
 }
 
@@ -120,10 +124,23 @@ static void failures_and_what_has_expired_are_left_out(void **state) {
   put(trial, "d.test", DOMAIN_FAILED, NULL, HOUR_MS);
   put(trial, "e.test", DOMAIN_NXDOMAIN, NULL, 0);
   put(trial, "f.test", DOMAIN_MX, "a.test", HOUR_MS);
-  give_address(trial, "a.test", 0);
+  put(trial, "g.test", DOMAIN_MX, "a.test", -MAX_STALE_MS);
+  give_address(trial, "a.test", -MAX_STALE_MS);
   dump_all(trial);
   assert_int_equal(trial->domain_count, 1);
   assert_int_equal(trial->host_count, 0);
+}
+
+static void what_may_be_answered_stale_is_dumped_as_it_is(void **state) {
+  struct trial *trial = *state;
+  put(trial, "d.test", DOMAIN_MX, "a.test", 1 - MAX_STALE_MS);
+  give_address(trial, "a.test", 1 - MAX_STALE_MS);
+  dump_all(trial);
+  assert_int_equal(trial->domain_count, 1);
+  assert_int_equal(trial->host_count, 1);
+  const struct family_value *v4 = &trial->record.families[FAMILY_V4];
+  assert_int_equal(v4->expires_at_ms, now.now_ms + 1 - MAX_STALE_MS);
+  assert_int_equal(v4->life_ms, HOUR_MS);
 }
 
 static void nothing_is_marked_as_used(void **state) {
@@ -209,6 +226,7 @@ int main(void) {
       TRIAL(an_empty_memory_is_a_header_and_an_end),
       TRIAL(domains_come_first_and_then_the_addresses_of_their_hosts),
       TRIAL(failures_and_what_has_expired_are_left_out),
+      TRIAL(what_may_be_answered_stale_is_dumped_as_it_is),
       TRIAL(nothing_is_marked_as_used),
       TRIAL(a_memory_of_many_is_dumped_in_pieces_of_any_size),
       TRIAL(a_step_looks_at_no_more_than_it_may),

@@ -242,6 +242,78 @@ static void a_sweep_looks_at_the_good_ones_then_at_the_denials_and_anew(void **s
   assert_ptr_equal(entries_sweep_next(&fixture->entries), entries[0]);
 }
 
+/* ---- walks ---- */
+
+static void a_walk_goes_over_the_denials_and_then_from_the_oldest_good_one_to_the_newest(void **state) {
+  struct fixture *fixture = *state;
+  struct entry *entries[COUNT];
+  struct entries_walk walk;
+  put_good(fixture, entries, COUNT);
+  struct entry *denied = put(fixture, DOMAIN_NXDOMAIN);
+  entries_walk_start(&walk, &fixture->entries);
+  assert_ptr_equal(entries_walk_next(&walk), denied);
+  for (int i = 0; i < COUNT; i++)
+    assert_ptr_equal(entries_walk_next(&walk), entries[i]);
+  assert_null(entries_walk_next(&walk));
+  put(fixture, DOMAIN_NULL_MX);
+  assert_null(entries_walk_next(&walk));
+  entries_walk_stop(&walk);
+  entries_walk_stop(&walk);
+  assert_null(entries_walk_next(&walk));
+  assert_null(fixture->entries.walks);
+}
+
+/* The hits that a walk gives to `count` good ones are those of `expected`. */
+static void check_walked_hits(struct fixture *fixture, const unsigned expected[], int count) {
+  struct entries_walk walk;
+  entries_walk_start(&walk, &fixture->entries);
+  for (int i = 0; i < count; i++) {
+    assert_non_null(entries_walk_next(&walk));
+    assert_int_equal(walk.hits, expected[i]);
+  }
+  entries_walk_stop(&walk);
+}
+
+static void a_walk_gives_back_the_hit_that_the_hand_has_taken(void **state) {
+  struct fixture *fixture = *state;
+  struct entry *entries[COUNT];
+  put_good(fixture, entries, COUNT);
+  for (int hits = 0; hits < 3; hits++)
+    entry_mark(entries[0]);
+  entry_mark(entries[1]);
+  entry_mark(entries[3]);
+  check_walked_hits(fixture, (unsigned[]){3, 1, 0, 1, 0}, COUNT); /* the hand is at the start */
+  assert_ptr_equal(choose(fixture, NULL), entries[2]);
+  assert_int_equal(entry_hits(entries[1]), 0);
+  check_walked_hits(fixture, (unsigned[]){3, 1, 1, 1, 0}, COUNT);
+  entry_mark(entries[0]); /* no more than the most */
+  check_walked_hits(fixture, (unsigned[]){3, 1, 1, 1, 0}, COUNT);
+}
+
+static void a_walk_goes_on_where_the_entry_that_is_next_leaves_or_is_replaced(void **state) {
+  struct fixture *fixture = *state;
+  struct entry *entries[COUNT];
+  struct entries_walk walk, other;
+  put_good(fixture, entries, COUNT);
+  entries_walk_start(&walk, &fixture->entries);
+  entries_walk_start(&other, &fixture->entries);
+  assert_ptr_equal(entries_walk_next(&walk), entries[0]);
+  entries_remove(&fixture->entries, entries[0]); /* the first of the other */
+  entries_remove(&fixture->entries, entries[1]);
+  struct entry *copy = entry_copy(&fixture->arena, &entries[2]->facts, 7);
+  entries_replace(&fixture->entries, entries[2], copy);
+  assert_ptr_equal(entries_walk_next(&walk), copy);
+  struct entry *denied = build(fixture, DOMAIN_NXDOMAIN, "d.test");
+  entries_replace(&fixture->entries, entries[3], denied); /* which leaves this share */
+  assert_ptr_equal(entries_walk_next(&walk), entries[4]);
+  assert_null(entries_walk_next(&walk));
+  entries_walk_stop(&walk);
+  assert_ptr_equal(entries_walk_next(&other), copy); /* it had left the denials: there were none */
+  assert_ptr_equal(entries_walk_next(&other), entries[4]);
+  assert_null(entries_walk_next(&other));
+  entries_walk_stop(&other);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(an_entry_says_what_its_value_says, set_up, tear_down),
@@ -260,6 +332,11 @@ int main(void) {
                                       tear_down),
       cmocka_unit_test_setup_teardown(the_hand_stops_after_so_many_steps_of_its_own_and_of_the_put, set_up,
                                       tear_down),
+      cmocka_unit_test_setup_teardown(
+          a_walk_goes_over_the_denials_and_then_from_the_oldest_good_one_to_the_newest, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_walk_gives_back_the_hit_that_the_hand_has_taken, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_walk_goes_on_where_the_entry_that_is_next_leaves_or_is_replaced,
+                                      set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_sweep_looks_at_the_good_ones_then_at_the_denials_and_anew, set_up,
                                       tear_down),
   };

@@ -857,7 +857,7 @@ static void a_purge_lets_the_waiters_have_addresses_that_are_not_kept(void **sta
   assert_int_equal(waiter.calls, 1);
   check_family(trial->a, FAMILY_V6, FAMILY_OK, 2, NOW_MS);
   check_family(trial->a, FAMILY_V4, FAMILY_OK, 3, NOW_MS);
-  assert_true(facts_of(trial->a)->stale_until_ms[FAMILY_V4] < 0); /* nor for a stale answer */
+  assert_int_equal(facts_of(trial->a)->life_ms[FAMILY_V4], 0); /* nor for a stale answer */
   deliver(trial, "b.test", DNSMSG_AAAA, fake_aaaa(300, 1, 2));
   deliver(trial, "b.test", DNSMSG_A, fake_a(300, 1, 3));
   check_family(trial->b, FAMILY_V6, FAMILY_OK, 2, NOW_MS + 300000);
@@ -890,6 +890,10 @@ static void a_purge_of_denials_keeps_addresses(void **state) {
   deliver(trial, "a.test", DNSMSG_A, fake_a(300, 1, 3));
   check_family(trial->a, FAMILY_V6, FAMILY_NODATA, 0, NOW_MS);
   check_family(trial->a, FAMILY_V4, FAMILY_OK, 3, NOW_MS + 300000);
+  assert_true(ask(trial, &waiter, trial->b)); /* which comes after the purge */
+  deliver(trial, "b.test", DNSMSG_AAAA, fake_denial(DNSMSG_NODATA, 300));
+  deliver(trial, "b.test", DNSMSG_A, fake_a(300, 1, 3));
+  check_family(trial->b, FAMILY_V6, FAMILY_NODATA, 0, NOW_MS + 300000);
 }
 
 int main(void) {

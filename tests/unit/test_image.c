@@ -32,7 +32,7 @@ static enum image_status parse(const uint8_t *at, size_t length, uint64_t number
 static size_t round_trip(struct zone *zone, const char *name, const struct image_time *time) {
   size_t taken;
   zone_build(zone, name);
-  size_t length = image_pack_domain(bytes, NUMBER, zone->facts, &written);
+  size_t length = image_pack_domain(bytes, NUMBER, zone->facts, 2, &written);
   assert_in_range(length, 1, IMAGE_RECORD_MAX);
   assert_int_equal(parse(bytes, length, NUMBER, time, &taken), IMAGE_GOOD);
   assert_int_equal(taken, length);
@@ -64,6 +64,7 @@ static void a_route_comes_back_as_it_was(void **state) {
   assert_string_equal(value->canonical, "");
   assert_int_equal(value->failures, 0);
   assert_int_equal(value->refresh_lead_ms, 0);
+  assert_int_equal(record.hits, 2);
   assert_int_equal(value->exchanges[0].port, 0);
   assert_int_equal(value->count, 3);
   for (uint16_t i = 0; i < value->count; i++) {
@@ -104,7 +105,7 @@ static void a_failure_is_not_written(void **state) {
   struct zone zone;
   zone_init(&zone, DOMAIN_FAILED, NOW_MS, NOW_MS + 1000);
   zone_build(&zone, "d.test");
-  assert_int_equal(image_pack_domain(bytes, NUMBER, zone.facts, &written), 0);
+  assert_int_equal(image_pack_domain(bytes, NUMBER, zone.facts, 0, &written), 0);
   zone_fini(&zone);
 }
 
@@ -158,6 +159,7 @@ static void the_addresses_of_a_host_come_back(void **state) {
   struct family_value values[FAMILY_COUNT];
   values[FAMILY_V6] = made_family(FAMILY_V6, FAMILY_OK, FACTS_ADDRESSES_MAX, NOW_MS + 500, "real.test");
   values[FAMILY_V4] = made_family(FAMILY_V4, FAMILY_OK, 2, NOW_MS + 900, "real.test");
+  values[FAMILY_V4].life_ms = 1000;
   size_t length = pack_host(values);
   assert_int_equal(parse(bytes, length, NUMBER, &written, &taken), IMAGE_GOOD);
   assert_int_equal(taken, length);
@@ -169,6 +171,7 @@ static void the_addresses_of_a_host_come_back(void **state) {
     assert_int_equal(read->stale_until_ms, 0);
     assert_int_equal(read->count, values[family].count);
     assert_int_equal(read->expires_at_ms, values[family].expires_at_ms);
+    assert_int_equal(read->life_ms, values[family].life_ms);
     assert_string_equal(read->expanded, "real.test");
     for (uint8_t i = 0; i < read->count; i++)
       assert_memory_equal(read->addresses[i], values[family].addresses[i], family == FAMILY_V6 ? 16 : 4);
@@ -222,6 +225,26 @@ static void a_host_that_is_an_address_is_not_written(void **state) {
   free(host);
 }
 
+static void what_has_expired_comes_back_as_it_was(void **state) {
+  (void)state;
+  struct zone zone;
+  size_t taken;
+  struct family_value values[FAMILY_COUNT];
+  zone_init(&zone, DOMAIN_MX, NOW_MS - HOUR_MS, NOW_MS - 1000);
+  zone_add(&zone, 10, "a.test");
+  round_trip(&zone, "d.test", &later);
+  assert_int_equal(record.domain.stored_at_ms, later.now_ms - 60000 - HOUR_MS);
+  assert_int_equal(record.domain.expires_at_ms, later.now_ms - 60000 - 1000);
+  zone_fini(&zone);
+  values[FAMILY_V6] = made_family(FAMILY_V6, FAMILY_NODATA, 0, NOW_MS - 500, "");
+  values[FAMILY_V4] = made_family(FAMILY_V4, FAMILY_OK, 2, NOW_MS - 900, "");
+  size_t length = pack_host(values);
+  assert_int_equal(parse(bytes, length, NUMBER, &later, &taken), IMAGE_GOOD);
+  assert_int_equal(record.families[FAMILY_V6].expires_at_ms, later.now_ms - 60000 - 500);
+  assert_int_equal(record.families[FAMILY_V4].expires_at_ms, later.now_ms - 60000 - 900);
+  assert_int_equal(record.families[FAMILY_V4].life_ms, MADE_LIFE_MS);
+}
+
 /* ---- header and end ---- */
 
 static void a_header_gives_when_the_image_was_begun(void **state) {
@@ -240,9 +263,11 @@ static void every_changed_bit_of_a_header_is_seen(void **state) {
   image_pack_header(header, WALL_MS);
   for (size_t bit = 0; bit < 8 * sizeof(header); bit++) {
     header[bit / 8] ^= (uint8_t)(1 << bit % 8);
-    enum image_status expected = bit < 64   ? IMAGE_NO_IMAGE
-                                 : bit < 96 ? IMAGE_UNKNOWN_VERSION
-                                            : IMAGE_BAD_CHECKSUM;
+    uint32_t version = IMAGE_VERSION ^ (bit >= 64 && bit < 96 ? UINT32_C(1) << (bit - 64) : 0);
+    enum image_status expected = bit < 64                  ? IMAGE_NO_IMAGE
+                                 : version < IMAGE_VERSION ? IMAGE_OLD_VERSION
+                                 : version > IMAGE_VERSION ? IMAGE_UNKNOWN_VERSION
+                                                           : IMAGE_BAD_CHECKSUM;
     assert_int_equal(image_parse_header(header, &begun_ms), expected);
     header[bit / 8] ^= (uint8_t)(1 << bit % 8);
   }
@@ -263,7 +288,7 @@ static size_t pack_route(void) {
   struct zone zone;
   make_route(&zone);
   zone_build(&zone, "d.test");
-  size_t length = image_pack_domain(bytes, NUMBER, zone.facts, &written);
+  size_t length = image_pack_domain(bytes, NUMBER, zone.facts, 0, &written);
   zone_fini(&zone);
   return length;
 }
@@ -318,7 +343,7 @@ static enum image_status forge(const char *name, const struct domain_value *valu
     zone.value.kind = DOMAIN_NODATA; /* zone_build must not put it in order */
   zone_build(&zone, name);
   zone.facts->kind = (uint8_t)kind;
-  size_t length = image_pack_domain(bytes, NUMBER, zone.facts, &written);
+  size_t length = image_pack_domain(bytes, NUMBER, zone.facts, 0, &written);
   zone_fini(&zone);
   return parse(bytes, length, NUMBER, &written, &taken);
 }
@@ -399,6 +424,9 @@ static void numbers_that_stand_for_nothing_are_refused(void **state) {
   }
   length = pack_route();
   assert_int_equal(forge_octet(length, 2, 2), IMAGE_BAD_RECORD); /* neither authentic nor not */
+  length = pack_route();
+  assert_int_equal(forge_octet(length, 5, IMAGE_HITS_MAX), IMAGE_GOOD);
+  assert_int_equal(forge_octet(length, 5, IMAGE_HITS_MAX + 1), IMAGE_BAD_RECORD);
   values[FAMILY_V6] = made_family(FAMILY_V6, FAMILY_NODATA, 0, NOW_MS + 500, "");
   values[FAMILY_V4] = made_family(FAMILY_V4, FAMILY_NODATA, 0, NOW_MS + 500, "");
   const size_t at = 1 + 1 + 7 + 1; /* behind "mx.test" and the empty text */
@@ -414,7 +442,7 @@ static void what_the_configuration_says_is_not_written(void **state) {
   make_route(&zone);
   zone_build(&zone, "d.test");
   zone.facts->kind = DOMAIN_ROUTE;
-  assert_int_equal(image_pack_domain(bytes, NUMBER, zone.facts, &written), 0);
+  assert_int_equal(image_pack_domain(bytes, NUMBER, zone.facts, 0, &written), 0);
   zone_fini(&zone);
 }
 
@@ -427,6 +455,56 @@ static void a_life_that_no_ttl_gives_is_refused(void **state) {
   assert_int_equal(forge("d.test", &value), IMAGE_BAD_RECORD);
   value.expires_at_ms = NOW_MS - 1;
   assert_int_equal(forge("d.test", &value), IMAGE_BAD_RECORD);
+}
+
+static void a_life_of_addresses_that_no_ttl_gives_is_refused(void **state) {
+  (void)state;
+  static const struct {
+    uint32_t life_ms;
+    int64_t expires_at_ms;
+    enum image_status expected;
+  } rows[] = {{0, NOW_MS, IMAGE_GOOD},
+              {IMAGE_LIFE_MAX_S * 1000u, NOW_MS, IMAGE_GOOD},
+              {IMAGE_LIFE_MAX_S * 1000u + 1, NOW_MS, IMAGE_BAD_RECORD},
+              {1000, NOW_MS - WALL_MS, IMAGE_BAD_RECORD},
+              {1000, INT64_MAX / 2, IMAGE_BAD_RECORD}};
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    size_t taken;
+    struct family_value values[FAMILY_COUNT];
+    values[FAMILY_V6] = made_family(FAMILY_V6, FAMILY_TEMPFAIL, 0, NOW_MS, "");
+    values[FAMILY_V4] = made_family(FAMILY_V4, FAMILY_OK, 1, rows[i].expires_at_ms, "");
+    values[FAMILY_V4].life_ms = rows[i].life_ms;
+    size_t length = pack_host(values);
+    assert_int_equal(parse(bytes, length, NUMBER, &written, &taken), rows[i].expected);
+  }
+}
+
+/* The times of a family of which nothing is known are 0. */
+static void times_of_what_is_not_known_are_refused(void **state) {
+  (void)state;
+  struct family_value values[FAMILY_COUNT];
+  values[FAMILY_V6] = made_family(FAMILY_V6, FAMILY_TEMPFAIL, 0, NOW_MS, "");
+  values[FAMILY_V4] = made_family(FAMILY_V4, FAMILY_OK, 1, NOW_MS, "");
+  const size_t state_at = 1 + 1 + 7 + 1, learned_at = state_at + 2, expiry_at = learned_at + 8;
+  size_t length = pack_host(values);
+  assert_int_equal(forge_octet(length, state_at, 0), IMAGE_GOOD);
+  assert_int_equal(forge_octet(length, learned_at, 1), IMAGE_BAD_RECORD);
+  length = pack_host(values);
+  assert_int_equal(forge_octet(length, expiry_at, 1), IMAGE_BAD_RECORD);
+}
+
+static void what_is_not_known_is_not_authentic_and_a_host_has_something_that_is_known(void **state) {
+  (void)state;
+  struct family_value values[FAMILY_COUNT];
+  values[FAMILY_V6] = made_family(FAMILY_V6, FAMILY_TEMPFAIL, 0, NOW_MS, "");
+  values[FAMILY_V4] = made_family(FAMILY_V4, FAMILY_NODATA, 0, NOW_MS, "");
+  const size_t state_at = 1 + 1 + 7 + 1, next_at = state_at + 1 + 1 + 8 + 8 + 1;
+  size_t length = pack_host(values);
+  assert_int_equal(forge_octet(length, state_at + 1, 0), IMAGE_GOOD);
+  assert_int_equal(forge_octet(length, state_at + 1, 1), IMAGE_BAD_RECORD);
+  length = pack_host(values);
+  memset(bytes + 4 + next_at, 0, 1 + 1 + 8 + 8 + 1);
+  assert_int_equal(forge_octet(length, next_at, 0), IMAGE_BAD_RECORD);
 }
 
 static void a_time_beyond_all_calendars_is_refused(void **state) {
@@ -445,6 +523,7 @@ int main(void) {
       cmocka_unit_test(an_alias_without_mx_comes_back_with_its_canonical_name),
       cmocka_unit_test(a_failure_is_not_written),
       cmocka_unit_test(a_life_goes_on_while_the_image_lies),
+      cmocka_unit_test(what_has_expired_comes_back_as_it_was),
       cmocka_unit_test(the_largest_domain_fits),
       cmocka_unit_test(the_addresses_of_a_host_come_back),
       cmocka_unit_test(denials_of_addresses_come_back),
@@ -464,6 +543,9 @@ int main(void) {
       cmocka_unit_test(numbers_that_stand_for_nothing_are_refused),
       cmocka_unit_test(what_the_configuration_says_is_not_written),
       cmocka_unit_test(a_life_that_no_ttl_gives_is_refused),
+      cmocka_unit_test(a_life_of_addresses_that_no_ttl_gives_is_refused),
+      cmocka_unit_test(times_of_what_is_not_known_are_refused),
+      cmocka_unit_test(what_is_not_known_is_not_authentic_and_a_host_has_something_that_is_known),
       cmocka_unit_test(a_time_beyond_all_calendars_is_refused),
   };
   return cmocka_run_group_tests_name("image", tests, NULL, NULL);

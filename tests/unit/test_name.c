@@ -604,8 +604,25 @@ static void ascii_names_of_any_length_are_judged_as_octet_by_octet(void **state)
   assert_true(good > 50000 && bad > 50000);
 }
 
+static void below_a_name_is_it_and_what_ends_in_it_behind_a_dot(void **state) {
+  (void)state;
+  static const struct {
+    const char *text, *suffix;
+    bool is_below;
+  } rows[] = {{"d.test", "d.test", true}, {"a.d.test", "d.test", true}, {"ad.test", "d.test", false},
+              {"test", "d.test", false},  {"d.test", "test", true},     {"d.tesu", "test", false}};
+  static const struct name_policy policy = {.allow_single_label = true};
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    struct name suffix;
+    const char *text = rows[i].suffix;
+    assert_int_equal(name_parse((const uint8_t *)text, strlen(text), &policy, &suffix), NAME_OK);
+    assert_int_equal(name_is_below(rows[i].text, strlen(rows[i].text), &suffix), rows[i].is_below);
+  }
+}
+
 int main(void) {
   static const struct CMUnitTest tests[] = {
+      cmocka_unit_test(below_a_name_is_it_and_what_ends_in_it_behind_a_dot),
       cmocka_unit_test(ascii_names_of_any_length_are_judged_as_octet_by_octet),
       cmocka_unit_test(spellings_of_a_domain_are_one_name),
       cmocka_unit_test(unusual_but_allowed_names_pass),

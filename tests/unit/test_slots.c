@@ -65,10 +65,8 @@ static uint32_t hash_of(uint32_t ref) { return ref * UINT32_C(0x9e3779b1) ^ ref 
 
 static void nothing_is_found_in_an_empty_table(void **state) {
   struct fixture *fixture = *state;
-  uint32_t hash;
   assert_int_equal(count_of(&fixture->slots, 0, 0), 0);
   assert_int_equal(count_of(&fixture->slots, UINT32_MAX, 1), 0);
-  assert_false(slots_ceiling(&fixture->slots, 0, &hash));
 }
 
 static void a_hundred_thousand_refs_are_found_while_the_table_grows(void **state) {
@@ -119,25 +117,6 @@ static void hashes_that_no_split_tells_apart_are_refused(void **state) {
   for (uint32_t each = 1; each < ref; each++)
     assert_int_equal(count_of(&fixture->slots, 77, each), 1);
   assert_int_equal(slots_put(&fixture->slots, UINT32_MAX, ref), 0);
-}
-
-/* As many as there are; each hash, in order, whatever the segments. */
-static void ceilings_go_through_all_hashes_in_order(void **state) {
-  struct fixture *fixture = *state;
-  enum { REFS = 3000 };
-  for (uint32_t ref = 1; ref <= REFS; ref++)
-    slots_put(&fixture->slots, hash_of(ref), ref);
-  slots_put(&fixture->slots, 0, REFS + 1);
-  slots_put(&fixture->slots, UINT32_MAX, REFS + 2);
-  int seen = 0;
-  uint32_t hash = 0, last = 0;
-  for (bool more = slots_ceiling(&fixture->slots, 0, &hash); more; seen++) {
-    assert_true(seen == 0 || hash > last);
-    last = hash;
-    more = hash < UINT32_MAX && slots_ceiling(&fixture->slots, hash + 1, &hash);
-  }
-  assert_int_equal(seen, REFS + 2);
-  assert_int_equal(last, UINT32_MAX);
 }
 
 static void a_reader_that_stays_finds_what_was_there_before_every_split(void **state) {
@@ -218,7 +197,6 @@ int main(void) {
       cmocka_unit_test_setup_teardown(removed_refs_are_not_found_and_the_others_are, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_replaced_ref_is_found_in_its_place, set_up, tear_down),
       cmocka_unit_test_setup_teardown(hashes_that_no_split_tells_apart_are_refused, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(ceilings_go_through_all_hashes_in_order, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_reader_that_stays_finds_what_was_there_before_every_split, set_up,
                                       tear_down),
       cmocka_unit_test_setup_teardown(a_reader_finds_nothing_wrong_while_refs_come_and_go, set_up, tear_down),

@@ -1,0 +1,214 @@
+#include "express.h"
+
+#include <string.h>
+
+#include "frame.h"
+#include "reply.h"
+#include "wire.h"
+
+enum {
+  HEADER_USUAL = 2,        /* octets of the length of a frame of 128 to 16383 octets */
+  BODY_LEAST = 128,        /* of those */
+  COPY = SET_OVERREAD + 1, /* octets copied at once */
+};
+
+/* Longer lives are for those who count more carefully. */
+#define LIFE_MOST_MS ((int64_t)UINT32_MAX)
+
+/* What an exchange's host adds to the answer. */
+struct addressed {
+  const struct host_facts *facts;
+  uint32_t ttl_s;
+};
+
+void express_init(struct express *express, const struct route_policy *policy) {
+  enum families families = policy->judge.families;
+  express->is_open = !policy->judge.self && !policy->judge.reject_mx_address;
+  express->gives_addresses = families != FAMILIES_V4 && families != FAMILIES_V6;
+  express->families = families;
+}
+
+/* ---- copying: octets behind the end, of source and target, do not matter ---- */
+
+static inline uint8_t *copy(uint8_t *at, const void *bytes, size_t length) {
+  const uint8_t *from = bytes;
+  for (size_t i = 0; i < length; i += COPY)
+    memcpy(at + i, from + i, COPY);
+  return at + length;
+}
+
+/* A name that was parsed has room behind it where it is not very long. */
+static inline uint8_t *put_canonical(uint8_t *at, const struct name *name, const struct domain_facts *facts) {
+  size_t length;
+  const char *canonical = domain_canonical(facts, &length);
+  *at++ = WIRE_TAG(FIELD_REPLY_CANONICAL, WIRE_TYPE_BYTES);
+  at = wire_put_varint(at, length);
+  if (canonical == facts->text && length <= NAME_TEXT_MAX + 1 - COPY)
+    return copy(at, name->text, length);
+  return wire_put_bytes(at, canonical, length);
+}
+
+/* ---- looking ---- */
+
+static inline uint32_t seconds_left(int64_t expires_at_ms, int64_t now_ms) {
+  return ((uint32_t)(expires_at_ms - now_ms) + 999u) / 1000u;
+}
+
+static inline int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* Whether the facts are such as nearly all: exchanges, fresh, nothing to warn of. */
+static inline bool is_usual(const struct domain_facts *facts, int64_t now_ms) {
+  int64_t left_ms = facts->expires_at_ms - now_ms;
+  return facts->set && facts->kind != DOMAIN_ROUTE && !facts->warnings && left_ms > 0 &&
+         left_ms < LIFE_MOST_MS - 1000 && facts->set->count <= EXPRESS_EXCHANGES_MAX;
+}
+
+/* Whether a host has addresses, and fresh, about which nothing is odd. Such an exchange is usable. */
+static inline bool has_usual_addresses(const struct host *host, const struct host_facts *facts,
+                                       int64_t now_ms) {
+  return facts && facts->is_plain && !host->is_address && facts->expires_at_ms[FAMILY_V6] > now_ms &&
+         facts->expires_at_ms[FAMILY_V4] > now_ms;
+}
+
+static inline int64_t addresses_expire_at_ms(const struct host_facts *facts) {
+  return lesser(facts->count[FAMILY_V6] ? facts->expires_at_ms[FAMILY_V6] : INT64_MAX,
+                facts->count[FAMILY_V4] ? facts->expires_at_ms[FAMILY_V4] : INT64_MAX);
+}
+
+/* What the hosts add to the head of the answer. */
+struct sum {
+  bool authentic, is_due;
+  uint32_t ttl_s; /* the least */
+};
+
+/* Looks up the facts of each exchange; false where one is not usual. */
+static inline bool look_at_hosts(const struct exchange_set *set, struct addressed hosts[], int64_t now_ms,
+                                 struct sum *sum) {
+  for (uint16_t i = 0; i < set->count; i++) {
+    const struct host *host = set->exchanges[i].host;
+    const struct host_facts *facts = atomic_load_explicit(&host->facts, memory_order_acquire);
+    if (!has_usual_addresses(host, facts, now_ms))
+      return false;
+    int64_t expires_at_ms = addresses_expire_at_ms(facts);
+    if (expires_at_ms - now_ms >= LIFE_MOST_MS - 1000)
+      return false;
+    hosts[i].facts = facts;
+    hosts[i].ttl_s = seconds_left(expires_at_ms, now_ms);
+    sum->ttl_s = hosts[i].ttl_s < sum->ttl_s ? hosts[i].ttl_s : sum->ttl_s;
+    sum->authentic &= facts->authentic[FAMILY_V6] & facts->authentic[FAMILY_V4];
+    sum->is_due |= host_facts_want_refresh(facts, now_ms);
+  }
+  return true;
+}
+
+/* ---- writing ---- */
+
+/* Fills `order` with the places of the exchanges: by preference, each level in random order (ROUTING O1,
+ * RFC 5321 section 5.1). */
+static inline void shuffle(const struct exchange_set *set, uint8_t order[], struct random *random) {
+  for (uint32_t at = 0, end = 0, count = set->count; at < count; at = end) {
+    for (uint16_t level = set->exchanges[at].preference;
+         end < count && set->exchanges[end].preference == level; end++)
+      order[end] = (uint8_t)end;
+    for (uint32_t i = at; end - i > 1; i++) {
+      uint32_t other = i + random_below(random, end - i);
+      uint8_t kept = order[i];
+      order[i] = order[other];
+      order[other] = kept;
+    }
+  }
+}
+
+static inline uint8_t *put_number(uint8_t *at, unsigned field, uint64_t value) {
+  if (value == 0)
+    return at;
+  if (field > 15)
+    return wire_put_uint(at, field, value);
+  *at++ = (uint8_t)(field << 3 | WIRE_TYPE_VARINT);
+  return wire_put_varint(at, value);
+}
+
+static inline uint8_t *put_head(uint8_t *at, uint64_t id, const struct name *name,
+                                const struct domain_facts *facts, int64_t now_ms, const struct sum *sum) {
+  uint32_t mx_ttl_s = seconds_left(facts->expires_at_ms, now_ms);
+  at = put_number(at, FIELD_REPLY_ID, id);
+  at = put_number(at, FIELD_REPLY_VERDICT, VERDICT_ROUTE);
+  at = put_number(at, FIELD_REPLY_TTL, sum->ttl_s < mx_ttl_s ? sum->ttl_s : mx_ttl_s);
+  at = put_number(at, FIELD_REPLY_MX_TTL, mx_ttl_s);
+  at = put_number(at, FIELD_REPLY_AGE, (uint32_t)((now_ms - facts->stored_at_ms) / 1000));
+  at = put_number(at, FIELD_REPLY_SOURCE, SOURCE_MEMORY);
+  at = put_canonical(at, name, facts);
+  at = put_number(at, FIELD_REPLY_IMPLICIT, facts->kind == DOMAIN_NODATA);
+  return put_number(at, FIELD_REPLY_AUTHENTICATED, sum->authentic);
+}
+
+static inline uint32_t first_bits(unsigned count) {
+  return count < 32 ? (UINT32_C(1) << count) - 1 : UINT32_MAX;
+}
+
+static uint8_t *put_exchange(uint8_t *at, const struct exchange_set *set, const struct exchange *exchange,
+                             uint32_t ttl_s, uint8_t count, const uint8_t *const addresses[]) {
+  size_t length = exchange->inner_length + 2u + 1u + wire_varint_length(ttl_s);
+  for (uint8_t i = 0; i < count; i++)
+    length += 2u + addresses[i][1];
+  *at++ = WIRE_TAG(FIELD_REPLY_EXCHANGES, WIRE_TYPE_BYTES);
+  at = wire_put_varint(at, length);
+  at = copy(at, exchange_set_bytes(set) + exchange->offset + exchange->length - exchange->inner_length,
+            exchange->inner_length);
+  *at++ = WIRE_TAG(FIELD_EXCHANGE_STATUS, WIRE_TYPE_VARINT);
+  *at++ = STATUS_OK;
+  for (uint8_t i = 0; i < count; i++)
+    at = addresses[i][1] == 16 ? wire_put_bytes(at, addresses[i], PACKED_V6_LENGTH)
+                               : wire_put_bytes(at, addresses[i], PACKED_V4_LENGTH);
+  return put_number(at, FIELD_EXCHANGE_TTL, ttl_s);
+}
+
+static inline uint8_t *put_exchange_with_addresses(const struct express *express, uint8_t *at,
+                                                   const struct exchange_set *set,
+                                                   const struct exchange *exchange,
+                                                   const struct addressed *host, struct random *random) {
+  const struct host_facts *facts = host->facts;
+  const uint8_t *addresses[ORDERING_ADDRESSES_MAX];
+  const uint32_t usable[FAMILY_COUNT] = {first_bits(facts->count[FAMILY_V6]),
+                                         first_bits(facts->count[FAMILY_V4])};
+  uint8_t count =
+      ordering_addresses(NULL, express->families, facts, usable, ORDERING_ADDRESSES_MAX, random, addresses);
+  return put_exchange(at, set, exchange, host->ttl_s, count, addresses);
+}
+
+/* Writes the length in front of a body that was begun HEADER_USUAL behind `at`. */
+static inline size_t finish(uint8_t *at, const uint8_t *end) {
+  size_t length = (size_t)(end - at) - HEADER_USUAL;
+  if (length >= BODY_LEAST) {
+    at[0] = (uint8_t)(length | 0x80);
+    at[1] = (uint8_t)(length >> 7);
+    return HEADER_USUAL + length;
+  }
+  at[0] = (uint8_t)length;
+  memmove(at + 1, at + HEADER_USUAL, length);
+  return 1 + length;
+}
+
+size_t express_build(const struct express *express, uint8_t *at, uint64_t id, enum depth depth,
+                     const struct name *name, const struct domain_facts *facts, int64_t now_ms,
+                     struct random *random, bool *is_due) {
+  const struct exchange_set *set = facts->set;
+  struct addressed hosts[EXPRESS_EXCHANGES_MAX];
+  uint8_t order[EXPRESS_EXCHANGES_MAX];
+  struct sum sum = {facts->authentic, domain_facts_want_refresh(facts, now_ms), UINT32_MAX};
+  bool with_addresses = depth != DEPTH_EXCHANGES;
+  if (!express->is_open || !is_usual(facts, now_ms) ||
+      (with_addresses && (!express->gives_addresses || !look_at_hosts(set, hosts, now_ms, &sum))))
+    return 0;
+  shuffle(set, order, random);
+  uint8_t *end = put_head(at + HEADER_USUAL, id, name, facts, now_ms, &sum);
+  end = copy(end, exchange_set_site(set), set->site_length);
+  const uint8_t *bytes = exchange_set_bytes(set);
+  for (uint16_t i = 0; i < set->count; i++) {
+    const struct exchange *exchange = &set->exchanges[order[i]];
+    end = with_addresses ? put_exchange_with_addresses(express, end, set, exchange, &hosts[order[i]], random)
+                         : copy(end, bytes + exchange->offset, exchange->length);
+  }
+  *is_due = sum.is_due;
+  return finish(at, end);
+}
