@@ -5,109 +5,12 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "address.h"
 #include "conffile.h"
 #include "error.h"
-#include "setting.h"
-
-/* Each gives of struct setting what stands between its name and its sentence. */
-#define PATH(field, text)                                                                                    \
-  SETTING_PATH, offsetof(struct config, field), 0, text, 1, CONFIG_PATH_SIZE - 1, "", { 0 }
-#define PATH_OR_NONE(field, text)                                                                            \
-  SETTING_PATH, offsetof(struct config, field), 0, text, 0, CONFIG_PATH_SIZE - 1, "", { 0 }
-#define MODE(field, text)                                                                                    \
-  SETTING_MODE, offsetof(struct config, field), 0, text, 0, 0777, "", { 0 }
-#define NUMBER(field, text, min, max, unit)                                                                  \
-  SETTING_NUMBER, offsetof(struct config, field), 0, text, min, max, unit, { 0 }
-#define SIZE(field, text, min)                                                                               \
-  SETTING_SIZE, offsetof(struct config, field), 0, text, min, INT64_MAX, "", { 0 }
-#define CHOICE(field, off, on)                                                                               \
-  SETTING_CHOICE, offsetof(struct config, field), 0, off, 0, 0, "", { off, on }
-#define LEVEL(field, text)                                                                                   \
-  SETTING_LEVEL, offsetof(struct config, field), 0, text, 0, 0, "", { 0 }
-#define FAMILIES(field)                                                                                      \
-  SETTING_FAMILIES, offsetof(struct config, field), 0, "any", 0, 0, "", { 0 }
-#define LIST(type, field, count, most)                                                                       \
-  type, offsetof(struct config, field), offsetof(struct config, count), "", 0, most, "", { 0 }
-
-static const struct setting settings[] = {
-    {"listen", PATH(listen, "/run/mxway/lookup.sock"), "Path of the Unix socket that answers lookups."},
-    {"listen-mode", MODE(listen_mode, "0666"), "Permission bits of that socket: who may ask."},
-    {"control", PATH_OR_NONE(control, "/run/mxway/control.sock"),
-     "Path of the Unix socket for mxway stats, show, purge, dump and load. Empty: none."},
-    {"control-mode", MODE(control_mode, "0600"), "Permission bits of that socket: who may control."},
-    {"frontends", NUMBER(frontends, "1", 1, 64, ""), "Threads that answer from memory."},
-    {"max-connections", NUMBER(max_connections, "4096", 1, 100000, ""),
-     "Clients connected at once; more are turned away."},
-    {"upstream", LIST(SETTING_SERVERS, upstreams, upstream_count, CONFIG_UPSTREAM_MAX),
-     "DNS servers to ask, the first choice first. Without one: those of resolv-conf."},
-    {"resolv-conf", PATH(resolv_conf, "/etc/resolv.conf"),
-     "The file that names the DNS servers where upstream does not; changes of it are taken up."},
-    {"cache-size", SIZE(cache_size_bytes, "64MiB", 1 << 20), "Memory for what the DNS said."},
-    {"snapshot-file", PATH_OR_NONE(snapshot_file, ""),
-     "File in which memory outlives the daemon: read at its start, written at its end. Empty: none."},
-    {"snapshot-interval", NUMBER(snapshot_interval_s, "300", 0, 86400, " s"),
-     "The file is also written so often. 0: only at the end."},
-    {"min-ttl", NUMBER(min_ttl_s, "0", 0, 3600, " s"),
-     "Routes live at least this long, whatever their TTL says. 0 honours the TTL."},
-    {"max-ttl", NUMBER(max_ttl_s, "86400", 60, 604800, " s"), "Routes live at most this long."},
-    {"max-negative-ttl", NUMBER(max_negative_ttl_s, "3600", 0, 10800, " s"),
-     "Denials (no such domain, no such record) live at most this long."},
-    {"failure-ttl", NUMBER(failure_ttl_s, "5", 1, 300, " s"),
-     "A failed lookup is remembered this long before the DNS is asked again."},
-    {"max-failure-ttl", NUMBER(max_failure_ttl_s, "300", 1, 300, " s"),
-     "Each further failure in a row is remembered twice as long, up to this."},
-    {"max-stale", NUMBER(max_stale_s, "86400", 0, 259200, " s"),
-     "Routes that expired at most this long ago are answered while the DNS fails or is late. 0: never."},
-    {"stale-after", NUMBER(stale_after_ms, "1800", 0, 60000, " ms"),
-     "How long a client waits for the DNS before it is answered from an expired route."},
-    {"prefetch", NUMBER(prefetch_percent, "10", 0, 50, " percent"),
-     "A hit in this last part of a route's life asks for it anew, ahead of its end. 0: never."},
-    {"lookup-deadline", NUMBER(lookup_deadline_ms, "5000", 200, 60000, " ms"),
-     "Every lookup is answered within this time, whatever the DNS does."},
-    {"query-timeout", NUMBER(query_timeout_ms, "800", 50, 60000, " ms"),
-     "How long one DNS query waits for its reply."},
-    {"query-case", CHOICE(plain_case, "random", "plain"),
-     "Letters of the names asked for: random makes forged replies far less likely to pass."},
-    {"trust-ad", CHOICE(trust_ad, "no", "yes"),
-     "Believe servers beyond loopback, too, that say they have validated a reply (the AD bit)."},
-    {"query-tries", NUMBER(query_tries, "3", 1, 10, ""),
-     "Tries for one question, one after the other, before it fails, over all servers."},
-    {"max-cname-hops", NUMBER(max_cname_hops, "8", 1, 16, ""), "Aliases followed from one name."},
-    {"max-queries", NUMBER(max_queries, "1024", 1, 65536, ""), "DNS queries under way at once."},
-    {"max-queue", NUMBER(max_queue, "65536", 0, 1000000, ""),
-     "Lookups that wait behind those; more are answered OVERLOAD."},
-    {"accept-bare-ip", CHOICE(accept_bare_ip, "no", "yes"),
-     "Take 192.0.2.1 and 2001:db8::1 without brackets for address literals."},
-    {"allow-single-label", CHOICE(allow_single_label, "no", "yes"), "Look up names without a dot."},
-    {"special-use", CHOICE(resolve_special_use, "refuse", "resolve"),
-     "What to do with .invalid, .localhost, .local, .onion and .alt, which the DNS does not have."},
-    {"notimp-as-nodata", CHOICE(notimp_as_nodata, "no", "yes"),
-     "Take the reply NOTIMP for \"no such record\" rather than for a failure."},
-    {"defer-no-address", CHOICE(defer_no_address, "no", "yes"),
-     "Call MX_HOSTS_NO_ADDRESS transient, so that senders try again."},
-    {"mx-cname", CHOICE(reject_mx_cname, "follow", "reject"),
-     "What to do with an exchange that is an alias, which RFC 2181 section 10.3 forbids."},
-    {"mx-address", CHOICE(reject_mx_address, "accept", "reject"),
-     "What to do with an exchange that is an address rather than a name."},
-    {"null-mx-mixed", CHOICE(strict_null_mx_mixed, "drop", "strict"),
-     "A null MX beside real exchanges: drop it and use those, or be strict and take no mail to be meant."},
-    {"family", FAMILIES(families),
-     "Which addresses are answered, and in what order, where the request leaves it open."},
-    {"self-name", LIST(SETTING_NAMES, self_names, self_name_count, CONFIG_SELF_NAMES_MAX),
-     "Names of this mail system: exchanges at and behind itself are left out for every sender."},
-    {"self-address", LIST(SETTING_ADDRESSES, self_addresses, self_address_count, CONFIG_SELF_ADDRESSES_MAX),
-     "The same by address."},
-    {"drop-private", CHOICE(drop_private, "no", "yes"),
-     "Leave out private, shared and link-local addresses, as loopback and multicast ones are always."},
-    {"allow-address", LIST(SETTING_PREFIXES, allow, allow_count, CONFIG_ALLOW_MAX),
-     "Networks whose addresses are never left out for what they are."},
-    {"log-level", LEVEL(log_level, "info"), "The least important messages that are logged."},
-};
-
-enum { SETTING_COUNT = sizeof(settings) / sizeof(settings[0]) };
-_Static_assert(SETTING_COUNT <= 64, "config_parse_assignment remembers a bit of each");
+#include "link_tls.h"
 
 /* The one option with a key, which stands beside the table. */
 static const char route_option[] = "route";
@@ -118,7 +21,13 @@ static const char route_expected[] =
 static const char route_example[] =
     "route \"example.com\" = \"mx1.example.net 10, mx2.example.net:2525 20, expires 2030-12-31\"";
 
-enum { DNS_PORT = 53, REASON_SIZE = CONFFILE_REASON_SIZE, ROUTE_VALUE_SIZE = 16 * 1024 };
+enum {
+  DNS_PORT = 53,
+  REDIS_PORT = 6379,
+  SENTINEL_PORT = 26379,
+  REASON_SIZE = CONFFILE_REASON_SIZE,
+  ROUTE_VALUE_SIZE = 16 * 1024
+};
 _Static_assert((int)CONFFILE_REASON_SIZE == (int)SETTING_REASON_SIZE &&
                    (int)CONFFILE_REASON_SIZE == (int)OVERRIDE_REASON_SIZE,
                "a reason goes from setting and override to conffile");
@@ -156,17 +65,17 @@ static size_t distance(const char *a, const char *b) {
 }
 
 static const struct setting *find(const char *name) {
-  for (size_t i = 0; i < SETTING_COUNT; i++)
-    if (strcmp(settings[i].name, name) == 0)
-      return &settings[i];
+  for (size_t i = 0; i < OPTIONS_COUNT; i++)
+    if (strcmp(options_table[i].name, name) == 0)
+      return &options_table[i];
   return NULL;
 }
 
 static void explain_unknown(const char *name, char reason[REASON_SIZE]) {
-  const struct setting *nearest = &settings[0];
-  for (size_t i = 1; i < SETTING_COUNT; i++)
-    if (distance(name, settings[i].name) < distance(name, nearest->name))
-      nearest = &settings[i];
+  const struct setting *nearest = &options_table[0];
+  for (size_t i = 1; i < OPTIONS_COUNT; i++)
+    if (distance(name, options_table[i].name) < distance(name, nearest->name))
+      nearest = &options_table[i];
   /* A name with half of its letters wrong is no misspelling. */
   if (distance(name, nearest->name) * 2 < strlen(nearest->name))
     snprintf(reason, REASON_SIZE, "unknown option %.60s; did you mean %s?", name, nearest->name);
@@ -177,14 +86,18 @@ static void explain_unknown(const char *name, char reason[REASON_SIZE]) {
 void config_init(struct config *config) {
   char reason[REASON_SIZE];
   memset(config, 0, sizeof(*config));
-  for (size_t i = 0; i < SETTING_COUNT; i++)
-    if (!setting_is_list(&settings[i])) {
-      int status = setting_set(&settings[i], config, settings[i].initial, reason);
+  for (size_t i = 0; i < OPTIONS_COUNT; i++)
+    if (!setting_is_list(&options_table[i])) {
+      int status = setting_set(&options_table[i], config, options_table[i].initial, reason);
       assert(status == 0);
     }
 }
 
-void config_fini(struct config *config) { override_list_fini(&config->routes); }
+void config_fini(struct config *config) {
+  override_list_fini(&config->routes);
+  secret_wipe(config->redis_password, sizeof(config->redis_password));
+  secret_wipe(config->redis_sentinel_password, sizeof(config->redis_sentinel_password));
+}
 
 /* The handler of conffile; `context` is the draft of a config. */
 static int set_from_file(void *context, const char *name, size_t position, const char *value,
@@ -233,18 +146,18 @@ static int add_route_from_file(void *context, const char *name, const char *patt
 }
 
 int config_parse_file(struct config *config, const char *path, char error[CONFIG_ERROR_SIZE]) {
-  struct conffile_option options[SETTING_COUNT + 1];
+  struct conffile_option options[OPTIONS_COUNT + 1];
   char reason[REASON_SIZE];
   struct config draft = *config;
   draft.routes = (struct override_list){0}; /* those of the file alone */
   const struct conffile_handlers handlers = {set_from_file, add_route_from_file, explain_unknown, &draft};
-  for (size_t i = 0; i < SETTING_COUNT; i++) {
-    options[i].name = settings[i].name;
-    options[i].is_list = setting_is_list(&settings[i]);
+  for (size_t i = 0; i < OPTIONS_COUNT; i++) {
+    options[i].name = options_table[i].name;
+    options[i].is_list = setting_is_list(&options_table[i]);
     options[i].is_keyed = false;
   }
-  options[SETTING_COUNT] = (struct conffile_option){.name = route_option, .is_keyed = true};
-  int status = conffile_parse(path, options, SETTING_COUNT + 1, &handlers, error, CONFIG_ERROR_SIZE);
+  options[OPTIONS_COUNT] = (struct conffile_option){.name = route_option, .is_keyed = true};
+  int status = conffile_parse(path, options, OPTIONS_COUNT + 1, &handlers, error, CONFIG_ERROR_SIZE);
   if (status == 0 && (status = override_list_move(&config->routes, &draft.routes)) != 0) {
     explain_full(status, reason);
     status = fail(error, "%s: %s", path, reason);
@@ -303,7 +216,7 @@ static int assign_route(struct config *config, const char *assignment, const cha
   return fail(error, "-o %.100s: %s", assignment, reason);
 }
 
-int config_parse_assignment(struct config *config, const char *assignment, uint64_t *seen,
+int config_parse_assignment(struct config *config, const char *assignment, uint64_t seen[CONFIG_SEEN_WORDS],
                             char error[CONFIG_ERROR_SIZE]) {
   char name[64], reason[REASON_SIZE];
   size_t length = strcspn(assignment, "=");
@@ -320,15 +233,61 @@ int config_parse_assignment(struct config *config, const char *assignment, uint6
     return fail(error, "-o %.100s: %s", assignment, reason);
   }
   struct config draft = *config;
-  uint64_t bit = (uint64_t)1 << (setting - settings);
-  if (setting_is_list(setting) && !(*seen & bit))
+  size_t place = (size_t)(setting - options_table);
+  uint64_t *word = &seen[place / 64], bit = (uint64_t)1 << place % 64;
+  if (setting_is_list(setting) && !(*word & bit))
     setting_clear(setting, &draft);
   bool is_empty_list = setting_is_list(setting) && !*value;
   if (!is_empty_list && setting_set(setting, &draft, value, reason) != 0)
     return fail(error, "-o %.100s: %s", assignment, reason);
-  *seen |= bit;
+  *word |= bit;
   *config = draft;
   return 0;
+}
+
+/* Part of a key: it must mean the same to all, and nothing to SCAN or a Redis Cluster. */
+static bool is_key_part(const char *text) {
+  static const char good[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+  return text[strspn(text, good)] == '\0';
+}
+
+static int check_tls(const struct config *config, char error[CONFIG_ERROR_SIZE]) {
+  bool has_file = *config->redis_tls_ca || *config->redis_tls_cert || *config->redis_tls_key;
+  if (!config->redis_tls && (has_file || *config->redis_tls_name))
+    return fail(error, "redis-tls-%s is set, but redis-tls is no", has_file ? "ca, -cert or -key" : "name");
+  if (!*config->redis_tls_cert != !*config->redis_tls_key)
+    return fail(error, "redis-tls-cert and redis-tls-key go together: set both or neither");
+  const char *path = config->redis_read.path;
+  for (size_t i = 0; i < config->redis_count; i++)
+    path = *config->redis_targets[i].path ? config->redis_targets[i].path : path;
+  if (config->redis_tls && *path)
+    return fail(error, "redis-tls is for hosts, not for the Unix socket %.107s", path);
+  return 0;
+}
+
+static int check_redis(const struct config *config, char error[CONFIG_ERROR_SIZE]) {
+  enum config_topology topology = config->redis_topology;
+  if (config->redis_head_start_ms > config->redis_timeout_ms)
+    return fail(error, "redis-head-start (%" PRIu32 ") is more than redis-timeout (%" PRIu32 ")",
+                config->redis_head_start_ms, config->redis_timeout_ms);
+  if (!is_key_part(config->redis_prefix) || !is_key_part(config->redis_cluster_name))
+    return fail(error, "redis-prefix and redis-cluster-name are letters, digits and . _ - alone");
+  if (topology == CONFIG_SENTINEL && !*config->redis_master)
+    return fail(error,
+                "redis-topology is sentinel: redis-master must say by what name the sentinels know it");
+  if (topology != CONFIG_SENTINEL && *config->redis_master)
+    return fail(error, "redis-master is set, but redis-topology is not sentinel");
+  if (topology == CONFIG_SINGLE && config->redis_count > 1)
+    return fail(error, "redis names %zu servers, but redis-topology is single", config->redis_count);
+  if (topology != CONFIG_SINGLE && link_target_is_set(&config->redis_read))
+    return fail(error, "redis-read is for redis-topology single");
+  if (topology == CONFIG_CLUSTER && config->redis_database != 0)
+    return fail(error, "a Redis Cluster has no redis-database but 0");
+  if (*config->redis_user && !*config->redis_password_file)
+    return fail(error, "redis-user is set without redis-password-file");
+  if (*config->redis_sentinel_user && !*config->redis_sentinel_password_file)
+    return fail(error, "redis-sentinel-user is set without redis-sentinel-password-file");
+  return check_tls(config, error);
 }
 
 int config_check(const struct config *config, char error[CONFIG_ERROR_SIZE]) {
@@ -341,7 +300,64 @@ int config_check(const struct config *config, char error[CONFIG_ERROR_SIZE]) {
   if (config->query_timeout_ms > config->lookup_deadline_ms)
     return fail(error, "query-timeout (%" PRIu32 ") is more than lookup-deadline (%" PRIu32 ")",
                 config->query_timeout_ms, config->lookup_deadline_ms);
+  return check_redis(config, error);
+}
+
+/* Reads a password, where a file is named. */
+static int read_secret(const char *option, const char *path, char secret[SECRET_SIZE],
+                       char error[CONFIG_ERROR_SIZE]) {
+  char reason[SECRET_REASON_SIZE];
+  if (!*path || secret_read(path, secret, reason) == 0)
+    return 0;
+  return fail(error, "%s: %s", option, reason);
+}
+
+/* What cannot be used is to be known at the start, not at the first connection. */
+static int try_tls(const struct config *config, char error[CONFIG_ERROR_SIZE]) {
+  const struct link_tls_options options = {.ca = config->redis_tls_ca,
+                                           .cert = config->redis_tls_cert,
+                                           .key = config->redis_tls_key,
+                                           .name = config->redis_tls_name};
+  char reason[LINK_TLS_ERROR_SIZE];
+  struct link_tls *tls;
+  if (!config->redis_tls)
+    return 0;
+  if (link_tls_create(&options, &tls, reason) != 0)
+    return fail(error, "redis-tls: %s", reason);
+  link_tls_destroy(tls);
   return 0;
+}
+
+static void name_node(struct config *config) {
+  char host[CONFIG_WORD_SIZE] = "";
+  if (*config->node_name)
+    return;
+  if (gethostname(host, sizeof(host) - 1) != 0 || !*host)
+    snprintf(host, sizeof(host), "mxwayd");
+  for (char *c = host; *c; c++)
+    if (*c <= ' ' || *c > '~')
+      *c = '-';
+  snprintf(config->node_name, sizeof(config->node_name), "%s", host);
+}
+
+static void set_port(struct link_target *target, uint16_t port) {
+  if (*target->host && target->port == 0)
+    target->port = port;
+}
+
+int config_complete(struct config *config, char error[CONFIG_ERROR_SIZE]) {
+  name_node(config);
+  for (size_t i = 0; i < config->redis_count; i++)
+    set_port(&config->redis_targets[i],
+             config->redis_topology == CONFIG_SENTINEL ? SENTINEL_PORT : REDIS_PORT);
+  set_port(&config->redis_read, REDIS_PORT);
+  if (config->redis_count == 0 || config->redis_mode == CONFIG_REDIS_OFF)
+    return 0;
+  int status = read_secret("redis-password-file", config->redis_password_file, config->redis_password, error);
+  if (status == 0)
+    status = read_secret("redis-sentinel-password-file", config->redis_sentinel_password_file,
+                         config->redis_sentinel_password, error);
+  return status == 0 ? try_tls(config, error) : status;
 }
 
 /* One line of resolv.conf(5): a keyword at its start, and what it names. True: it names a server. */
@@ -387,12 +403,12 @@ const char *config_upstream_text(const struct config_upstream *upstream, char te
 }
 
 void config_print(const struct config *config, FILE *out) {
-  for (size_t i = 0; i < SETTING_COUNT; i++) {
-    const struct setting *setting = &settings[i];
+  for (size_t i = 0; i < OPTIONS_COUNT; i++) {
+    const struct setting *setting = &options_table[i];
     char expected[SETTING_EXPECTED_SIZE];
     setting_expected(setting, expected);
     fprintf(out, "%s# %s\n", i ? "\n" : "", setting->sentence);
-    const char *nothing = setting->type == SETTING_PATH ? "\"\"" : "{}";
+    const char *nothing = setting_is_list(setting) ? "{}" : "\"\"";
     fprintf(out, "# Default: %s. Expected: %s.\n", *setting->initial ? setting->initial : nothing, expected);
     fprintf(out, "%s = ", setting->name);
     setting_print(setting, config, out);
@@ -405,8 +421,8 @@ void config_print(const struct config *config, FILE *out) {
 }
 
 void config_print_help(FILE *out) {
-  for (size_t i = 0; i < SETTING_COUNT; i++) {
-    const struct setting *setting = &settings[i];
+  for (size_t i = 0; i < OPTIONS_COUNT; i++) {
+    const struct setting *setting = &options_table[i];
     char expected[SETTING_EXPECTED_SIZE];
     setting_expected(setting, expected);
     fprintf(out, "  %s: %s\n", setting->name, expected);

@@ -16,6 +16,8 @@ const char *error_text(int error) {
     return "system error";
   case ERR_IN_USE:
     return "address in use";
+  case ERR_NETWORK:
+    return "no connection";
   }
   return "unknown error";
 }

@@ -15,6 +15,7 @@ enum error {
   ERR_CONFIG = -5,    /* configuration is not usable; the text says why */
   ERR_SYSTEM = -6,    /* a system call failed; errno says why */
   ERR_IN_USE = -7,    /* a socket path belongs to a living server */
+  ERR_NETWORK = -8,   /* there is no connection to a server now */
 };
 
 /* The text of `error`, one of the list; static storage. */

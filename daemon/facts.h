@@ -55,6 +55,7 @@ enum warning {
   WARNING_DUPLICATE_EXCHANGE = 1 << 5,
   WARNING_UNUSABLE_NAME = 1 << 6,
   WARNING_TOO_MANY_MX = 1 << 7,
+  WARNING_ALL = 0xfe,
 };
 
 /* ---- hosts ---- */

@@ -2,35 +2,29 @@
  * image: what memory holds as octets, for `mxway dump` and `load` and for snapshots.
  *
  * An image is a header and then records, the first numbered 1; the last is an end record, so that
- * an image that was cut off is known for one. All numbers are little-endian.
+ * an image that was cut off is known for one. In the pieces of `octets`:
  *
- *   header   8 octets "mxwayimg"; u32 version (2); i64 when it was begun; u64 checksum
+ *   header   8 octets "mxwayimg"; u32 version (2); time when it was begun; u64 checksum
  *   record   u32 length of the payload, at most IMAGE_PAYLOAD_MAX; the payload; u64 checksum
  *
  * A checksum is the XXH3-64 of all that stands before it in its header or record, seeded with the record's
  * number (0 for the header): neither a changed octet nor a lost, doubled or moved record passes.
  * Domains stand in the order in which eviction would look at them.
- * Times are Unix time in milliseconds, and absolute, so that an image ages while it lies; what has expired is
- * in it as long as it may be answered stale (RFC 8767). A payload begins with its kind:
+ * Times are absolute, so that an image ages while it lies; what has expired is in it as long as it may be
+ * answered stale (RFC 8767). A payload begins with its kind:
  *
  *   'D'  a domain
- *        u8 kind: 1 MX, 2 null MX, 3 NODATA, 4 NXDOMAIN, 5 MX records that name no host
- *        u8 whether authentic; u16 warnings, bit n is mxway.v1.Warning n
+ *        u8 kind; u8 whether authentic; u16 warnings
  *        u8 how often eviction is to spare it, 0 to 3: a domain in use
- *        i64 when the DNS said so; i64 expiry
- *        text name; text canonical, "" where it is the name
- *        u16 count of exchanges; each u16 preference, text host
+ *        time when the DNS said so; time when it expires
+ *        text name; text canonical, "" where it is the name; exchanges
  *   'H'  the addresses of a host
- *        text name; text expanded, "" where it is no alias
- *        for AAAA and then for A:
- *        u8 state: 0 unknown, 1 addresses, 2 NODATA, 3 NXDOMAIN
- *        u8 whether authentic; i64 when the DNS said so; i64 expiry (both 0 with state 0);
- *        u8 count; as many addresses of 16 or 4 octets
+ *        text name; text expanded, "" where it is no alias; the families AAAA and A
  *   'E'  the end
  *        u64 records before it
  *
- * A text is a length of one octet and the octets. Failures have no place in an image: a domain that failed
- * is left out, a family of addresses that failed is unknown.
+ * Failures have no place in an image: a domain that failed is left out, a family of addresses that failed is
+ * unknown.
  *
  * Reading trusts nothing: what does not have the checksum is refused, and so is what has it but could not
  * have been written here (a name that is none, exchanges out of order, a life over the longest TTL). Pure;
@@ -44,6 +38,7 @@
 #include <stdint.h>
 
 #include "facts.h"
+#include "octets.h"
 
 enum {
   IMAGE_VERSION = 2,
@@ -51,7 +46,7 @@ enum {
   IMAGE_HITS_MAX = 3,
   IMAGE_PAYLOAD_MAX = 32 * 1024,
   IMAGE_RECORD_MAX = 4 + IMAGE_PAYLOAD_MAX + 8,
-  IMAGE_LIFE_MAX_S = 604800, /* the most that max-ttl may be */
+  IMAGE_LIFE_MAX_S = OCTETS_LIFE_MAX_S,
 };
 
 /* One moment on both clocks. */

@@ -117,7 +117,7 @@ static int parse_arguments(int count, char **words, struct arguments *arguments)
 /* The defaults, the file over them, each -o over that. */
 static int read_config(int count, char **words, const char *file, struct config *config,
                        char error[CONFIG_ERROR_SIZE]) {
-  uint64_t seen = 0;
+  uint64_t seen[CONFIG_SEEN_WORDS] = {0};
   int letter;
   config_init(config);
   if (!file && (access(default_file, F_OK) == 0 || errno != ENOENT))
@@ -126,7 +126,7 @@ static int read_config(int count, char **words, const char *file, struct config 
     return ERR_CONFIG;
   optind = 0; /* getopt starts anew */
   while ((letter = getopt_long(count, words, short_options, long_options, NULL)) != -1)
-    if (letter == 'o' && config_parse_assignment(config, optarg, &seen, error) != 0)
+    if (letter == 'o' && config_parse_assignment(config, optarg, seen, error) != 0)
       return ERR_CONFIG;
   return config_check(config, error);
 }
@@ -247,7 +247,9 @@ int main(int count, char **words) {
     puts("mxwayd " MXWAY_VERSION);
     return close_output();
   }
-  if (read_config(count, words, arguments.file, &config, error) != 0) {
+  bool is_to_print = arguments.action == ACTION_PRINT;
+  if (read_config(count, words, arguments.file, &config, error) != 0 ||
+      (!is_to_print && config_complete(&config, error) != 0)) {
     log_error("%s", error);
     status = EX_CONFIG;
   } else if (arguments.action == ACTION_TEST) {

@@ -6,11 +6,11 @@
 
 #include "address.h"
 #include "error.h"
+#include "link_target.h"
 #include "log.h"
 #include "name.h"
-#include "wishes.h"
 
-enum { DNS_PORT = 53 };
+enum { DNS_PORT = 53, ELEMENT_TEXT_SIZE = LINK_TARGET_TEXT_SIZE };
 
 enum outcome { GOOD, BAD, OUT_OF_RANGE, TOO_MANY };
 
@@ -73,17 +73,22 @@ union element {
   struct sockaddr_storage server;
   char name[SETTING_NAME_SIZE];
   struct address_prefix prefix;
+  struct link_target target;
 };
 
 static size_t element_size(const struct setting *setting) {
   if (setting->type == SETTING_SERVERS)
     return sizeof(struct sockaddr_storage);
+  if (setting->type == SETTING_TARGETS)
+    return sizeof(struct link_target);
   return setting->type == SETTING_NAMES ? SETTING_NAME_SIZE : sizeof(struct address_prefix);
 }
 
 static bool parse_element(const struct setting *setting, const char *text, union element *element) {
   if (setting->type == SETTING_SERVERS)
     return address_parse(text, DNS_PORT, &element->server);
+  if (setting->type == SETTING_TARGETS)
+    return link_target_parse(text, 0, &element->target);
   if (setting->type == SETTING_NAMES)
     return parse_name(text, element->name);
   if (setting->type == SETTING_ADDRESSES && strchr(text, '/'))
@@ -137,30 +142,42 @@ static enum outcome set_path(const struct setting *setting, char *field, const c
   return GOOD;
 }
 
-static const char *const families_words[FAMILIES_COUNT] = {
-    [FAMILIES_ANY] = "any",
-    [FAMILIES_V4] = "v4",
-    [FAMILIES_V6] = "v6",
-    [FAMILIES_V4_FIRST] = "v4-first",
-    [FAMILIES_V6_FIRST] = "v6-first",
-};
-
-static enum outcome set_families(enum families *field, const char *value) {
-  for (enum families families = 0; families < FAMILIES_COUNT; families++)
-    if (strcmp(value, families_words[families]) == 0) {
-      *field = families;
-      return GOOD;
-    }
-  return BAD;
+static enum outcome set_word(const struct setting *setting, char *field, const char *value) {
+  size_t length = strlen(value);
+  for (size_t i = 0; i < length; i++)
+    if (value[i] <= ' ' || value[i] > '~')
+      return BAD;
+  if (length < setting->min || length > setting->max)
+    return OUT_OF_RANGE;
+  memcpy(field, value, length + 1);
+  return GOOD;
 }
 
-static enum outcome set_choice(const struct setting *setting, bool *field, const char *value) {
-  for (int on = 0; on < 2; on++)
-    if (strcmp(value, setting->off_on[on]) == 0) {
-      *field = on;
-      return GOOD;
-    }
-  return BAD;
+/* Which of the words of `setting` it is; -1: none. */
+static int find_word(const struct setting *setting, const char *value) {
+  for (int i = 0; i < SETTING_WORDS_MAX && setting->words[i]; i++)
+    if (strcmp(value, setting->words[i]) == 0)
+      return i;
+  return -1;
+}
+
+static enum outcome set_choice(const struct setting *setting, void *field, const char *value) {
+  int found = find_word(setting, value);
+  if (found < 0)
+    return BAD;
+  if (setting->type == SETTING_CHOICE)
+    *(bool *)field = found;
+  else
+    *(unsigned *)field = (unsigned)found; /* what gcc and clang make of an enum without negative values */
+  return GOOD;
+}
+
+static enum outcome set_target(struct link_target *field, const char *value) {
+  struct link_target none = {.port = 0};
+  if (*value)
+    return link_target_parse(value, 0, field) ? GOOD : BAD;
+  *field = none;
+  return GOOD;
 }
 
 static enum outcome set(const struct setting *setting, void *fields, const char *value) {
@@ -183,16 +200,20 @@ static enum outcome set(const struct setting *setting, void *fields, const char 
     if (outcome == GOOD)
       *(uint64_t *)field = number;
     return outcome;
+  case SETTING_WORD:
+    return set_word(setting, field, value);
   case SETTING_CHOICE:
+  case SETTING_ENUM:
     return set_choice(setting, field, value);
   case SETTING_LEVEL:
     return log_level_parse(value, field) ? GOOD : BAD;
-  case SETTING_FAMILIES:
-    return set_families(field, value);
+  case SETTING_TARGET:
+    return set_target(field, value);
   case SETTING_SERVERS:
   case SETTING_NAMES:
   case SETTING_ADDRESSES:
   case SETTING_PREFIXES:
+  case SETTING_TARGETS:
     return append(setting, fields, value);
   }
   return outcome;
@@ -210,12 +231,16 @@ static const char *noun(enum setting_type type) {
     return "a number";
   case SETTING_SIZE:
     return "a size";
+  case SETTING_WORD:
+    return "a word";
   case SETTING_CHOICE:
-  case SETTING_FAMILIES:
+  case SETTING_ENUM:
     return "a choice";
   case SETTING_LEVEL:
     return "a log level";
   case SETTING_SERVERS:
+  case SETTING_TARGET:
+  case SETTING_TARGETS:
     return "a server";
   case SETTING_NAMES:
     return "a name";
@@ -232,6 +257,16 @@ static void describe_size(uint64_t bytes, char *text, size_t size) {
   while (bytes & (((uint64_t)1 << size_units[i].shift) - 1))
     i++;
   snprintf(text, size, "%" PRIu64 "%s", bytes >> size_units[i].shift, size_units[i].suffix);
+}
+
+/* "one, two or three". */
+static void describe_words(const struct setting *setting, char *text, size_t size) {
+  size_t length = 0;
+  for (int i = 0; i < SETTING_WORDS_MAX && setting->words[i] && length < size; i++) {
+    bool is_last = i + 1 == SETTING_WORDS_MAX || !setting->words[i + 1];
+    const char *between = i == 0 ? "" : is_last ? " or " : ", ";
+    length += (size_t)snprintf(text + length, size - length, "%s%s", between, setting->words[i]);
+  }
 }
 
 void setting_expected(const struct setting *setting, char text[SETTING_EXPECTED_SIZE]) {
@@ -252,8 +287,14 @@ void setting_expected(const struct setting *setting, char text[SETTING_EXPECTED_
     describe_size(setting->min, size, sizeof(size));
     snprintf(text, room, "a number with KiB, MiB or GiB, at least %s", size);
     break;
+  case SETTING_WORD:
+    snprintf(text, room, "%" PRIu64 " to %" PRIu64 " visible ASCII characters", setting->min, setting->max);
+    break;
   case SETTING_CHOICE:
-    snprintf(text, room, "%s or %s", setting->off_on[1], setting->off_on[0]);
+    snprintf(text, room, "%s or %s", setting->words[1], setting->words[0]);
+    break;
+  case SETTING_ENUM:
+    describe_words(setting, text, room);
     break;
   case SETTING_LEVEL:
     snprintf(text, room, "error, warning, notice, info or debug");
@@ -261,8 +302,11 @@ void setting_expected(const struct setting *setting, char text[SETTING_EXPECTED_
   case SETTING_SERVERS:
     snprintf(text, room, "ADDRESS, IPV4:PORT or [IPV6]:PORT, at most %" PRIu64, setting->max);
     break;
-  case SETTING_FAMILIES:
-    snprintf(text, room, "any, v4, v6, v4-first or v6-first");
+  case SETTING_TARGET:
+    snprintf(text, room, "unix:/PATH, HOST:PORT or HOST");
+    break;
+  case SETTING_TARGETS:
+    snprintf(text, room, "unix:/PATH, HOST:PORT or HOST, at most %" PRIu64, setting->max);
     break;
   case SETTING_NAMES:
     snprintf(text, room, "host names, at most %" PRIu64, setting->max);
@@ -313,7 +357,9 @@ void setting_print_quoted(const char *text, FILE *out) {
 
 /* An element of a list as it is written; into `text`, or where it is. */
 static const char *element_text(const struct setting *setting, const void *element,
-                                char text[ADDRESS_TEXT_SIZE]) {
+                                char text[ELEMENT_TEXT_SIZE]) {
+  if (setting->type == SETTING_TARGETS)
+    return link_target_text(element, text);
   if (setting->type == SETTING_SERVERS)
     return address_text(element, text);
   return setting->type == SETTING_NAMES ? element : address_prefix_text(element, text);
@@ -322,7 +368,7 @@ static const char *element_text(const struct setting *setting, const void *eleme
 static void print_list(const struct setting *setting, const void *fields, FILE *out) {
   const char *element = (const char *)fields + setting->offset;
   size_t count = *(const size_t *)((const char *)fields + setting->count_offset);
-  char text[ADDRESS_TEXT_SIZE];
+  char text[ELEMENT_TEXT_SIZE];
   fputc('{', out);
   for (size_t i = 0; i < count; i++, element += element_size(setting)) {
     fputs(i ? ", " : "", out);
@@ -333,9 +379,10 @@ static void print_list(const struct setting *setting, const void *fields, FILE *
 
 void setting_print(const struct setting *setting, const void *fields, FILE *out) {
   const void *field = (const char *)fields + setting->offset;
-  char size[32];
+  char size[32], target[LINK_TARGET_TEXT_SIZE];
   switch (setting->type) {
   case SETTING_PATH:
+  case SETTING_WORD:
     setting_print_quoted(field, out);
     break;
   case SETTING_MODE:
@@ -349,18 +396,22 @@ void setting_print(const struct setting *setting, const void *fields, FILE *out)
     fputs(size, out);
     break;
   case SETTING_CHOICE:
-    fputs(setting->off_on[*(const bool *)field], out);
+    fputs(setting->words[*(const bool *)field], out);
+    break;
+  case SETTING_ENUM:
+    fputs(setting->words[*(const unsigned *)field], out);
     break;
   case SETTING_LEVEL:
     fputs(log_level_name(*(const enum log_level *)field), out);
     break;
-  case SETTING_FAMILIES:
-    fputs(families_words[*(const enum families *)field], out);
+  case SETTING_TARGET:
+    setting_print_quoted(link_target_text(field, target), out);
     break;
   case SETTING_SERVERS:
   case SETTING_NAMES:
   case SETTING_ADDRESSES:
   case SETTING_PREFIXES:
+  case SETTING_TARGETS:
     print_list(setting, fields, out);
     break;
   }

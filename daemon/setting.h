@@ -13,32 +13,40 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { SETTING_REASON_SIZE = 256, SETTING_EXPECTED_SIZE = 128, SETTING_NAME_SIZE = 254 };
+enum {
+  SETTING_REASON_SIZE = 256,
+  SETTING_EXPECTED_SIZE = 128,
+  SETTING_NAME_SIZE = 254,
+  SETTING_WORDS_MAX = 6
+};
 
 enum setting_type {
-  SETTING_PATH,     /* char[max + 1] */
-  SETTING_MODE,     /* uint32_t */
-  SETTING_NUMBER,   /* uint32_t */
-  SETTING_SIZE,     /* uint64_t, octets */
-  SETTING_CHOICE,   /* bool */
-  SETTING_LEVEL,    /* enum log_level */
-  SETTING_FAMILIES, /* enum families */
+  SETTING_PATH,   /* char[max + 1] */
+  SETTING_MODE,   /* uint32_t */
+  SETTING_NUMBER, /* uint32_t */
+  SETTING_SIZE,   /* uint64_t, octets */
+  SETTING_WORD,   /* char[max + 1] */
+  SETTING_CHOICE, /* bool */
+  SETTING_ENUM,   /* an enum whose values are 0, 1, ... */
+  SETTING_LEVEL,  /* enum log_level */
+  SETTING_TARGET, /* struct link_target; all zero: none */
   /* Lists. */
   SETTING_SERVERS,   /* struct sockaddr_storage[max] */
   SETTING_NAMES,     /* char[max][SETTING_NAME_SIZE], canonical */
   SETTING_ADDRESSES, /* struct address_prefix[max], each of 128 bits */
   SETTING_PREFIXES,  /* struct address_prefix[max] */
+  SETTING_TARGETS,   /* struct link_target[max] */
 };
 
 struct setting {
   const char *name;
   enum setting_type type;
-  size_t offset;         /* of the field; of a list: of its first element */
-  size_t count_offset;   /* of a list: of its length, a size_t */
-  const char *initial;   /* the default; of a list "", for none */
-  uint64_t min, max;     /* of MODE, NUMBER and SIZE; of a PATH's octets; max of a list's elements */
-  const char *unit;      /* of NUMBER, behind the range */
-  const char *off_on[2]; /* of CHOICE: the words for false and true */
+  size_t offset;       /* of the field; of a list: of its first element */
+  size_t count_offset; /* of a list: of its length, a size_t */
+  const char *initial; /* the default; of a list "", for none */
+  uint64_t min, max;   /* of MODE, NUMBER and SIZE; of a PATH's and WORD's octets; max of a list's elements */
+  const char *unit;    /* of NUMBER, behind the range */
+  const char *words[SETTING_WORDS_MAX]; /* of CHOICE: for false and true; of ENUM: for 0, 1, ... */
   const char *sentence;
 };
 

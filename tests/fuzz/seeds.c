@@ -6,6 +6,8 @@
 #include "dnsmsg_samples.h"
 #include "image_samples.h"
 #include "name_samples.h"
+#include "record_invariants.h"
+#include "record_samples.h"
 
 static void write_file(const char *folder, const char *kind, const char *name, const void *bytes,
                        size_t length) {
@@ -52,6 +54,18 @@ static void write_requests(const char *folder) {
   write_file(folder, "request", "full", request, sizeof(request) - 1);
 }
 
+/* Without MAC and checksum, which the target makes. */
+static void write_records(const char *folder) {
+  static struct record record;
+  static uint8_t bytes[RECORD_MAX];
+  for (size_t i = 0; i < RECORD_SAMPLE_COUNT; i++) {
+    record_samples[i].make(&record);
+    record.generation = (uint64_t)i << 56; /* chooses the time at which it is read */
+    size_t length = record_pack(bytes, &record, "", NULL, &record_sample_time);
+    write_file(folder, "record", record_samples[i].name, bytes, length - RECORD_CHECKSUM_BYTES);
+  }
+}
+
 int main(int argc, char **argv) {
   if (argc == 3 && strcmp(argv[2], "dnsmsg") == 0)
     write_messages(argv[1]);
@@ -61,7 +75,9 @@ int main(int argc, char **argv) {
     write_names(argv[1]);
   else if (argc == 3 && strcmp(argv[2], "request") == 0)
     write_requests(argv[1]);
+  else if (argc == 3 && strcmp(argv[2], "record") == 0)
+    write_records(argv[1]);
   else
-    return fprintf(stderr, "usage: fuzz_seeds FOLDER dnsmsg|image|name|request\n"), 64;
+    return fprintf(stderr, "usage: fuzz_seeds FOLDER dnsmsg|image|name|record|request\n"), 64;
   return 0;
 }

@@ -7,8 +7,8 @@ import sys
 WITHOUT_TEST = {"main", "node"}
 # The folders whose files a unit test may be of, and what its name puts before theirs.
 TESTED = {"daemon": "", "proto": "", "client": "", "bench": "bench_", "bench/upstream": "upstream_"}
-# libmxway, and the targets of the benchmark, are tested as a whole.
-WHOLES = {"client", "bench_targets"}
+# libmxway, and the targets of the benchmark, are tested as a whole; the room fleet also with each topology.
+WHOLES = {"client", "bench_targets", "fleet_calls", "fleet_sentinel", "fleet_cluster"}
 
 
 def main(source):

@@ -5,7 +5,7 @@
 #include "error.h"
 
 static const int errors[] = {ERR_NOMEM,  ERR_OVERLOAD, ERR_MALFORMED, ERR_TOO_LARGE,
-                             ERR_CONFIG, ERR_SYSTEM,   ERR_IN_USE};
+                             ERR_CONFIG, ERR_SYSTEM,   ERR_IN_USE,    ERR_NETWORK};
 
 enum { ERROR_COUNT = sizeof(errors) / sizeof(errors[0]) };
 
