@@ -212,7 +212,7 @@ struct daemon {
 static void start(struct daemon *daemon, size_t size_bytes) {
   static const struct resolver_options options = {.learn = {.ttl = lives}};
   daemon->cache = cache_create(size_bytes, 0, &daemon->stats);
-  daemon->resolver = resolver_create(daemon->cache, NULL, &options, &daemon->stats, NULL, NULL);
+  daemon->resolver = resolver_create(daemon->cache, NULL, NULL, &options, &daemon->stats, NULL, NULL);
   daemon->served = (struct job_served){.cache = daemon->cache, .resolver = daemon->resolver, .ttl = &lives};
   job_init(&daemon->job, &daemon->served);
 }

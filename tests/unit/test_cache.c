@@ -851,6 +851,7 @@ static unsigned restore(struct cache *cache, const char *name, unsigned hits) {
       cache_restore(cache, name, strlen(name), name_hash(name, strlen(name)), value, hits, 0);
   free(value);
   assert_non_null(facts);
+  free(value);
   cache_release(cache, facts);
   return cache_hits(facts);
 }
