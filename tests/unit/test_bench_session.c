@@ -44,7 +44,7 @@ static int run(const char *line) {
 
 static void each_target_gets_its_runs(void **state) {
   (void)state;
-  assert_int_equal(run("--gen uniform:n=10 -s null,reply=50 -s null,reply=500 -l 0.05 --runs 3 --repeats 0"),
+  assert_int_equal(run("--gen uniform:n=10 -s null,reply=50 -s null,reply=500 -l 0.3 --runs 3 --repeats 0"),
                    0);
   assert_int_equal(result.target_count, 2);
   assert_string_equal(result.targets[1].label, "null,reply=500");
