@@ -1,98 +1,25 @@
-#include "cmocka_compat.h"
+#include "store_readers.h"
 
-#include <stdlib.h>
-
-#include "clock.h"
-#include "fake_fleet.h"
-#include "name.h"
-#include "record_samples.h"
 #include "store.h"
 
-enum {
-  TIMEOUT_MS = 30,
-  HEAD_START_MS = 10,
-  LEASE_MS = 50,
-  MAX_COMMANDS = 8, /* 4 first reads, 2 writes */
-  READERS = 64,
-};
-
-/* The store reads the wall clock for what outlives the process; everything else is told the time. */
-static struct image_time now;
-int64_t clock_wall_ms(void) { return now.wall_ms; }
-int64_t clock_now_ms(void) { return now.now_ms; }
-int64_t clock_now_us(void) { return now.now_ms * 1000; }
-
-static struct stats stats;
 static struct store *store;
 static struct store_options options;
-static struct record made, found;
-
-static uint64_t counted(enum stats_counter counter) { return atomic_load(&stats.counters[counter]); }
-
-/* Who asks. */
-struct reader {
-  struct store_read *read;
-  bool is_content; /* what the store holds is enough */
-  unsigned shown_count, late_count, done_count;
-  enum store_outcome outcome;
-  struct store_read *cancels; /* what its `done` cancels; NULL: nothing */
-  bool asks_again;            /* its `done` asks for the same */
-};
-
-static struct reader readers[READERS];
-static struct reader *const reader = &readers[0];
-
-static bool on_value(void *context, const struct record *record, int64_t now_ms) {
-  struct reader *own = context;
-  assert_int_equal(now_ms, now.now_ms);
-  assert_int_equal(own->done_count, 0);
-  own->shown_count++;
-  found = *record;
-  return own->is_content;
-}
-
-static void on_late(void *context, int64_t now_ms) {
-  struct reader *own = context;
-  assert_int_equal(now_ms, now.now_ms);
-  assert_int_equal(own->done_count, 0);
-  own->late_count++;
-}
-
-static void on_done(void *context, enum store_outcome outcome, const struct record *record, int64_t now_ms);
-
-static const struct store_calls calls = {on_value, on_late, on_done};
-
-static int get_named(struct reader *own, const char *name) {
-  const struct store_question question = {
-      .kind = made.kind, .name = name, .length = strlen(name), .wants_lease = options.lease_wait_ms > 0};
-  return store_get(store, &question, now.now_ms, &calls, own, &own->read);
-}
-
-static void on_done(void *context, enum store_outcome outcome, const struct record *record, int64_t now_ms) {
-  struct reader *own = context;
-  assert_int_equal(now_ms, now.now_ms);
-  assert_int_equal(record != NULL, outcome == STORE_FOUND);
-  own->done_count++;
-  own->outcome = outcome;
-  own->read = NULL;
-  if (record)
-    found = *record;
-  if (own->cancels)
-    store_cancel(own->cancels);
-  if (own->asks_again)
-    assert_int_equal(get_named(own + 1, "shop.example"), 0);
-}
 
 static void create(void) { assert_int_equal(store_create(NULL, &options, &stats, &store), 0); }
+static void destroy(void) { store_destroy(store); }
+static void set_lease_wait(uint32_t ms) { options.lease_wait_ms = ms; }
+static bool wants_leases(void) { return options.lease_wait_ms > 0; }
+static const struct seal *seal_of_test(void) { return options.seal; }
+static int ask(struct reader *own, const struct store_question *question) {
+  return store_get(store, question, now.now_ms, &calls, own, &own->read);
+}
+static void cancel(struct store_read *read) { store_cancel(read); }
+static void run(void) { store_run(store, now.now_ms); }
+static int64_t next_ms(void) { return store_next_ms(store); }
 
 static int open_it(void **state) {
   (void)state;
-  fake_fleet_init();
-  memset(&stats, 0, sizeof(stats));
-  memset(readers, 0, sizeof(readers));
-  name_hash_init();
-  now = record_sample_time;
-  record_sample_provider(&made);
+  init_readers();
   options = (struct store_options){.prefix = "mxway:1:",
                                    .origin = "mx-out-3",
                                    .timeout_ms = TIMEOUT_MS,
@@ -101,61 +28,6 @@ static int open_it(void **state) {
                                    .max_writes = 100};
   create();
   return 0;
-}
-
-/* The same with leases. */
-static int open_leased(void **state) {
-  open_it(state);
-  store_destroy(store);
-  options.lease_wait_ms = LEASE_MS;
-  create();
-  return 0;
-}
-
-static int close_it(void **state) {
-  (void)state;
-  store_destroy(store);
-  assert_int_equal(fake_fleet.open_count, 0);
-  return 0;
-}
-
-static void pass(int64_t ms) {
-  now.now_ms += ms;
-  now.wall_ms += ms;
-}
-
-/* Time passes and the loop turns, as it does when something is due. */
-static void run_until(int64_t end_ms) {
-  for (;;) {
-    store_run(store, now.now_ms);
-    int64_t next_ms = store_next_ms(store);
-    assert_true(next_ms > now.now_ms);
-    if (next_ms > end_ms)
-      break;
-    pass(next_ms - now.now_ms);
-  }
-  pass(end_ms - now.now_ms);
-}
-
-static void run_for(int64_t ms) { run_until(now.now_ms + ms); }
-
-static void get(struct reader *own) { assert_int_equal(get_named(own, made.name), 0); }
-
-static void answer_record(size_t at) {
-  uint8_t bytes[RECORD_MAX];
-  size_t length = record_pack(bytes, &made, fake_fleet.calls[at].key, options.seal, &now);
-  assert_in_range(length, 1, RECORD_MAX);
-  fake_answer_octets(at, REDIS_REPLY_STRING, bytes, length, now.now_ms);
-}
-
-static void assert_text(size_t at, const char *text) {
-  assert_true(at < fake_fleet.count);
-  assert_string_equal(fake_fleet.calls[at].text, text);
-}
-
-static void assert_ended(const struct reader *own, enum store_outcome outcome) {
-  assert_int_equal(own->done_count, 1);
-  assert_int_equal(own->outcome, outcome);
 }
 
 static void assert_reads(size_t count) {

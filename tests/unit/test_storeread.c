@@ -1,90 +1,8 @@
-#include "cmocka_compat.h"
+#include "store_readers.h"
 
-#include <stdlib.h>
-
-#include "clock.h"
-#include "fake_fleet.h"
-#include "name.h"
-#include "record_samples.h"
-#include "storeread.h"
-
-enum {
-  TIMEOUT_MS = 30,
-  HEAD_START_MS = 10,
-  LEASE_MS = 50,
-  MAX_COMMANDS = 8, /* 4 first reads, 2 writes */
-  READERS = 64,
-};
-
-/* The store reads the wall clock for what outlives the process; everything else is told the time. */
-static struct image_time now;
-int64_t clock_wall_ms(void) { return now.wall_ms; }
-int64_t clock_now_ms(void) { return now.now_ms; }
-int64_t clock_now_us(void) { return now.now_ms * 1000; }
-
-static struct stats stats;
 static struct storeread *reads;
 static struct storeread_options options;
-static struct record made, found;
 static char seen[FAKE_TEXT_SIZE]; /* what was told last to have been seen: "key" or "key -" */
-
-static uint64_t counted(enum stats_counter counter) { return atomic_load(&stats.counters[counter]); }
-
-/* Who asks. */
-struct reader {
-  struct store_read *read;
-  bool is_content; /* what the store holds is enough */
-  unsigned shown_count, late_count, done_count;
-  enum store_outcome outcome;
-  struct store_read *cancels; /* what its `done` cancels; NULL: nothing */
-  bool asks_again;            /* its `done` asks for the same */
-};
-
-static struct reader readers[READERS];
-static struct reader *const reader = &readers[0];
-
-static bool on_value(void *context, const struct record *record, int64_t now_ms) {
-  struct reader *own = context;
-  assert_int_equal(now_ms, now.now_ms);
-  assert_int_equal(own->done_count, 0);
-  own->shown_count++;
-  found = *record;
-  return own->is_content;
-}
-
-static void on_late(void *context, int64_t now_ms) {
-  struct reader *own = context;
-  assert_int_equal(now_ms, now.now_ms);
-  assert_int_equal(own->done_count, 0);
-  own->late_count++;
-}
-
-static void on_done(void *context, enum store_outcome outcome, const struct record *record, int64_t now_ms);
-
-static const struct store_calls calls = {on_value, on_late, on_done};
-
-static int get_named(struct reader *own, const char *name) {
-  const struct store_question question = {
-      .kind = made.kind, .name = name, .length = strlen(name), .wants_lease = options.lease_wait_ms > 0};
-  char key[FAKE_TEXT_SIZE];
-  snprintf(key, sizeof(key), "mxway:1:%c:%s", made.kind == RECORD_DOMAIN ? 'd' : 'h', name);
-  return storeread_get(reads, &question, key, now.now_ms, &calls, own, &own->read);
-}
-
-static void on_done(void *context, enum store_outcome outcome, const struct record *record, int64_t now_ms) {
-  struct reader *own = context;
-  assert_int_equal(now_ms, now.now_ms);
-  assert_int_equal(record != NULL, outcome == STORE_FOUND);
-  own->done_count++;
-  own->outcome = outcome;
-  own->read = NULL;
-  if (record)
-    found = *record;
-  if (own->cancels)
-    storeread_cancel(own->cancels);
-  if (own->asks_again)
-    assert_int_equal(get_named(own + 1, "shop.example"), 0);
-}
 
 static void saw(void *context, const char *key, const struct record *record) {
   assert_ptr_equal(context, seen);
@@ -95,15 +13,22 @@ static void create(void) {
   reads = storeread_create(NULL, &options, &stats);
   assert_non_null(reads);
 }
+static void destroy(void) { storeread_destroy(reads); }
+static void set_lease_wait(uint32_t ms) { options.lease_wait_ms = ms; }
+static bool wants_leases(void) { return options.lease_wait_ms > 0; }
+static const struct seal *seal_of_test(void) { return options.seal; }
+static int ask(struct reader *own, const struct store_question *question) {
+  char key[FAKE_TEXT_SIZE];
+  snprintf(key, sizeof(key), "mxway:1:%c:%s", question->kind == RECORD_DOMAIN ? 'd' : 'h', question->name);
+  return storeread_get(reads, question, key, now.now_ms, &calls, own, &own->read);
+}
+static void cancel(struct store_read *read) { storeread_cancel(read); }
+static void run(void) { storeread_run(reads, now.now_ms); }
+static int64_t next_ms(void) { return storeread_next_ms(reads); }
 
 static int open_it(void **state) {
   (void)state;
-  fake_fleet_init();
-  memset(&stats, 0, sizeof(stats));
-  memset(readers, 0, sizeof(readers));
-  name_hash_init();
-  now = record_sample_time;
-  record_sample_provider(&made);
+  init_readers();
   seen[0] = '\0';
   options = (struct storeread_options){.prefix = "mxway:1:",
                                        .origin = "mx-out-3",
@@ -114,61 +39,6 @@ static int open_it(void **state) {
                                        .context = seen};
   create();
   return 0;
-}
-
-/* The same with leases. */
-static int open_leased(void **state) {
-  open_it(state);
-  storeread_destroy(reads);
-  options.lease_wait_ms = LEASE_MS;
-  create();
-  return 0;
-}
-
-static int close_it(void **state) {
-  (void)state;
-  storeread_destroy(reads);
-  assert_int_equal(fake_fleet.open_count, 0);
-  return 0;
-}
-
-static void pass(int64_t ms) {
-  now.now_ms += ms;
-  now.wall_ms += ms;
-}
-
-/* Time passes and the loop turns, as it does when something is due. */
-static void run_until(int64_t end_ms) {
-  for (;;) {
-    storeread_run(reads, now.now_ms);
-    int64_t next_ms = storeread_next_ms(reads);
-    assert_true(next_ms > now.now_ms);
-    if (next_ms > end_ms)
-      break;
-    pass(next_ms - now.now_ms);
-  }
-  pass(end_ms - now.now_ms);
-}
-
-static void run_for(int64_t ms) { run_until(now.now_ms + ms); }
-
-static void get(struct reader *own) { assert_int_equal(get_named(own, made.name), 0); }
-
-static void answer_record(size_t at) {
-  uint8_t bytes[RECORD_MAX];
-  size_t length = record_pack(bytes, &made, fake_fleet.calls[at].key, options.seal, &now);
-  assert_in_range(length, 1, RECORD_MAX);
-  fake_answer_octets(at, REDIS_REPLY_STRING, bytes, length, now.now_ms);
-}
-
-static void assert_text(size_t at, const char *text) {
-  assert_true(at < fake_fleet.count);
-  assert_string_equal(fake_fleet.calls[at].text, text);
-}
-
-static void assert_ended(const struct reader *own, enum store_outcome outcome) {
-  assert_int_equal(own->done_count, 1);
-  assert_int_equal(own->outcome, outcome);
 }
 
 static void assert_reads(size_t count) { assert_int_equal(storeread_count(reads), count); }
