@@ -119,31 +119,18 @@ static inline void shuffle(const struct exchange_set *set, uint8_t order[], stru
   }
 }
 
-static inline uint8_t *put_number(uint8_t *at, unsigned field, uint64_t value) {
-  if (value == 0)
-    return at;
-  if (field > 15)
-    return wire_put_uint(at, field, value);
-  *at++ = (uint8_t)(field << 3 | WIRE_TYPE_VARINT);
-  return wire_put_varint(at, value);
-}
-
 static inline uint8_t *put_head(uint8_t *at, uint64_t id, const struct name *name,
                                 const struct domain_facts *facts, int64_t now_ms, const struct sum *sum) {
   uint32_t mx_ttl_s = seconds_left(facts->expires_at_ms, now_ms);
-  at = put_number(at, FIELD_REPLY_ID, id);
-  at = put_number(at, FIELD_REPLY_VERDICT, VERDICT_ROUTE);
-  at = put_number(at, FIELD_REPLY_TTL, sum->ttl_s < mx_ttl_s ? sum->ttl_s : mx_ttl_s);
-  at = put_number(at, FIELD_REPLY_MX_TTL, mx_ttl_s);
-  at = put_number(at, FIELD_REPLY_AGE, (uint32_t)((now_ms - facts->stored_at_ms) / 1000));
-  at = put_number(at, FIELD_REPLY_SOURCE, SOURCE_MEMORY);
+  at = wire_put_uint(at, FIELD_REPLY_ID, id);
+  at = wire_put_uint(at, FIELD_REPLY_VERDICT, VERDICT_ROUTE);
+  at = wire_put_uint(at, FIELD_REPLY_TTL, sum->ttl_s < mx_ttl_s ? sum->ttl_s : mx_ttl_s);
+  at = wire_put_uint(at, FIELD_REPLY_MX_TTL, mx_ttl_s);
+  at = wire_put_uint(at, FIELD_REPLY_AGE, (uint32_t)((now_ms - facts->stored_at_ms) / 1000));
+  at = wire_put_uint(at, FIELD_REPLY_SOURCE, SOURCE_MEMORY);
   at = put_canonical(at, name, facts);
-  at = put_number(at, FIELD_REPLY_IMPLICIT, facts->kind == DOMAIN_NODATA);
-  return put_number(at, FIELD_REPLY_AUTHENTICATED, sum->authentic);
-}
-
-static inline uint32_t first_bits(unsigned count) {
-  return count < 32 ? (UINT32_C(1) << count) - 1 : UINT32_MAX;
+  at = wire_put_uint(at, FIELD_REPLY_IMPLICIT, facts->kind == DOMAIN_NODATA);
+  return wire_put_uint(at, FIELD_REPLY_AUTHENTICATED, sum->authentic);
 }
 
 static uint8_t *put_exchange(uint8_t *at, const struct exchange_set *set, const struct exchange *exchange,
@@ -160,7 +147,7 @@ static uint8_t *put_exchange(uint8_t *at, const struct exchange_set *set, const 
   for (uint8_t i = 0; i < count; i++)
     at = addresses[i][1] == 16 ? wire_put_bytes(at, addresses[i], PACKED_V6_LENGTH)
                                : wire_put_bytes(at, addresses[i], PACKED_V4_LENGTH);
-  return put_number(at, FIELD_EXCHANGE_TTL, ttl_s);
+  return wire_put_uint(at, FIELD_EXCHANGE_TTL, ttl_s);
 }
 
 static inline uint8_t *put_exchange_with_addresses(const struct express *express, uint8_t *at,
@@ -169,8 +156,8 @@ static inline uint8_t *put_exchange_with_addresses(const struct express *express
                                                    const struct addressed *host, struct random *random) {
   const struct host_facts *facts = host->facts;
   const uint8_t *addresses[ORDERING_ADDRESSES_MAX];
-  const uint32_t usable[FAMILY_COUNT] = {first_bits(facts->count[FAMILY_V6]),
-                                         first_bits(facts->count[FAMILY_V4])};
+  const uint32_t usable[FAMILY_COUNT] = {host_facts_bits(facts->count[FAMILY_V6]),
+                                         host_facts_bits(facts->count[FAMILY_V4])};
   uint8_t count =
       ordering_addresses(NULL, express->families, facts, usable, ORDERING_ADDRESSES_MAX, random, addresses);
   return put_exchange(at, set, exchange, host->ttl_s, count, addresses);

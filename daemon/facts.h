@@ -123,6 +123,11 @@ static inline const uint8_t *host_facts_addresses(const struct host_facts *facts
   return facts->bytes + (family == FAMILY_V4 ? facts->count[FAMILY_V6] * (size_t)PACKED_V6_LENGTH : 0);
 }
 
+/* A bit for each of `count` addresses, as in `odd`. */
+static inline uint32_t host_facts_bits(unsigned count) {
+  return count < 32 ? (UINT32_C(1) << count) - 1 : UINT32_MAX;
+}
+
 /* The packed field `expanded`. */
 static inline const uint8_t *host_facts_expanded(const struct host_facts *facts) {
   return facts->bytes + facts->count[FAMILY_V6] * (size_t)PACKED_V6_LENGTH +

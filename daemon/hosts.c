@@ -1,5 +1,6 @@
 #include "hosts.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,11 +84,8 @@ void hosts_destroy(struct hosts *hosts) {
 /* A name is an alias for both families or for none: the latest word on it holds for the family, too,
  * that was not asked for and still has what it had. */
 static void take_alias(struct host_flight *flight, const char *expanded) {
-  for (enum family family = 0; family < FAMILY_COUNT; family++) {
-    char *kept = flight->values[family].expanded;
-    kept[0] = '\0';
-    strncat(kept, expanded, FACTS_NAME_SIZE - 1);
-  }
+  for (enum family family = 0; family < FAMILY_COUNT; family++)
+    snprintf(flight->values[family].expanded, FACTS_NAME_SIZE, "%s", expanded);
 }
 
 /* Publishes; without memory the old facts stay, and a waiter sees them for what they are. */

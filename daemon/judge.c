@@ -151,12 +151,10 @@ static uint32_t find_excluded(const struct judge *judge, const struct exchange *
   return dropped;
 }
 
-static uint32_t first_bits(unsigned count) { return count < 32 ? (UINT32_C(1) << count) - 1 : UINT32_MAX; }
-
 /* What mail cannot go to is nobody's choice and is dropped first; then what the caller does not want. */
 static uint32_t find_usable(struct judge *judge, const struct exchange *exchange, const struct view *view,
                             enum family family) {
-  uint32_t usable = first_bits(view->count[family]);
+  uint32_t usable = host_facts_bits(view->count[family]);
   uint32_t odd = usable ? usable & view->facts->odd[family] : 0;
   if (odd)
     usable &= ~find_unreachable(judge, exchange, view->facts, family, odd);
@@ -237,7 +235,7 @@ static bool judge_plain(const struct judge *judge, const struct host_facts *fact
   if (!judge->is_plain || !facts || !facts->is_plain || facts->expires_at_ms[FAMILY_V6] < judge->since_ms ||
       facts->expires_at_ms[FAMILY_V4] < judge->since_ms)
     return false;
-  uint32_t v6 = first_bits(facts->count[FAMILY_V6]), v4 = first_bits(facts->count[FAMILY_V4]);
+  uint32_t v6 = host_facts_bits(facts->count[FAMILY_V6]), v4 = host_facts_bits(facts->count[FAMILY_V4]);
   judgement->status = STATUS_OK;
   judgement->is_alias = judgement->stale = false;
   judgement->authentic = facts->authentic[FAMILY_V6] && facts->authentic[FAMILY_V4];

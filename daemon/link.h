@@ -14,7 +14,7 @@
  * LINK_BEAT_MS sends a PING, and closes where nothing is heard for as long again.
  *
  * Bounded: at most `max_commands` are outstanding, those given up but not answered yet included. A reply may
- * have at most LINK_REPLY_MAX octets (a 100 MB string closes the connection before it is taken in).
+ * have at most RESP_REPLY_MAX octets (a 100 MB string closes the connection before it is taken in).
  *
  * Logs for all who use it: that the server is up or down and why, and each kind of error that it answers,
  * once a minute each. Reads the clock. Never calls back from inside link_create, link_send, link_cancel or
@@ -32,7 +32,6 @@
 
 enum {
   LINK_FAILURES = BREAKER_FAILURES,
-  LINK_REPLY_MAX = 1 << 20,
   LINK_BEAT_MS = 5000,
   LINK_PORT = 6379, /* where a target names none */
   LINK_WORDS_MAX = 8,
