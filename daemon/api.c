@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "demands.h"
 #include "express.h"
 #include "miss.h"
 #include "reply.h"
@@ -41,63 +42,6 @@ struct api {
   struct route route;
   struct domain_facts *pinned_facts; /* PINNED_FACTS_SIZE octets, for the answer under way */
 };
-
-/* ---- wishes ---- */
-
-/* Adds the names and addresses of one repeated field of a request. */
-static bool add_texts(struct wishes *wishes, enum wish wish, const char *name, const struct request *request,
-                      enum request_field field, char detail[WISHES_DETAIL_SIZE]) {
-  struct request_bytes item;
-  for (size_t at = 0; request_next(request, field, &at, &item);)
-    if (!wishes_add_text(wishes, wish, name, item.bytes, item.length, detail))
-      return false;
-  return true;
-}
-
-static bool add_self_addresses(struct wishes *wishes, const struct request *request,
-                               char detail[WISHES_DETAIL_SIZE]) {
-  struct request_bytes item;
-  for (size_t at = 0; request_next(request, REQUEST_SELF_ADDRESSES, &at, &item);)
-    if (!wishes_add_address(wishes, WISH_SELF, "self_addresses", item.bytes, item.length, detail))
-      return false;
-  return true;
-}
-
-/* What is wrong with a number or its company, or NULL. A value that is not known here is refused, never
- * ignored. */
-static const char *find_mistake(const struct request *request) {
-  if ((unsigned)request->depth > DEPTH_ADDRESSES)
-    return "depth: only DEPTH_EXCHANGES and DEPTH_ADDRESSES are implemented";
-  if ((unsigned)request->order >= ORDER_COUNT)
-    return "order: a value of the enumeration is due";
-  if (request->order == ORDER_KEYED && request->order_key.length == 0)
-    return "order_key: ORDER_KEYED needs one";
-  if (request->order != ORDER_KEYED && request->order_key.length > 0)
-    return "order_key: only ORDER_KEYED takes one";
-  if ((unsigned)request->family >= FAMILIES_COUNT)
-    return "family: a value of the enumeration is due";
-  return NULL;
-}
-
-/* Whether there is anything beyond the defaults; one glance, because most requests have nothing. */
-static bool has_wishes(const struct request *request) {
-  return request->order_key.length | (unsigned)request->order | (unsigned)request->family |
-         request->primary_only | request->max_exchanges | request->has_lists;
-}
-
-/* Makes a block of what the caller wishes; false with the mistake in `detail`. */
-static bool decode_wishes(struct wishes *wishes, const struct request *request,
-                          char detail[WISHES_DETAIL_SIZE]) {
-  wishes_init(wishes);
-  wishes->order = (uint8_t)request->order;
-  wishes->families = (uint8_t)request->family;
-  wishes->primary_only = request->primary_only;
-  wishes->max_exchanges = request->max_exchanges < UINT8_MAX ? (uint8_t)request->max_exchanges : UINT8_MAX;
-  return wishes_set_key(wishes, "order_key", request->order_key.bytes, request->order_key.length, detail) &&
-         add_texts(wishes, WISH_SELF, "self_names", request, REQUEST_SELF_NAMES, detail) &&
-         add_self_addresses(wishes, request, detail) &&
-         add_texts(wishes, WISH_EXCLUDE, "exclude", request, REQUEST_EXCLUDE, detail);
-}
 
 /* ---- answering at once ---- */
 
@@ -165,22 +109,19 @@ static bool find_pin(struct api *api, struct connection *connection, struct look
   return true;
 }
 
-/* Decodes what the caller wishes into the lookup's own block; false where that was refused. */
+/* Reads what the caller wishes into the lookup's own block; false where that was refused. */
 static bool accept_wishes(struct api *api, struct connection *connection, struct lookup *lookup) {
-  const struct request *request = &lookup->request;
   char detail[WISHES_DETAIL_SIZE];
   lookup->wishes = NULL;
-  if (!has_wishes(request) && (unsigned)request->depth <= DEPTH_ADDRESSES)
+  if (demands_are_none(&lookup->request))
     return true;
-  struct wishes *wishes = &api->wishes[lookup - api->lookups].wishes;
-  const char *mistake = find_mistake(request);
-  if (!mistake && !decode_wishes(wishes, request, detail))
-    mistake = detail;
-  if (mistake)
-    refuse(api, connection, request->id, mistake);
-  else
-    lookup->wishes = wishes;
-  return !mistake;
+  union wishes_block *block = &api->wishes[lookup - api->lookups];
+  if (!demands_read(&lookup->request, block, detail)) {
+    refuse(api, connection, lookup->request.id, detail);
+    return false;
+  }
+  lookup->wishes = &block->wishes;
+  return true;
 }
 
 /* Judges a request; answers what needs no facts. */

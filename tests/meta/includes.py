@@ -14,7 +14,7 @@ LEVELS = (
     ("judge", "ordering", "setting", "dnsmsg", "intern", "entries", "octets", "link"),
     ("override", "cache", "channel", "route", "health", "dnsquery", "dnsqueue", "dnsstory", "image",
      "members", "sentinel", "ear"),
-    ("options", "reply", "nameserver", "server", "pinned", "explain", "load", "dump", "question", "record",
+    ("options", "reply", "demands", "nameserver", "server", "pinned", "explain", "load", "dump", "question", "record",
      "master", "cluster"),
     ("dns", "config", "express", "fleet", "appraise", "seen"),
     ("chase", "resolvconf", "snapshot", "leases"),
