@@ -87,6 +87,13 @@ class RedisServer(Process):
         with self.client() as client:
             return client(*words)
 
+    def role(self):
+        """b"master" or b"slave"; None where that is just changing: a sentinel then has all connections of clients closed."""
+        try:
+            return self("ROLE")[0]
+        except ConnectionError:
+            return None
+
     def info(self, section):
         with self.client() as client:
             return client.info(section)

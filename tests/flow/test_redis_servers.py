@@ -56,7 +56,7 @@ class Servers(RedisTest):
         self.assertEqual(self.master_port(sentinels[0]), master.port)
         master.kill()
         wait_until(lambda: self.master_port(sentinels[0]) == replica.port, "the fail-over", 60.0)
-        wait_until(lambda: replica("ROLE")[0] == b"master", f"the new {MASTER_NAME}", 60.0)
+        wait_until(lambda: replica.role() == b"master", f"the new {MASTER_NAME}", 60.0)
 
     def test_a_slot_moves_within_a_cluster(self):
         nodes = self.start_cluster()

@@ -90,10 +90,10 @@ class FailOver(OutageTest):
         )
         self.go_through(
             lambda: sentinels[0]("SENTINEL", "FAILOVER", MASTER_NAME),
-            lambda: wait_until(lambda: replica("ROLE")[0] == b"master", "the fail-over", 60.0),
+            lambda: wait_until(lambda: replica.role() == b"master", "the fail-over", 60.0),
             0.5,
         )
-        wait_until(lambda: master("ROLE")[0] == b"slave", "the old master follows", 60.0)
+        wait_until(lambda: master.role() == b"slave", "the old master follows", 60.0)
         before = len(replica.keys("mxway:1:d:*"))
         self.wait_sharing()
         wait_until(lambda: len(replica.keys("mxway:1:d:*")) > before, "writes go to the new master")
