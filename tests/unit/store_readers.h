@@ -36,17 +36,23 @@ static struct record made, found;
 
 static uint64_t counted(enum stats_counter counter) { return atomic_load(&stats.counters[counter]); }
 
-/* Of the room that is tested. */
 struct reader;
-static void create(void); /* from the test's options */
-static void destroy(void);
-static void set_lease_wait(uint32_t ms);
-static const struct seal *seal_of_test(void);
-static bool wants_leases(void);
-static int ask(struct reader *own, const struct store_question *question);
-static void cancel(struct store_read *read);
-static void run(void);
-static int64_t next_ms(void);
+
+/* What the test gives of the room that it is about. */
+struct tested {
+  int (*open)(void **state); /* all of it, with the test's usual options */
+  void (*create)(void);      /* from the options as they are */
+  void (*destroy)(void);
+  void (*set_lease_wait)(uint32_t ms);
+  bool (*wants_leases)(void);
+  const struct seal *(*seal)(void);
+  int (*ask)(struct reader *own, const struct store_question *question);
+  void (*cancel)(struct store_read *read);
+  void (*run)(void);
+  int64_t (*next_ms)(void);
+};
+
+static const struct tested tested; /* defined by the test */
 
 /* Who asks. */
 struct reader {
@@ -83,8 +89,8 @@ static const struct store_calls calls = {on_value, on_late, on_done};
 
 static int get_named(struct reader *own, const char *name) {
   const struct store_question question = {
-      .kind = made.kind, .name = name, .length = strlen(name), .wants_lease = wants_leases()};
-  return ask(own, &question);
+      .kind = made.kind, .name = name, .length = strlen(name), .wants_lease = tested.wants_leases()};
+  return tested.ask(own, &question);
 }
 
 static void on_done(void *context, enum store_outcome outcome, const struct record *record, int64_t now_ms) {
@@ -97,7 +103,7 @@ static void on_done(void *context, enum store_outcome outcome, const struct reco
   if (record)
     found = *record;
   if (own->cancels)
-    cancel(own->cancels);
+    tested.cancel(own->cancels);
   if (own->asks_again)
     assert_int_equal(get_named(own + 1, "shop.example"), 0);
 }
@@ -112,20 +118,18 @@ static void init_readers(void) {
   record_sample_provider(&made);
 }
 
-static int open_it(void **state);
-
 /* The same with leases. */
 static int open_leased(void **state) {
-  open_it(state);
-  destroy();
-  set_lease_wait(LEASE_MS);
-  create();
+  tested.open(state);
+  tested.destroy();
+  tested.set_lease_wait(LEASE_MS);
+  tested.create();
   return 0;
 }
 
 static int close_it(void **state) {
   (void)state;
-  destroy();
+  tested.destroy();
   assert_int_equal(fake_fleet.open_count, 0);
   return 0;
 }
@@ -138,8 +142,8 @@ static void pass(int64_t ms) {
 /* Time passes and the loop turns, as it does when something is due. */
 static void run_until(int64_t end_ms) {
   for (;;) {
-    run();
-    int64_t due_ms = next_ms();
+    tested.run();
+    int64_t due_ms = tested.next_ms();
     assert_true(due_ms > now.now_ms);
     if (due_ms > end_ms)
       break;
@@ -154,7 +158,7 @@ static void get(struct reader *own) { assert_int_equal(get_named(own, made.name)
 
 static void answer_record(size_t at) {
   uint8_t bytes[RECORD_MAX];
-  size_t length = record_pack(bytes, &made, fake_fleet.calls[at].key, seal_of_test(), &now);
+  size_t length = record_pack(bytes, &made, fake_fleet.calls[at].key, tested.seal(), &now);
   assert_in_range(length, 1, RECORD_MAX);
   fake_answer_octets(at, REDIS_REPLY_STRING, bytes, length, now.now_ms);
 }

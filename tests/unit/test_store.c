@@ -9,7 +9,7 @@ static void create(void) { assert_int_equal(store_create(NULL, &options, &stats,
 static void destroy(void) { store_destroy(store); }
 static void set_lease_wait(uint32_t ms) { options.lease_wait_ms = ms; }
 static bool wants_leases(void) { return options.lease_wait_ms > 0; }
-static const struct seal *seal_of_test(void) { return options.seal; }
+static const struct seal *seal(void) { return options.seal; }
 static int ask(struct reader *own, const struct store_question *question) {
   return store_get(store, question, now.now_ms, &calls, own, &own->read);
 }
@@ -29,6 +29,9 @@ static int open_it(void **state) {
   create();
   return 0;
 }
+
+static const struct tested tested = {open_it, create, destroy, set_lease_wait, wants_leases, seal,
+                                     ask,     cancel, run,     next_ms};
 
 static void assert_reads(size_t count) {
   struct store_view view;

@@ -16,7 +16,7 @@ static void create(void) {
 static void destroy(void) { storeread_destroy(reads); }
 static void set_lease_wait(uint32_t ms) { options.lease_wait_ms = ms; }
 static bool wants_leases(void) { return options.lease_wait_ms > 0; }
-static const struct seal *seal_of_test(void) { return options.seal; }
+static const struct seal *seal(void) { return options.seal; }
 static int ask(struct reader *own, const struct store_question *question) {
   char key[FAKE_TEXT_SIZE];
   snprintf(key, sizeof(key), "mxway:1:%c:%s", question->kind == RECORD_DOMAIN ? 'd' : 'h', question->name);
@@ -40,6 +40,9 @@ static int open_it(void **state) {
   create();
   return 0;
 }
+
+static const struct tested tested = {open_it, create, destroy, set_lease_wait, wants_leases, seal,
+                                     ask,     cancel, run,     next_ms};
 
 static void assert_reads(size_t count) { assert_int_equal(storeread_count(reads), count); }
 
