@@ -306,7 +306,10 @@ static void when_a_master_is_killed_its_replica_takes_its_keys_over(void **state
   REDIS_UNTIL(redis_says(replica, "INFO replication", "master_link_status:up"));
   open_usual(place);
   assert_true(asker_hears(asker, key_of(2, 1), "v", "OK"));
-  redis_say(&place->nodes[2], "WAIT 1 30000");
+  redis_say(&place->nodes[2], "SET %s v", key_of(2, 2)); /* WAIT is for what its own connection has written */
+  redisReply *replicas = redis_ask(&place->nodes[2], "WAIT 1 30000");
+  assert_int_equal(replicas->integer, 1);
+  freeReplyObject(replicas);
   redis_kill(&place->nodes[2]);
   LOOP_UNTIL(asker->loop, asker_hears(asker, key_of(2, 1), NULL, "v"));
   assert_true(redis_says(replica, "INFO replication", "role:master"));
