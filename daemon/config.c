@@ -370,8 +370,8 @@ int config_complete(struct config *config, char error[CONFIG_ERROR_SIZE]) {
     status = read_secret("redis-sentinel-password-file", config->redis_sentinel_password_file,
                          config->redis_sentinel_password, error);
   if (status == 0)
-    status = try_seal(config, error);
-  return status == 0 ? try_tls(config, error) : status;
+    status = try_tls(config, error);
+  return status == 0 ? try_seal(config, error) : status;
 }
 
 /* One line of resolv.conf(5): a keyword at its start, and what it names. True: it names a server. */
