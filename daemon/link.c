@@ -369,8 +369,9 @@ static int create(struct ev_loop *loop, const struct link_options *options, cons
   ev_timer_init(&made->due, on_due, 0., 0.);
   ev_timer_init(&made->beat, on_beat, 0., (options->beat_ms ? options->beat_ms : LINK_BEAT_MS) / 1000.);
   ev_prepare_init(&made->tell, on_tell);
-  ev_set_priority(&made->due,
-                  EV_MINPRI); /* behind answers that are there: the loop was late, not the server */
+  /* Behind answers that are there: the loop was late, not the server. */
+  ev_set_priority(&made->due, EV_MINPRI);
+  ev_set_priority(&made->beat, EV_MINPRI);
   made->start.data = made->due.data = made->beat.data = made->tell.data = made;
   ev_timer_start(loop, &made->start);
   *link = made;
