@@ -2881,16 +2881,23 @@ static void a_failure_that_a_purge_has_overtaken_is_not_remembered(void **state)
 
 static void a_lookup_that_starts_over_after_a_purge_is_kept(void **state) {
   struct trial *trial = *state;
-  static struct client first, second;
-  ask(trial, &first, "d.test", DEPTH_ADDRESSES);
-  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "a.test"));
-  forget(trial, "d.test", EVERY_KIND);
-  prepare(trial, &second, "d.test", DEPTH_EXCHANGES);
-  second.question.refresh = true;
-  assert_false(submit(&second));
-  deliver(trial, "d.test", DNSMSG_MX, fake_mx(300, 10, "b.test"));
-  assert_string_equal(second.exchanges[0].host, "b.test");
-  assert_non_null(peek(&second));
+  static struct client firsts[2], seconds[2];
+  for (unsigned is_one = 0; is_one < 2; is_one++) {
+    struct client *first = &firsts[is_one], *second = &seconds[is_one];
+    const char *domain = is_one ? "e.test" : "d.test";
+    ask(trial, first, domain, DEPTH_ADDRESSES);
+    deliver(trial, domain, DNSMSG_MX, fake_mx(300, 10, "a.test"));
+    if (is_one)
+      resolver_forget_domain(trial->resolver, &first->question.name, first->question.hash);
+    else
+      forget(trial, domain, EVERY_KIND);
+    prepare(trial, second, domain, DEPTH_EXCHANGES);
+    second->question.refresh = true;
+    assert_false(submit(second));
+    deliver(trial, domain, DNSMSG_MX, fake_mx(300, 10, "b.test"));
+    assert_string_equal(second->exchanges[0].host, "b.test");
+    assert_non_null(peek(second));
+  }
 }
 
 static void addresses_that_a_purge_has_overtaken_are_delivered_once(void **state) {
