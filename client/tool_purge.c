@@ -1,4 +1,5 @@
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,12 +12,15 @@
 enum {
   DOMAINS_MAX_BYTES = 32 * 1024, /* of one request */
   NAME_OVERHEAD_BYTES = 4,
+  TOOL_WHY_SIZE = 256,
 };
 
 static const char usage[] =
     "Usage: mxway purge [OPTION...] DOMAIN...\n"
     "       mxway purge [OPTION...] --suffix NAME | --exchange HOST | --negative | --failures | --all\n"
-    "Have the daemon forget, so that the DNS is asked anew. Prints how much was forgotten.\n"
+    "Have the daemon forget, so that the DNS is asked anew, and the other daemons that share a store with "
+    "it.\n"
+    "Prints how much this one forgot, and whether the others have been told.\n"
     "\n"
     "  DOMAIN...        these domains, and the addresses of their exchanges\n"
     "  --suffix NAME    NAME and all domains below it, and the addresses of their exchanges\n"
@@ -27,7 +31,7 @@ static const char usage[] =
     "  --socket PATH    the daemon's control socket (else $MXWAY_CONTROL, else\n"
     "                   " TOOL_CONTROL_DEFAULT_SOCKET
     ")\n"
-    "  --json           the counts as one JSON object\n"
+    "  --json           all that as one JSON object\n"
     "  -h, --help       this text\n"
     "\n"
     "What a lookup under way brings is still answered to those who wait, and not kept.\n";
@@ -35,8 +39,11 @@ static const char usage[] =
 static const char *const flags[] = {"negative", "failures", "all", NULL};
 static const char *const values[] = {"suffix", "exchange", NULL};
 
-struct counts {
+/* Of all requests. */
+struct result {
   uint64_t domains, hosts;
+  Mxway__V1__PurgeShared shared;
+  char shared_error[TOOL_WHY_SIZE]; /* with LATER */
 };
 
 static Mxway__V1__PurgeWhat what_of(const char *option) {
@@ -56,9 +63,17 @@ static Mxway__V1__PurgeWhat what_of(const char *option) {
   return MXWAY__V1__PURGE_WHAT__PURGE_DOMAINS;
 }
 
-/* One request; adds to the counts. */
+/* What the other daemons know of all: the worst of all requests. */
+static void add_shared(struct result *result, const Mxway__V1__PurgeReply *reply) {
+  if (result->shared == MXWAY__V1__PURGE_SHARED__PURGE_SHARED_LATER)
+    return;
+  result->shared = reply->shared;
+  snprintf(result->shared_error, TOOL_WHY_SIZE, "%s", reply->shared_error);
+}
+
+/* One request; adds to the result. */
 static int purge(const struct tool_arguments *options, Mxway__V1__PurgeRequest *message,
-                 struct counts *counts) {
+                 struct result *result) {
   Mxway__V1__ControlRequest request = MXWAY__V1__CONTROL_REQUEST__INIT;
   Mxway__V1__ControlReply *reply;
   request.purge = message;
@@ -66,15 +81,16 @@ static int purge(const struct tool_arguments *options, Mxway__V1__PurgeRequest *
   int status = tool_control_ask("purge", options->socket_path, &request, &reply);
   if (status != TOOL_OK)
     return status;
-  counts->domains += reply->purge->domain_count;
-  counts->hosts += reply->purge->host_count;
+  result->domains += reply->purge->domain_count;
+  result->hosts += reply->purge->host_count;
+  add_shared(result, reply->purge);
   mxway__v1__control_reply__free_unpacked(reply, NULL);
   return TOOL_OK;
 }
 
 /* The names in as many requests as they need. */
 static int purge_names(const struct tool_arguments *options, Mxway__V1__PurgeWhat what, char **names,
-                       size_t count, struct counts *counts) {
+                       size_t count, struct result *result) {
   Mxway__V1__PurgeRequest message = MXWAY__V1__PURGE_REQUEST__INIT;
   ProtobufCBinaryData *list = calloc(count + 1, sizeof *list);
   int status = list ? TOOL_OK : TOOL_NO_MEMORY;
@@ -86,7 +102,7 @@ static int purge_names(const struct tool_arguments *options, Mxway__V1__PurgeWha
     bytes += length + NAME_OVERHEAD_BYTES;
     bool is_full = at + 1 < count && bytes + strlen(names[at + 1]) > DOMAINS_MAX_BYTES;
     if (is_full || at + 1 == count) {
-      status = purge(options, &message, counts);
+      status = purge(options, &message, result);
       message.n_names = bytes = 0;
     }
   }
@@ -94,18 +110,64 @@ static int purge_names(const struct tool_arguments *options, Mxway__V1__PurgeWha
   return status;
 }
 
-static void print_counts(const struct tool_arguments *options, const struct counts *counts) {
+static void print_shared(const struct result *result) {
+  switch ((int)result->shared) {
+  case MXWAY__V1__PURGE_SHARED__PURGE_SHARED_OFF:
+    break;
+  case MXWAY__V1__PURGE_SHARED__PURGE_SHARED_TOLD:
+    puts("the other daemons of the cluster have been told");
+    break;
+  case MXWAY__V1__PURGE_SHARED__PURGE_SHARED_READ_ONLY:
+    puts("the other daemons of the cluster have not been told: this one only reads (redis-mode)");
+    break;
+  default:
+    printf("the other daemons of the cluster will be told later: %s\n", result->shared_error);
+    break;
+  }
+}
+
+static const char *name_of(Mxway__V1__PurgeShared shared) {
+  static const char *const names[] = {"off", "told", "later", "read-only"};
+  return (unsigned)shared < sizeof names / sizeof *names ? names[shared] : "UNKNOWN";
+}
+
+/* Returns TOOL_OK or TOOL_NO_MEMORY. */
+static int print_json(const struct result *result) {
+  json_t *object = json_pack("{s:I, s:I, s:s, s:s}", "domains", (json_int_t)result->domains, "hosts",
+                             (json_int_t)result->hosts, "shared", name_of(result->shared), "shared_error",
+                             result->shared_error);
+  int status = object && json_dumpf(object, stdout, JSON_COMPACT) == 0 ? TOOL_OK : TOOL_NO_MEMORY;
+  json_decref(object);
+  putchar('\n');
+  return status;
+}
+
+static int print_result(const struct tool_arguments *options, const struct result *result) {
   if (options->is_json)
-    printf("{\"domains\":%" PRIu64 ",\"hosts\":%" PRIu64 "}\n", counts->domains, counts->hosts);
-  else
-    printf("forgot %" PRIu64 " domain%s and the addresses of %" PRIu64 " host%s\n", counts->domains,
-           counts->domains == 1 ? "" : "s", counts->hosts, counts->hosts == 1 ? "" : "s");
+    return print_json(result);
+  printf("forgot %" PRIu64 " domain%s and the addresses of %" PRIu64 " host%s\n", result->domains,
+         result->domains == 1 ? "" : "s", result->hosts, result->hosts == 1 ? "" : "s");
+  print_shared(result);
+  return TOOL_OK;
+}
+
+/* This daemon has purged; whether the others do. */
+static int status_of(const struct result *result) {
+  switch ((int)result->shared) {
+  case MXWAY__V1__PURGE_SHARED__PURGE_SHARED_OFF:
+  case MXWAY__V1__PURGE_SHARED__PURGE_SHARED_TOLD:
+    return TOOL_OK;
+  case MXWAY__V1__PURGE_SHARED__PURGE_SHARED_READ_ONLY:
+    return TOOL_PERMANENT;
+  default:
+    return TOOL_TRANSIENT;
+  }
 }
 
 int tool_purge(int argc, char **argv) {
   struct tool_arguments options = {
       .command = "purge", .usage = usage, .has_json = true, .flags = flags, .values = values};
-  struct counts counts = {0};
+  struct result result = {0};
   int status = tool_arguments_parse(&options, argc, argv);
   if (status >= 0)
     return status;
@@ -121,12 +183,15 @@ int tool_purge(int argc, char **argv) {
   Mxway__V1__PurgeRequest whole = MXWAY__V1__PURGE_REQUEST__INIT;
   whole.what = what_of(options.chosen);
   if (value)
-    status = purge_names(&options, whole.what, &value, 1, &counts);
+    status = purge_names(&options, whole.what, &value, 1, &result);
   else if (options.chosen)
-    status = purge(&options, &whole, &counts);
+    status = purge(&options, &whole, &result);
   else
-    status = purge_names(&options, whole.what, names, count, &counts);
-  if (status == TOOL_OK || counts.domains + counts.hosts > 0)
-    print_counts(&options, &counts);
+    status = purge_names(&options, whole.what, names, count, &result);
+  if (status != TOOL_OK && result.domains + result.hosts == 0)
+    return tool_arguments_end(&options, status);
+  int printed = print_result(&options, &result);
+  if (status == TOOL_OK)
+    status = printed == TOOL_OK ? status_of(&result) : printed;
   return tool_arguments_end(&options, status);
 }

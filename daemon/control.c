@@ -87,10 +87,19 @@ static void take_out(struct control *control, const struct session *session) {
     control->last = &(*control->last)->next;
 }
 
+static bool all_wait(const struct control *control) {
+  const struct session *session = control->first;
+  while (session && job_waits(&session->job))
+    session = session->next;
+  return !session;
+}
+
 static void schedule(struct control *control) {
-  if (!control->first || ev_is_active(&control->turn))
+  ev_timer_stop(control->loop, &control->turn);
+  if (!control->first)
     return;
-  ev_timer_set(&control->turn, 0., 0.);
+  ev_now_update(control->loop);
+  ev_timer_set(&control->turn, all_wait(control) ? CONTROL_WAIT_MS / 1000. : 0., 0.);
   ev_timer_start(control->loop, &control->turn);
 }
 
@@ -104,7 +113,7 @@ static void on_turn(struct ev_loop *loop, ev_timer *timer, int events) {
   bool is_done;
   do
     is_done = job_step(&session->job);
-  while (!is_done && clock_now_us() < end_us);
+  while (!is_done && !job_waits(&session->job) && clock_now_us() < end_us);
   if (is_done)
     answer(session);
   else

@@ -21,6 +21,7 @@
 enum {
   CONTROL_CONNECTIONS_MAX = 16,
   CONTROL_SLICE_US = 300, /* a step begun within it may take as long again */
+  CONTROL_WAIT_MS = 2,    /* between turns where all jobs wait */
 };
 
 struct control;

@@ -19,7 +19,7 @@ void dump_stop(struct dump *dump) {
 
 static size_t begin(struct dump *dump, uint8_t *at, const struct image_time *time) {
   dump->stage = DUMP_DOMAINS;
-  return image_pack_header(at, time->wall_ms);
+  return image_pack_header(at, time->wall_ms, dump->generation);
 }
 
 /* Packs the next domain, unless it is of no use any more or has failed. */

@@ -22,7 +22,8 @@ struct dump {
   struct cache_walk domains;
   struct cache_host_walk hosts;
   enum { DUMP_HEADER, DUMP_DOMAINS, DUMP_HOSTS, DUMP_ENDED } stage;
-  uint64_t number; /* of the next record */
+  uint64_t number;     /* of the next record */
+  uint64_t generation; /* of the header: may be set between dump_start and the first step; 0: none */
   uint64_t domain_count, host_count;
 };
 

@@ -35,11 +35,12 @@ static size_t finish_record(uint8_t *start, const struct octets_writer *payload,
   return put_checksum(start, payload->at, number);
 }
 
-size_t image_pack_header(uint8_t at[IMAGE_HEADER_BYTES], int64_t begun_wall_ms) {
+size_t image_pack_header(uint8_t at[IMAGE_HEADER_BYTES], int64_t begun_wall_ms, uint64_t generation) {
   struct octets_writer writer = {.at = at, .end = at + IMAGE_HEADER_BYTES, .is_good = true};
   octets_put_bytes(&writer, magic, sizeof(magic));
   octets_put_number(&writer, IMAGE_VERSION, 4);
   octets_put_time(&writer, begun_wall_ms, 0);
+  octets_put_number(&writer, generation, 8);
   return put_checksum(at, writer.at, 0);
 }
 
@@ -175,7 +176,7 @@ static bool is_intact(const uint8_t *bytes, size_t length, uint64_t number) {
   return octets_get_number(&checksum, CHECKSUM_BYTES) == digest_64(bytes, length, number);
 }
 
-enum image_status image_parse_header(const uint8_t *bytes, int64_t *begun_wall_ms) {
+enum image_status image_parse_header(const uint8_t *bytes, int64_t *begun_wall_ms, uint64_t *generation) {
   struct octets_reader reader = {
       .at = bytes + sizeof(magic), .end = bytes + IMAGE_HEADER_BYTES, .is_good = true};
   if (memcmp(bytes, magic, sizeof(magic)) != 0)
@@ -184,6 +185,7 @@ enum image_status image_parse_header(const uint8_t *bytes, int64_t *begun_wall_m
   if (version != IMAGE_VERSION)
     return version < IMAGE_VERSION ? IMAGE_OLD_VERSION : IMAGE_UNKNOWN_VERSION;
   *begun_wall_ms = (int64_t)octets_get_number(&reader, 8);
+  *generation = octets_get_number(&reader, 8);
   return is_intact(bytes, IMAGE_HEADER_BYTES - CHECKSUM_BYTES, 0) ? IMAGE_GOOD : IMAGE_BAD_CHECKSUM;
 }
 

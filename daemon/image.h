@@ -4,7 +4,8 @@
  * An image is a header and then records, the first numbered 1; the last is an end record, so that
  * an image that was cut off is known for one. In the pieces of `octets`:
  *
- *   header   8 octets "mxwayimg"; u32 version (2); time when it was begun; u64 checksum
+ *   header   8 octets "mxwayimg"; u32 version (3); time when it was begun; u64 generation: every purge of the
+ *            cluster up to that had been followed (bulletin), 0 where there is none; u64 checksum
  *   record   u32 length of the payload, at most IMAGE_PAYLOAD_MAX; the payload; u64 checksum
  *
  * A checksum is the XXH3-64 of all that stands before it in its header or record, seeded with the record's
@@ -41,8 +42,8 @@
 #include "octets.h"
 
 enum {
-  IMAGE_VERSION = 2,
-  IMAGE_HEADER_BYTES = 28,
+  IMAGE_VERSION = 3,
+  IMAGE_HEADER_BYTES = 36,
   IMAGE_HITS_MAX = 3,
   IMAGE_PAYLOAD_MAX = 32 * 1024,
   IMAGE_RECORD_MAX = 4 + IMAGE_PAYLOAD_MAX + 8,
@@ -57,7 +58,7 @@ struct image_time {
 
 /* ---- writing: each returns the octets written ---- */
 
-size_t image_pack_header(uint8_t at[IMAGE_HEADER_BYTES], int64_t begun_wall_ms);
+size_t image_pack_header(uint8_t at[IMAGE_HEADER_BYTES], int64_t begun_wall_ms, uint64_t generation);
 
 /* A domain as record `number`, fresh or not; `at` has room for IMAGE_RECORD_MAX. 0 where there is nothing to
  * write: a failure, or what the configuration says. */
@@ -98,8 +99,8 @@ struct image_record {
   struct family_value families[FAMILY_COUNT]; /* with IMAGE_HOST */
 };
 
-/* Reads a header of IMAGE_HEADER_BYTES; gives when the image was begun. */
-enum image_status image_parse_header(const uint8_t *bytes, int64_t *begun_wall_ms);
+/* Reads a header of IMAGE_HEADER_BYTES; gives when the image was begun, and its generation. */
+enum image_status image_parse_header(const uint8_t *bytes, int64_t *begun_wall_ms, uint64_t *generation);
 
 /* Reads record `number` at the start of `bytes`. IMAGE_GOOD fills `record`, its times on the monotonic
  * clock, and gives the octets it took. Else both are undefined. */

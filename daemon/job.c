@@ -49,13 +49,18 @@ static bool step_stats(struct job *job) {
   return true;
 }
 
-static void fill_store(const struct store *store, struct job_result *result) {
+static void fill_store(const struct store *store, const struct bulletin *bulletin,
+                       struct job_result *result) {
+  struct bulletin_view bulletin_view;
   struct store_view *view = &result->store_view;
   Mxway__V1__StoreState *state = &result->store;
   mxway__v1__store_state__init(state);
   if (!store)
     return;
   store_look(store, view);
+  bulletin_look(bulletin, &bulletin_view);
+  state->generation = bulletin_view.generation;
+  state->untold_count = bulletin_view.untold_count;
   state->is_configured = true;
   state->is_up = view->is_up;
   state->text = view->fleet.text;
@@ -85,7 +90,7 @@ static void fill_stats(struct job *job, struct job_result *result, Mxway__V1__Co
     counter->text = (char *)stats_text((enum stats_counter)i);
     counter->value = stats_sum((enum stats_counter)i);
   }
-  fill_store(job->served->store, result);
+  fill_store(job->served->store, job->served->bulletin, result);
   stats->store = &result->store;
   stats->n_counters = STATS_COUNT;
   stats->counters = result->counter_list;
@@ -116,10 +121,15 @@ static void fill_show(struct job *job, struct job_result *result, Mxway__V1__Con
 
 /* ---- purge ---- */
 
+static void begin_purge(struct job *job, enum purge_what what, const struct name *name) {
+  const struct job_served *served = job->served;
+  purge_start(&job->purge, served->cache, served->resolver, served->store, what, name);
+  job->told = bulletin_tell(served->bulletin, what, name);
+}
+
 /* All names are looked at before the first is purged: an order is followed as a whole or not at all. */
 static bool step_domains(struct job *job) {
   const Mxway__V1__PurgeRequest *request = job->request->purge;
-  const struct job_served *served = job->served;
   struct name name;
   for (size_t i = 0; i < JOB_STEP_COUNT && job->at < 2 * request->n_names; i++, job->at++) {
     if (!read_name(job, request->names[job->at % request->n_names], &name))
@@ -127,14 +137,13 @@ static bool step_domains(struct job *job) {
     if (name.kind != NAME_DOMAIN)
       return refuse(job, "\"%s\" is an address, not a domain", name.text);
     if (job->at >= request->n_names)
-      purge_start(&job->purge, served->cache, served->resolver, served->store, PURGE_OF_DOMAIN, &name);
+      begin_purge(job, PURGE_OF_DOMAIN, &name);
   }
   return job->at == 2 * request->n_names;
 }
 
 static bool start_purge(struct job *job, enum purge_what what) {
   const Mxway__V1__PurgeRequest *request = job->request->purge;
-  const struct job_served *served = job->served;
   bool needs_name = what == PURGE_OF_SUFFIX || what == PURGE_OF_EXCHANGE;
   struct name name;
   job->at = 1;
@@ -149,7 +158,7 @@ static bool start_purge(struct job *job, enum purge_what what) {
     if (!read_name(job, text, &name))
       return true;
   }
-  purge_start(&job->purge, served->cache, served->resolver, served->store, what, needs_name ? &name : NULL);
+  begin_purge(job, what, needs_name ? &name : NULL);
   return false;
 }
 
@@ -160,7 +169,7 @@ static bool step_whole_purge(struct job *job, enum purge_what what) {
   return purge_has_ended(&job->purge);
 }
 
-static bool step_purge(struct job *job) {
+static bool step_memory(struct job *job) {
   switch ((unsigned)job->request->purge->what) {
   case MXWAY__V1__PURGE_WHAT__PURGE_DOMAINS:
     return step_domains(job);
@@ -178,11 +187,50 @@ static bool step_purge(struct job *job) {
   return refuse(job, "the daemon does not know what to purge: is the client newer?");
 }
 
+/* Waits until the other nodes have been told, or that has failed. */
+static bool step_others(struct job *job) {
+  const char *why = "Redis has not answered yet";
+  int64_t now_ms = clock_now_ms();
+  if (job->stage == JOB_AT_MEMORY)
+    job->told_by_ms = now_ms + JOB_TELL_MS;
+  job->stage = JOB_AT_OTHERS;
+  job->outcome = bulletin_outcome(job->served->bulletin, job->told, &why);
+  if (job->outcome == BULLETIN_PENDING && now_ms < job->told_by_ms)
+    return false;
+  if (job->outcome == BULLETIN_PENDING)
+    job->outcome = BULLETIN_LATER;
+  snprintf(job->why, sizeof(job->why), "%s", job->outcome == BULLETIN_LATER ? why : "");
+  return true;
+}
+
+static bool step_purge(struct job *job) {
+  if (job->stage == JOB_AT_MEMORY && (!step_memory(job) || job->error[0]))
+    return job->error[0];
+  return step_others(job);
+}
+
+static Mxway__V1__PurgeShared shared_of(enum bulletin_outcome outcome) {
+  switch (outcome) {
+  case BULLETIN_READ_ONLY:
+    return MXWAY__V1__PURGE_SHARED__PURGE_SHARED_READ_ONLY;
+  case BULLETIN_TOLD:
+    return MXWAY__V1__PURGE_SHARED__PURGE_SHARED_TOLD;
+  case BULLETIN_LATER:
+  case BULLETIN_PENDING:
+    return MXWAY__V1__PURGE_SHARED__PURGE_SHARED_LATER;
+  case BULLETIN_OFF:
+    break;
+  }
+  return MXWAY__V1__PURGE_SHARED__PURGE_SHARED_OFF;
+}
+
 static void fill_purge(struct job *job, struct job_result *result, Mxway__V1__ControlReply *reply) {
   Mxway__V1__PurgeReply *purge = &result->purge;
   mxway__v1__purge_reply__init(purge);
   purge->domain_count = job->purge.domain_count;
   purge->host_count = job->purge.host_count;
+  purge->shared = shared_of(job->outcome);
+  purge->shared_error = job->why;
   reply->purge = purge;
   reply->result_case = MXWAY__V1__CONTROL_REPLY__RESULT_PURGE;
   log_notice("purged %" PRIu64 " domains and the addresses of %" PRIu64 " hosts", purge->domain_count,
@@ -301,11 +349,15 @@ void job_fini(struct job *job) {
 
 bool job_is_under_way(const struct job *job) { return job->request != NULL; }
 
+bool job_waits(const struct job *job) { return job->request && job->stage == JOB_AT_OTHERS; }
+
 void job_start(struct job *job, Mxway__V1__ControlRequest *request) {
   job->request = request;
   job->error[0] = '\0';
   job->at = 0;
   job->purge = (struct purge){0};
+  job->stage = JOB_AT_MEMORY;
+  job->told = 0;
 }
 
 bool job_step(struct job *job) { return command_of(job)->step(job); }

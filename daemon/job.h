@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bulletin.h"
 #include "cache.h"
 #include "control.pb-c.h"
 #include "purge.h"
@@ -30,6 +31,7 @@
 enum {
   JOB_STEP_COUNT = 4, /* things looked at between two looks at the clock */
   JOB_ERROR_SIZE = 512,
+  JOB_TELL_MS = 1000, /* a purge's answer waits so long until the other nodes have been told */
 };
 
 /* What the jobs are about; what it names is lent. */
@@ -37,6 +39,7 @@ struct job_served {
   struct cache *cache;
   struct resolver *resolver;
   struct store *store;          /* NULL: none */
+  struct bulletin *bulletin;    /* NULL: none */
   const struct ttl_policy *ttl; /* of what is loaded */
   uint64_t cache_size_bytes;
   int64_t since_ms; /* the daemon has been up since then */
@@ -49,9 +52,14 @@ struct job {
   char error[JOB_ERROR_SIZE];         /* what is wrong with it, or "" */
   size_t at;                          /* how far it is: names, or octets */
   struct purge purge;
-  struct show *show; /* of a request; else NULL */
-  struct dump *dump; /* over several requests; NULL: none has begun */
-  struct load *load; /* the same */
+  enum { JOB_AT_MEMORY, JOB_AT_OTHERS } stage; /* of a purge */
+  uint64_t told;                               /* what the bulletin has been given last */
+  int64_t told_by_ms;                          /* nobody waits for it longer */
+  enum bulletin_outcome outcome;
+  char why[TELLER_WHY_SIZE]; /* of the outcome */
+  struct show *show;         /* of a request; else NULL */
+  struct dump *dump;         /* over several requests; NULL: none has begun */
+  struct load *load;         /* the same */
   size_t piece_length;
   uint8_t *piece; /* with `dump` */
 };
@@ -79,6 +87,9 @@ void job_fini(struct job *job);
 /* Begins what `request` asks for, and takes it. Requires that it has a command, and that the job is not under
  * way. */
 void job_start(struct job *job, Mxway__V1__ControlRequest *request);
+
+/* Whether there is nothing to do but to wait: job_step is to be called in a moment, not at once. */
+bool job_waits(const struct job *job);
 
 /* Whether there is a request that has not ended. */
 bool job_is_under_way(const struct job *job);

@@ -21,6 +21,7 @@ struct load {
   struct random random; /* so that what is loaded together is not refreshed together */
   struct load_counts counts;
   uint64_t number; /* of the record that is looked at next; 0: the header */
+  uint64_t generation;
   bool has_ended;
   enum image_status broken; /* IMAGE_GOOD: nothing is */
   size_t start, end;        /* of what `buffer` holds */
@@ -41,6 +42,8 @@ struct load *load_create(struct cache *cache, const struct ttl_policy *ttl) {
 void load_destroy(struct load *load) { free(load); }
 
 bool load_has_ended(const struct load *load) { return load->has_ended; }
+
+uint64_t load_generation(const struct load *load) { return load->generation; }
 
 const struct load_counts *load_counts(const struct load *load) { return &load->counts; }
 
@@ -212,7 +215,8 @@ static enum image_status read_header(struct load *load) {
   int64_t begun_wall_ms; /* of no use here: each record says when it was learned */
   if (load->end - load->start < IMAGE_HEADER_BYTES)
     return IMAGE_INCOMPLETE;
-  enum image_status status = image_parse_header(load->buffer + load->start, &begun_wall_ms);
+  enum image_status status =
+      image_parse_header(load->buffer + load->start, &begun_wall_ms, &load->generation);
   if (status == IMAGE_GOOD)
     load->start += IMAGE_HEADER_BYTES;
   return status;

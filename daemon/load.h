@@ -56,6 +56,9 @@ bool load_has_ended(const struct load *load);
 
 const struct load_counts *load_counts(const struct load *load);
 
+/* The generation of the image (image.h); 0 before its header has been read. */
+uint64_t load_generation(const struct load *load);
+
 /* Says what is wrong and where: "record 17: its checksum is wrong". For IMAGE_INCOMPLETE: that the image is
  * cut off. Into `text`, returned. */
 const char *load_explain(const struct load *load, enum image_status status, char text[LOAD_TEXT_SIZE]);

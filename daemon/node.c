@@ -21,6 +21,7 @@
 #include "mailbox.h"
 #include "miss.h"
 #include "name.h"
+#include "orders.h"
 #include "resolvconf.h"
 #include "resolver.h"
 #include "sharing.h"
@@ -74,6 +75,7 @@ struct node {
   int control_fd; /* -1: none */
   struct control *control;
   struct snapshot *snapshot;
+  struct orders *orders; /* NULL: nothing is shared */
   ev_timer due, sweep;
   size_t swept_count; /* of the entries of this second */
   ev_prepare prepare;
@@ -258,21 +260,54 @@ static int create_resolver(struct node *node) {
   return 0;
 }
 
+/* ---- purges of other nodes ---- */
+
+static void on_purge(void *context, enum purge_what what, const struct name *name) {
+  struct node *node = context;
+  orders_put(node->orders, what, name);
+}
+
+static void on_settled(void *context, uint64_t generation) {
+  struct node *node = context;
+  orders_settle(node->orders, generation);
+}
+
+static uint64_t generation_of_memory(void *context) {
+  struct node *node = context;
+  return orders_generation(node->orders);
+}
+
+/* Follows them, from the generation on that memory has been read from a snapshot with. */
+static int follow_purges(struct node *node, uint64_t generation) {
+  const struct bulletin_calls calls = {on_purge, on_settled, node};
+  if (!node->sharing)
+    return 0;
+  node->orders = orders_create(node->worker.loop, node->cache, node->resolver, generation);
+  if (!node->orders)
+    return ERR_NOMEM;
+  if (node->snapshot)
+    snapshot_set_generation(node->snapshot, generation_of_memory, node);
+  return bulletin_start(sharing_bulletin(node->sharing), &calls, generation);
+}
+
 /* What runs in the resolver's thread beside lookups. */
 static int create_keepers(struct node *node) {
   const struct config *config = node->config;
+  uint64_t generation = 0;
   if (config->snapshot_file[0]) {
-    snapshot_read(config->snapshot_file, node->cache, &node->ttl, SNAPSHOT_READ_MS);
+    generation = snapshot_read(config->snapshot_file, node->cache, &node->ttl, SNAPSHOT_READ_MS);
     node->snapshot =
         snapshot_create(node->worker.loop, node->cache, config->snapshot_file, config->snapshot_interval_s);
     if (!node->snapshot)
       return ERR_NOMEM;
   }
-  if (node->control_fd < 0)
-    return 0;
+  int error = follow_purges(node, generation);
+  if (error != 0 || node->control_fd < 0)
+    return error;
   const struct job_served served = {.cache = node->cache,
                                     .resolver = node->resolver,
                                     .store = sharing_store(node->sharing),
+                                    .bulletin = sharing_bulletin(node->sharing),
                                     .ttl = &node->ttl,
                                     .cache_size_bytes = config->cache_size_bytes,
                                     .since_ms = clock_now_ms()};
@@ -423,6 +458,7 @@ static void destroy_resolver(struct node *node) {
     return;
   control_destroy(node->control);
   snapshot_destroy(node->snapshot);
+  orders_destroy(node->orders);
   /* What was answered too late for its frontend, or not taken up any more. */
   mailbox_fini(&node->mailbox, miss_drop, NULL);
   resolver_destroy(node->resolver);

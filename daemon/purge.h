@@ -7,7 +7,7 @@
  * learned after purge_start is not the order's concern, though some of it may go, too. Configured routes are
  * no memory.
  *
- * Who calls it: job, in the writer's thread. Time is an argument.
+ * Who calls it: job and orders, in the writer's thread. Time is an argument.
  */
 #ifndef MXWAY_DAEMON_PURGE_H
 #define MXWAY_DAEMON_PURGE_H
@@ -18,16 +18,8 @@
 
 #include "cache.h"
 #include "name.h"
+#include "notice.h"
 #include "resolver.h"
-
-enum purge_what {
-  PURGE_OF_DOMAIN,   /* `name` */
-  PURGE_OF_SUFFIX,   /* `name` and all below it */
-  PURGE_OF_EXCHANGE, /* all domains with the exchange `name`, and its addresses */
-  PURGE_OF_NEGATIVE, /* denials: NXDOMAIN, NODATA (RFC 2308), of domains and of addresses */
-  PURGE_OF_FAILURES,
-  PURGE_OF_ALL,
-};
 
 struct purge {
   struct cache *cache;

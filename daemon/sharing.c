@@ -23,6 +23,8 @@ struct sharing {
   struct link_tls *tls; /* NULL: none */
   struct fleet *fleet;
   struct store *store;
+  char list[STORE_PREFIX_SIZE + 8], channel[STORE_PREFIX_SIZE + 8]; /* of purges */
+  struct bulletin *bulletin;
   ev_check check;     /* the loop has looked at its sockets */
   ev_prepare prepare; /* it is about to sleep */
   ev_timer due;
@@ -46,7 +48,10 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *prepare, int events) {
   (void)events;
   struct sharing *sharing = prepare->data;
   store_run(sharing->store, sharing->looked_ms);
-  int64_t next_ms = store_next_ms(sharing->store);
+  bulletin_run(sharing->bulletin, sharing->looked_ms);
+  int64_t next_ms = store_next_ms(sharing->store), due_ms = bulletin_next_ms(sharing->bulletin);
+  if (due_ms < next_ms)
+    next_ms = due_ms;
   ev_timer_stop(loop, &sharing->due);
   if (next_ms == INT64_MAX)
     return;
@@ -141,6 +146,16 @@ static int create_store(struct sharing *sharing, const struct config *config, st
   return store_create(sharing->fleet, &options, stats, &sharing->store);
 }
 
+static int create_bulletin(struct sharing *sharing, const struct config *config, struct stats *stats) {
+  const struct bulletin_options options = {.key = sharing->list,
+                                           .channel = sharing->channel,
+                                           .seal = sharing->seal,
+                                           .read_only = config->redis_mode == CONFIG_REDIS_RO};
+  snprintf(sharing->list, sizeof(sharing->list), "%spurges", sharing->prefix);
+  snprintf(sharing->channel, sizeof(sharing->channel), "%spurge", sharing->prefix);
+  return bulletin_create(sharing->fleet, sharing->store, &options, stats, &sharing->bulletin);
+}
+
 static void build_prefix(struct sharing *sharing, const struct config *config) {
   const char *name = config->redis_cluster_name;
   snprintf(sharing->prefix, sizeof(sharing->prefix), "%s%s%s:%d:", config->redis_prefix, *name ? ":" : "",
@@ -164,6 +179,8 @@ int sharing_create(struct ev_loop *loop, const struct config *config, struct sta
     error = create_fleet(sharing, config);
   if (error == 0)
     error = create_store(sharing, config, stats);
+  if (error == 0)
+    error = create_bulletin(sharing, config, stats);
   if (error != 0) {
     sharing_destroy(sharing);
     return error;
@@ -179,6 +196,7 @@ void sharing_destroy(struct sharing *sharing) {
   ev_check_stop(sharing->loop, &sharing->check);
   ev_prepare_stop(sharing->loop, &sharing->prepare);
   ev_timer_stop(sharing->loop, &sharing->due);
+  bulletin_destroy(sharing->bulletin);
   store_destroy(sharing->store);
   fleet_destroy(sharing->fleet);
   link_tls_destroy(sharing->tls);
@@ -188,4 +206,8 @@ void sharing_destroy(struct sharing *sharing) {
 
 struct store *sharing_store(const struct sharing *sharing) {
   return sharing ? sharing->store : NULL;
+}
+
+struct bulletin *sharing_bulletin(const struct sharing *sharing) {
+  return sharing ? sharing->bulletin : NULL;
 }

@@ -1,9 +1,9 @@
 /*
  * sharing: what this node shares with the others of its cluster, put together from the configuration.
  *
- * Creates the keys (seal), the servers (fleet) and the store over them, has the store run whenever the loop
- * turns, and destroys them in reverse. Without `redis`, or with `redis-mode off`, there is none of it: NULL,
- * which costs nothing.
+ * Creates the keys (seal), the servers (fleet), the store and the bulletin over them, has these run whenever
+ * the loop turns, and destroys them in reverse. Without `redis`, or with `redis-mode off`, there is none of
+ * it: NULL, which costs nothing.
  *
  * Deadlines of the store are judged by when the loop last looked at its sockets: an answer that was there
  * before its time was over counts, however long the loop was held up afterwards.
@@ -15,6 +15,7 @@
 
 #include <ev.h>
 
+#include "bulletin.h"
 #include "config.h"
 #include "stats.h"
 #include "store.h"
@@ -31,5 +32,8 @@ void sharing_destroy(struct sharing *sharing);
 
 /* The store, lent; NULL where nothing is shared. */
 struct store *sharing_store(const struct sharing *sharing);
+
+/* The bulletin, lent, which has to be started; NULL where nothing is shared. */
+struct bulletin *sharing_bulletin(const struct sharing *sharing);
 
 #endif

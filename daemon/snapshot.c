@@ -124,6 +124,8 @@ struct snapshot {
   struct ev_loop *loop;
   struct cache *cache;
   const char *path;
+  snapshot_generation_fn *generation; /* NULL: it is 0 */
+  void *context;                      /* of that */
   ev_timer interval;
   ev_io writable;
   ev_async wake;
@@ -217,6 +219,12 @@ static int start_writer(struct snapshot *snapshot) {
   return 0;
 }
 
+static void start_dump(struct snapshot *snapshot) {
+  dump_start(&snapshot->dump, snapshot->cache);
+  if (snapshot->generation)
+    snapshot->dump.generation = snapshot->generation(snapshot->context);
+}
+
 static void on_interval(struct ev_loop *loop, ev_timer *timer, int events) {
   (void)events;
   struct snapshot *snapshot = timer->data;
@@ -227,7 +235,7 @@ static void on_interval(struct ev_loop *loop, ev_timer *timer, int events) {
     log_error("cannot write the snapshot %s: %s", snapshot->path, strerror(error));
     return;
   }
-  dump_start(&snapshot->dump, snapshot->cache);
+  start_dump(snapshot);
   snapshot->piece_at = snapshot->piece_length = 0;
   ev_io_set(&snapshot->writable, snapshot->pipe_fd, EV_WRITE);
   ev_io_start(loop, &snapshot->writable);
@@ -255,12 +263,14 @@ static enum image_status read_file(int fd, struct load *load, int64_t end_ms) {
   return status;
 }
 
-void snapshot_read(const char *path, struct cache *cache, const struct ttl_policy *ttl, uint32_t most_ms) {
+uint64_t snapshot_read(const char *path, struct cache *cache, const struct ttl_policy *ttl,
+                       uint32_t most_ms) {
+  uint64_t generation = 0;
   int fd = open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) {
     if (errno != ENOENT) /* the first start of all */
       log_error("cannot read the snapshot %s: %s; starting without it", path, strerror(errno));
-    return;
+    return 0;
   }
   struct load *load = load_create(cache, ttl);
   char text[LOAD_TEXT_SIZE];
@@ -275,9 +285,11 @@ void snapshot_read(const char *path, struct cache *cache, const struct ttl_polic
     log_notice("%s: %" PRIu64 " domains and the addresses of %" PRIu64 " hosts are known, %" PRIu64
                " of the domains for stale answers only; %" PRIu64 " records are too old",
                path, counts->domains, counts->hosts, counts->stale, counts->expired);
+    generation = load_generation(load);
   }
   load_destroy(load);
   close(fd);
+  return generation;
 }
 
 /* ---- the room ---- */
@@ -311,6 +323,11 @@ struct snapshot *snapshot_create(struct ev_loop *loop, struct cache *cache, cons
   return snapshot;
 }
 
+void snapshot_set_generation(struct snapshot *snapshot, snapshot_generation_fn *generation, void *context) {
+  snapshot->generation = generation;
+  snapshot->context = context;
+}
+
 /* Ends the file that is being written, whole or not. */
 static void abandon(struct snapshot *snapshot) {
   close_pipe(snapshot);
@@ -320,7 +337,7 @@ static void abandon(struct snapshot *snapshot) {
 void snapshot_finish(struct snapshot *snapshot, int64_t until_ms) {
   struct file file;
   abandon(snapshot);
-  dump_start(&snapshot->dump, snapshot->cache);
+  start_dump(snapshot);
   file_open(&file, snapshot->path);
   while (!dump_has_ended(&snapshot->dump) && file.error == 0 && clock_now_ms() < until_ms) {
     pack_piece(snapshot);

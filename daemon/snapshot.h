@@ -27,8 +27,14 @@ struct snapshot *snapshot_create(struct ev_loop *loop, struct cache *cache, cons
                                  uint32_t interval_s);
 
 /* Loads the file into memory, for at most `most_ms`: what was not read by then is not known. Blocks; before
- * the loop runs. `ttl` bounds the lives. */
-void snapshot_read(const char *path, struct cache *cache, const struct ttl_policy *ttl, uint32_t most_ms);
+ * the loop runs. `ttl` bounds the lives. Returns the generation of the file, 0 where it has none. */
+uint64_t snapshot_read(const char *path, struct cache *cache, const struct ttl_policy *ttl, uint32_t most_ms);
+
+/* Says of what generation memory is (image.h). */
+typedef uint64_t snapshot_generation_fn(void *context);
+
+/* Files have a generation from now on. */
+void snapshot_set_generation(struct snapshot *snapshot, snapshot_generation_fn *generation, void *context);
 
 /* Writes the file once more, until `until_ms` (monotonic) at the latest: else the file stays as it was.
  * Blocks; after the loop has ended, in any thread. */

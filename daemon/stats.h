@@ -67,6 +67,11 @@
   X(STORE_WRITES_SAME, "store-writes-same", "values not written because the store has the same")             \
   X(STORE_WRITES_FAILED, "store-writes-failed", "writes refused, or lost with their connection")             \
   X(STORE_WRITES_DROPPED, "store-writes-dropped", "writes dropped because too many waited, or for too long") \
+  X(STORE_PURGES_TOLD, "store-purges-told", "notices of purges given to the other nodes")                    \
+  X(STORE_PURGES_UNTOLD, "store-purges-untold", "tries to give one that failed: it is tried again")          \
+  X(STORE_PURGES_HEARD, "store-purges-heard", "notices of other nodes that were followed here")              \
+  X(STORE_PURGES_REFUSED, "store-purges-refused", "notices that are not of mxway, broken or not sealed")     \
+  X(STORE_PURGES_MISSED, "store-purges-missed", "times that notices were lost, and all memory was purged")   \
   X(CACHE_EVICTIONS, "cache-evictions", "domains evicted while they were still good")                        \
   X(CACHE_DENIED_EVICTIONS, "cache-denied-evictions", "denials and failures evicted from their tenth")       \
   X(CACHE_EXPIRATIONS, "cache-expirations", "domains removed after their life")

@@ -35,8 +35,12 @@ static struct {
   struct fleet_call calls[FAKE_CALLS_MAX];
   size_t count, open_count;
   bool is_down[FLEET_WRITE + 1];
-  int error;        /* that fleet_send returns; 0: none */
-  size_t most_open; /* over which it is ERR_OVERLOAD; 0: no bound */
+  int error;           /* that fleet_send returns; 0: none */
+  size_t most_open;    /* over which it is ERR_OVERLOAD; 0: no bound */
+  const char *channel; /* subscribed to; NULL: none */
+  link_message_fn *on_message;
+  ear_up_fn *on_up;
+  void *subscriber;
 } fake_fleet;
 
 static inline void fake_fleet_init(void) { memset(&fake_fleet, 0, sizeof(fake_fleet)); }
@@ -99,6 +103,17 @@ void fleet_cancel(struct fleet_call *call) {
 bool fleet_is_up(const struct fleet *fleet, enum fleet_purpose purpose) {
   (void)fleet;
   return !fake_fleet.is_down[purpose];
+}
+
+int fleet_subscribe(struct fleet *fleet, const char *channel, link_message_fn *on_message, ear_up_fn *on_up,
+                    void *context) {
+  (void)fleet;
+  assert_null(fake_fleet.channel);
+  fake_fleet.channel = channel;
+  fake_fleet.on_message = on_message;
+  fake_fleet.on_up = on_up;
+  fake_fleet.subscriber = context;
+  return 0;
 }
 
 void fleet_look(const struct fleet *fleet, struct fleet_view *view) {

@@ -36,7 +36,7 @@ static inline void image_put_number(uint8_t *at, uint64_t number, size_t octets)
 static inline void image_repair(uint8_t *bytes, size_t length) {
   if (length < IMAGE_HEADER_BYTES)
     return;
-  image_pack_header(bytes, image_sample_time.wall_ms);
+  image_pack_header(bytes, image_sample_time.wall_ms, 0);
   size_t at = IMAGE_HEADER_BYTES;
   for (uint64_t number = 1; length - at > IMAGE_FRAME_BYTES; number++) {
     size_t said = bytes[at] | (size_t)bytes[at + 1] << 8, room = length - at - IMAGE_FRAME_BYTES;

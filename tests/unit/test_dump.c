@@ -77,10 +77,12 @@ static void take_rest(struct trial *trial, size_t size, size_t most) {
 
 static void read_image(struct trial *trial) {
   int64_t begun_wall_ms;
+  uint64_t generation;
   size_t at = IMAGE_HEADER_BYTES, taken;
   static struct image_record record;
-  assert_int_equal(image_parse_header(trial->image, &begun_wall_ms), IMAGE_GOOD);
+  assert_int_equal(image_parse_header(trial->image, &begun_wall_ms, &generation), IMAGE_GOOD);
   assert_true(begun_wall_ms == now.wall_ms);
+  assert_int_equal(generation, trial->dump.generation);
   for (uint64_t number = 1; !trial->has_ended; number++, at += taken) {
     assert_int_equal(image_parse_record(trial->image + at, trial->length - at, number, &now, &record, &taken),
                      IMAGE_GOOD);

@@ -247,20 +247,23 @@ static void what_has_expired_comes_back_as_it_was(void **state) {
 
 /* ---- header and end ---- */
 
-static void a_header_gives_when_the_image_was_begun(void **state) {
+static void a_header_gives_when_the_image_was_begun_and_its_generation(void **state) {
   (void)state;
   uint8_t header[IMAGE_HEADER_BYTES];
   int64_t begun_ms = 0;
-  assert_int_equal(image_pack_header(header, WALL_MS), IMAGE_HEADER_BYTES);
-  assert_int_equal(image_parse_header(header, &begun_ms), IMAGE_GOOD);
+  uint64_t generation = 0;
+  assert_int_equal(image_pack_header(header, WALL_MS, UINT64_C(0x1122334455667788)), IMAGE_HEADER_BYTES);
+  assert_int_equal(image_parse_header(header, &begun_ms, &generation), IMAGE_GOOD);
   assert_int_equal(begun_ms, WALL_MS);
+  assert_int_equal(generation, UINT64_C(0x1122334455667788));
 }
 
 static void every_changed_bit_of_a_header_is_seen(void **state) {
   (void)state;
   uint8_t header[IMAGE_HEADER_BYTES];
   int64_t begun_ms;
-  image_pack_header(header, WALL_MS);
+  uint64_t generation;
+  image_pack_header(header, WALL_MS, 0);
   for (size_t bit = 0; bit < 8 * sizeof(header); bit++) {
     header[bit / 8] ^= (uint8_t)(1 << bit % 8);
     uint32_t version = IMAGE_VERSION ^ (bit >= 64 && bit < 96 ? UINT32_C(1) << (bit - 64) : 0);
@@ -268,7 +271,7 @@ static void every_changed_bit_of_a_header_is_seen(void **state) {
                                  : version < IMAGE_VERSION ? IMAGE_OLD_VERSION
                                  : version > IMAGE_VERSION ? IMAGE_UNKNOWN_VERSION
                                                            : IMAGE_BAD_CHECKSUM;
-    assert_int_equal(image_parse_header(header, &begun_ms), expected);
+    assert_int_equal(image_parse_header(header, &begun_ms, &generation), expected);
     header[bit / 8] ^= (uint8_t)(1 << bit % 8);
   }
 }
@@ -530,7 +533,7 @@ int main(void) {
       cmocka_unit_test(a_family_that_failed_comes_back_as_unknown),
       cmocka_unit_test(a_host_of_which_nothing_definite_is_known_is_not_written),
       cmocka_unit_test(a_host_that_is_an_address_is_not_written),
-      cmocka_unit_test(a_header_gives_when_the_image_was_begun),
+      cmocka_unit_test(a_header_gives_when_the_image_was_begun_and_its_generation),
       cmocka_unit_test(every_changed_bit_of_a_header_is_seen),
       cmocka_unit_test(the_end_says_how_many_records_there_were),
       cmocka_unit_test(every_truncation_is_incomplete),

@@ -40,7 +40,7 @@ static int open_trial(void **state) {
   assert_non_null(trial->cache);
   trial->load = load_create(trial->cache, &lives);
   assert_non_null(trial->load);
-  trial->length = image_pack_header(trial->image, written.wall_ms);
+  trial->length = image_pack_header(trial->image, written.wall_ms, 0);
   trial->number = 1;
   *state = trial;
   return 0;
@@ -404,7 +404,7 @@ static void of_a_host_only_the_family_that_improves_is_taken(void **state) {
   load_all(trial);
   load_destroy(trial->load);
   trial->load = load_create(trial->cache, &lives);
-  trial->length = image_pack_header(trial->image, written.wall_ms);
+  trial->length = image_pack_header(trial->image, written.wall_ms, 0);
   trial->number = 1;
   write_host(trial, "a.test", family_of(FAMILY_V6, 2, 50000), family_of(FAMILY_V4, 2, 50000));
   load_all(trial);
@@ -641,7 +641,7 @@ static void a_family_that_stays_keeps_its_time_of_refresh(void **state) {
   load_all(trial);
   int64_t kept_ms = known_host(trial, "a.test")->refresh_at_ms[FAMILY_V4];
   load_with(trial, &ahead);
-  trial->length = image_pack_header(trial->image, written.wall_ms);
+  trial->length = image_pack_header(trial->image, written.wall_ms, 0);
   trial->number = 1;
   write_host(trial, "a.test", family_of(FAMILY_V6, 1, HOUR_MS), family_of(FAMILY_V4, 1, HOUR_MS));
   load_all(trial);

@@ -1,0 +1,49 @@
+/*
+ * orders: purges that other nodes of the cluster have ordered, carried out beside everything else.
+ *
+ * Each is begun at once, so that nothing which is on its way is kept (purge_start), and then goes over memory
+ * a slice at a time, ORDERS_SLICE_US in each turn of the loop, the oldest first. Of single domains it is done
+ * with that. Only memory is purged: what the store holds is the concern of who ordered.
+ *
+ * Bounded: where ORDERS_MAX are under way, another one makes all of them one purge of all.
+ *
+ * One thread, the cache's writer, one libev loop. Reads the clock. Who calls it: node, for bulletin.
+ */
+#ifndef MXWAY_DAEMON_ORDERS_H
+#define MXWAY_DAEMON_ORDERS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cache.h"
+#include "name.h"
+#include "notice.h"
+#include "resolver.h"
+
+enum { ORDERS_MAX = 8, ORDERS_SLICE_US = 300, ORDERS_STEP_COUNT = 4 };
+
+struct ev_loop;
+struct orders;
+
+/* What it is given is lent. `generation` is that of what memory holds at the start. Returns NULL without
+ * memory. */
+struct orders *orders_create(struct ev_loop *loop, struct cache *cache, struct resolver *resolver,
+                             uint64_t generation);
+
+/* Ends what is under way. Before the cache and the resolver are destroyed. destroy(NULL) is fine. */
+void orders_destroy(struct orders *orders);
+
+/* Begins a purge; `name` is canonical, NULL where `what` needs none. */
+void orders_put(struct orders *orders, enum purge_what what, const struct name *name);
+
+/* Every purge up to this generation has been put. */
+void orders_settle(struct orders *orders, uint64_t generation);
+
+/* The last generation up to which every purge has been carried out: what memory holds now is at least as new.
+ */
+uint64_t orders_generation(const struct orders *orders);
+
+/* Under way. */
+size_t orders_count(const struct orders *orders);
+
+#endif
