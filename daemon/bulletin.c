@@ -294,7 +294,7 @@ static void on_up(void *context, int64_t now_ms) {
 
 /* ---- telling ---- */
 
-static void on_told(void *context, int64_t now_ms) { look(context, now_ms); }
+static void on_list(void *context, int64_t now_ms) { look(context, now_ms); }
 
 uint64_t bulletin_tell(struct bulletin *bulletin, enum purge_what what, const struct name *name) {
   if (!bulletin)
@@ -375,7 +375,7 @@ int bulletin_create(struct fleet *fleet, struct store *store, const struct bulle
                                          .channel = options->channel,
                                          .seal = options->seal,
                                          .origin = bulletin->origin,
-                                         .told = on_told,
+                                         .look = on_list,
                                          .context = bulletin};
   bulletin->purged = purged_create();
   bulletin->teller = options->read_only ? NULL : teller_create(fleet, &telling, stats);

@@ -137,7 +137,12 @@ static void on_told(struct teller *teller, int64_t now_ms) {
   teller->again_ms = 0;
   teller->due_ms = INT64_MIN;
   ring(teller);
-  teller->options.told(teller->options.context, now_ms);
+  teller->options.look(teller->options.context, now_ms);
+}
+
+static void on_error(struct teller *teller, const struct redisReply *reply, int64_t now_ms) {
+  fail(teller, reply->str, reply->len, now_ms);
+  teller->options.look(teller->options.context, now_ms);
 }
 
 static void on_reply(void *context, const struct redisReply *reply, int64_t now_ms) {
@@ -147,7 +152,7 @@ static void on_reply(void *context, const struct redisReply *reply, int64_t now_
   if (!reply)
     fail(teller, silence, sizeof(silence) - 1, now_ms);
   else if (reply->type == REDIS_REPLY_ERROR)
-    fail(teller, reply->str, reply->len, now_ms);
+    on_error(teller, reply, now_ms);
   else if (reply->type != REDIS_REPLY_STRING)
     fail(teller, nonsense, sizeof(nonsense) - 1, now_ms);
   else

@@ -33,15 +33,15 @@ enum {
   TELLER_WHY_SIZE = 200,
 };
 
-/* An entry is in the list. */
-typedef void teller_told_fn(void *context, int64_t now_ms);
+/* There is something to see in the list: an entry has been added, or the server says why none can be. */
+typedef void teller_look_fn(void *context, int64_t now_ms);
 
 /* Lent. */
 struct teller_options {
   const char *key, *channel;
   const struct seal *seal; /* NULL: none */
   uint64_t origin;
-  teller_told_fn *told;
+  teller_look_fn *look;
   void *context;
 };
 

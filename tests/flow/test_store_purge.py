@@ -5,8 +5,8 @@ import time
 
 from harness import INSTRUMENTED, run_tool, wait_until
 from protocol import ADDRESSES
+from proxy import Proxy
 from redis_servers import RedisTest
-from resp import RedisError
 
 PREFIX = "mxway:1:"
 LIST, CHANNEL = f"{PREFIX}purges", f"{PREFIX}purge"
@@ -33,8 +33,8 @@ class PurgeTest(RedisTest):
         self.upstream = self.start_upstream(ZONE)
         self.server = self.start_redis()
 
-    def launch_node(self, name, store=None, **options):
-        options.setdefault("redis", (store or self.server).target)
+    def launch_node(self, name, **options):
+        options.setdefault("redis", self.server.target)
         return self.launch_daemon(
             upstreams=[self.upstream.address],
             listen=self.folder / f"{name}.sock",
@@ -46,9 +46,9 @@ class PurgeTest(RedisTest):
             **options,
         ).wait_ready()
 
-    def start_node(self, name, store=None, **options):
+    def start_node(self, name, **options):
         """A node that has read the list of purges."""
-        node = self.launch_node(name, store, **options)
+        node = self.launch_node(name, **options)
         wait_until(lambda: self.generation(node), f"{name} follows")
         return node
 
@@ -198,27 +198,32 @@ class Missed(PurgeTest):
     """What is told while a node has no connection it does when it has one again."""
 
     def start_behind_proxy(self, **options):
-        self.proxy = self.start_proxy(self.server.path)
-        return self.start_node("second", self.proxy, **options)
+        self.proxy = Proxy(self.folder / "proxy.sock", self.server.path)
+        self.addCleanup(self.proxy.stop)
+        return self.start_node("second", redis=f"unix:{self.proxy.path}", **options)
+
+    def cut_off(self):
+        self.proxy.refused = True
+        self.proxy.hang_up()
 
     def test_a_purge_is_caught_up_with(self):
         first, second = self.start_node("first"), self.start_behind_proxy()
         self.fill(first, second)
-        self.proxy.refuse()
+        self.cut_off()
         self.purge(first, "--suffix", "shop.test")
         self.purge(first, "third.test")
         self.assertEqual(self.remembered(second), set(DOMAINS))
-        self.proxy.accept()
+        self.proxy.refused = False
         self.wait_remembered(second, "other.test", "gone.test")
         self.assertEqual((self.count(second, "purges-heard"), self.count(second, "purges-missed")), (2, 0))
 
     def test_where_more_are_missed_than_are_kept_all_is_purged(self):
         first, second = self.start_node("first"), self.start_behind_proxy()
         self.fill(first, second)
-        self.proxy.refuse()
+        self.cut_off()
         for i in range(300):
             self.purge(first, "--suffix", f"s{i}.example")
-        self.proxy.accept()
+        self.proxy.refused = False
         self.wait_remembered(second)
         self.assertEqual(self.count(second, "purges-missed"), 1)
         self.assertEqual(self.remembered(first), set(DOMAINS))
@@ -377,6 +382,3 @@ class Hostile(PurgeTest):
         self.server("XADD", "mail:1:purges", "*", "n", entry)
         apart = self.start_node("apart", redis_mac_key_file=keys, redis_prefix="mail")
         self.assertEqual(self.count(apart, "purges-refused"), 1)
-
-
-del RedisTest, RedisError

@@ -17,14 +17,14 @@
 #include "error.h"
 #include "fleet.h"
 
-enum { FAKE_CALLS_MAX = 4096, FAKE_TEXT_SIZE = 700, FAKE_VALUE_SIZE = 4200 };
+enum { FAKE_CALLS_MAX = 4096, FAKE_TEXT_SIZE = 700, FAKE_VALUE_SIZE = 4200, FAKE_SUBSCRIBERS_MAX = 4 };
 
 struct fleet_call {
   enum fleet_purpose purpose;
   char key[FAKE_TEXT_SIZE];  /* that it was sent for */
-  char text[FAKE_TEXT_SIZE]; /* the command; octets that are no text in it as '?', the value of SET as '*' */
+  char text[FAKE_TEXT_SIZE]; /* the command; octets that are no text in it as '?', the value of SET, or XADD, as '*' */
   uint8_t value[FAKE_VALUE_SIZE];
-  size_t value_length; /* of SET */
+  size_t value_length; /* of SET or XADD */
   uint32_t timeout_ms;
   link_reply_fn *done;
   void *context;
@@ -37,10 +37,13 @@ static struct {
   bool is_down[FLEET_WRITE + 1];
   int error;           /* that fleet_send returns; 0: none */
   size_t most_open;    /* over which it is ERR_OVERLOAD; 0: no bound */
-  const char *channel; /* subscribed to; NULL: none */
-  link_message_fn *on_message;
-  ear_up_fn *on_up;
-  void *subscriber;
+  struct {
+    const char *channel;
+    link_message_fn *on_message;
+    ear_up_fn *on_up;
+    void *context;
+  } subscribers[FAKE_SUBSCRIBERS_MAX];
+  size_t subscriber_count;
 } fake_fleet;
 
 static inline void fake_fleet_init(void) { memset(&fake_fleet, 0, sizeof(fake_fleet)); }
@@ -56,9 +59,10 @@ static inline void fake_append(char text[FAKE_TEXT_SIZE], const char *word, size
 
 static inline void fake_take(struct fleet_call *call, const struct link_command *command) {
   bool is_set = command->lengths[0] == 3 && memcmp(command->words[0], "SET", 3) == 0;
-  bool is_plain = is_set && command->count == 5; /* no lease */
+  bool is_entry = command->lengths[0] == 4 && memcmp(command->words[0], "XADD", 4) == 0;
+  int value_at = is_entry ? command->count - 1 : is_set && command->count == 5 /* no lease */ ? 2 : -1;
   for (int i = 0; i < command->count; i++) {
-    bool is_value = is_plain && i == 2;
+    bool is_value = i == value_at;
     fake_append(call->text, is_value ? "*" : command->words[i], is_value ? 1 : command->lengths[i]);
     if (!is_value)
       continue;
@@ -108,11 +112,12 @@ bool fleet_is_up(const struct fleet *fleet, enum fleet_purpose purpose) {
 int fleet_subscribe(struct fleet *fleet, const char *channel, link_message_fn *on_message, ear_up_fn *on_up,
                     void *context) {
   (void)fleet;
-  assert_null(fake_fleet.channel);
-  fake_fleet.channel = channel;
-  fake_fleet.on_message = on_message;
-  fake_fleet.on_up = on_up;
-  fake_fleet.subscriber = context;
+  assert_true(fake_fleet.subscriber_count < FAKE_SUBSCRIBERS_MAX);
+  size_t at = fake_fleet.subscriber_count++;
+  fake_fleet.subscribers[at].channel = channel;
+  fake_fleet.subscribers[at].on_message = on_message;
+  fake_fleet.subscribers[at].on_up = on_up;
+  fake_fleet.subscribers[at].context = context;
   return 0;
 }
 
