@@ -30,6 +30,7 @@ struct bulletin {
   bool has_found;      /* `since` is there: what comes behind it is to be followed */
   bool saw_nothing;    /* there was no list: one that begins now is to be followed as a whole */
   bool went_back;      /* the list has lost its end */
+  bool is_open;        /* the store */
   bool needs_all;      /* all memory is to be purged, when `all_from_ms` is over */
   int64_t all_from_ms;
   /* Reading. */
@@ -83,7 +84,7 @@ static void look(struct bulletin *bulletin, int64_t now_ms) {
       .count = 6,
       .words = {"XRANGE", bulletin->options.key, start, "+", "COUNT", page},
       .lengths = {6, strlen(bulletin->options.key), start_length, 1, 5, page_length}};
-  bulletin->look_ms = now_ms + BULLETIN_AGAIN_MS;
+  bulletin->look_ms = now_ms + (bulletin->is_open ? BULLETIN_AGAIN_MS : BULLETIN_FIRST_MS);
   /* Of the master, which has what was told: a replica may not have it yet. */
   fleet_send(bulletin->fleet, FLEET_WRITE, bulletin->options.key, strlen(bulletin->options.key), &command,
              TELLER_TIMEOUT_MS, on_page, bulletin, &bulletin->call);
@@ -171,6 +172,13 @@ static void settle(struct bulletin *bulletin) {
     bulletin->calls.settled(bulletin->calls.context, bulletin->since);
 }
 
+/* It is known what has been purged, or that nobody will say. */
+static void open_store(struct bulletin *bulletin) {
+  if (!bulletin->is_open)
+    store_set_open(bulletin->store, true);
+  bulletin->is_open = true;
+}
+
 static void rest(struct bulletin *bulletin, int64_t now_ms) {
   bulletin->look_ms = now_ms + (bulletin->looks_again ? BULLETIN_PAUSE_MS : BULLETIN_LOOK_MS);
   bulletin->looks_again = false;
@@ -187,12 +195,15 @@ static void on_end(struct bulletin *bulletin, int64_t now_ms) {
   bulletin->since = bulletin->generation = bulletin->at;
   if (is_other)
     store_set_generation(bulletin->store, bulletin->generation);
+  open_store(bulletin);
   settle(bulletin);
   rest(bulletin, now_ms);
 }
 
 /* There is no list. */
 static void on_nothing(struct bulletin *bulletin, int64_t now_ms) {
+  if (bulletin->saw_nothing || !bulletin->teller) /* and none could be begun */
+    open_store(bulletin);
   if (bulletin->since)
     miss(bulletin, now_ms);
   if (bulletin->generation)
@@ -253,14 +264,20 @@ static bool follow_page(struct bulletin *bulletin, const redisReply *page) {
   return true;
 }
 
+static void on_failure(struct bulletin *bulletin, bool is_answered, int64_t now_ms) {
+  bulletin->looks_again = false;
+  bulletin->look_ms = now_ms + (is_answered ? BULLETIN_LOOK_MS : BULLETIN_AGAIN_MS);
+  if (!is_answered)
+    return;
+  stats_add(bulletin->stats, STATS_STORE_ERRORS);
+  open_store(bulletin);
+}
+
 static void on_page(void *context, const struct redisReply *reply, int64_t now_ms) {
   struct bulletin *bulletin = context;
   bulletin->call = NULL;
   if (!reply || reply->type != REDIS_REPLY_ARRAY) {
-    if (reply)
-      stats_add(bulletin->stats, STATS_STORE_ERRORS);
-    bulletin->looks_again = false;
-    bulletin->look_ms = now_ms + (reply ? BULLETIN_LOOK_MS : BULLETIN_AGAIN_MS);
+    on_failure(bulletin, reply != NULL, now_ms);
     return;
   }
   bool is_there = reply->elements > 0 && (!bulletin->at || number_of(reply->element[0], 0) == bulletin->at);
@@ -402,5 +419,6 @@ int bulletin_start(struct bulletin *bulletin, const struct bulletin_calls *calls
   bulletin->calls = *calls;
   bulletin->since = since;
   bulletin->look_ms = INT64_MIN;
+  store_set_open(bulletin->store, false);
   return fleet_subscribe(bulletin->fleet, bulletin->options.channel, on_message, on_up, bulletin);
 }

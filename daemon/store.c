@@ -15,9 +15,11 @@ _Static_assert((int)KEY_SIZE + 2 <= LEASES_KEY_SIZE, "the key of a lease has roo
 struct store {
   struct fleet *fleet;
   struct store_options options;
+  struct stats *stats;
   struct storeread *reads;
   struct writebehind *writebehind;
   uint64_t generation;
+  bool is_closed;
   struct record out; /* that is written */
 };
 
@@ -40,6 +42,10 @@ int store_get(struct store *store, const struct store_question *question, int64_
   char key[KEY_SIZE];
   if (!store)
     return ERR_NETWORK;
+  if (store->is_closed) {
+    stats_add(store->stats, STATS_STORE_AWAY);
+    return ERR_NETWORK;
+  }
   build_key(store, key, question->kind, question->name, question->length);
   return storeread_get(store->reads, question, key, now_ms, calls, context, read);
 }
@@ -53,7 +59,7 @@ static bool writes(const struct store *store) { return store && !store->options.
 void store_put(struct store *store, const struct record *record, int64_t now_ms) {
   const struct image_time time = {.now_ms = now_ms, .wall_ms = clock_wall_ms()};
   char key[KEY_SIZE];
-  if (!writes(store))
+  if (!writes(store) || store->is_closed)
     return;
   build_key(store, key, record->kind, record->name, strlen(record->name));
   store->out = *record;
@@ -120,6 +126,7 @@ int store_create(struct fleet *fleet, const struct store_options *options, struc
     return ERR_NOMEM;
   store->fleet = fleet;
   store->options = *options;
+  store->stats = stats;
   store->reads = create_reads(store, stats);
   store->writebehind = writebehind_create(fleet, &writing, stats);
   if (!store->reads || !store->writebehind) {
@@ -138,6 +145,8 @@ void store_destroy(struct store *store) {
   free(store);
 }
 
+void store_set_open(struct store *store, bool is_open) { store->is_closed = !is_open; }
+
 void store_set_generation(struct store *store, uint64_t generation) {
   store->generation = generation;
   writebehind_forget(store->writebehind);
@@ -148,8 +157,11 @@ void store_set_purged(struct store *store, appraise_purged_fn *is_purged, void *
 }
 
 void store_look(const struct store *store, struct store_view *view) {
-  view->is_up = fleet_is_up(store->fleet, FLEET_READ);
+  view->is_up = fleet_is_up(store->fleet, FLEET_READ) && !store->is_closed;
   fleet_look(store->fleet, &view->fleet);
+  if (store->is_closed && view->fleet.up_count > 0)
+    snprintf(view->fleet.text, sizeof(view->fleet.text),
+             "connected, the list of purges has not been read yet");
   view->read_count = storeread_count(store->reads);
   view->write_count = writebehind_count(store->writebehind);
   view->write_bytes = writebehind_bytes(store->writebehind);

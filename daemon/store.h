@@ -101,6 +101,10 @@ int64_t store_next_ms(const struct store *store);
 
 /* ---- purges (bulletin) ---- */
 
+/* Whether the store is used at all, as it is at first: while it is not yet known what has been purged it is
+ * as if it were away. What is put meanwhile is not written. */
+void store_set_open(struct store *store, bool is_open);
+
 /* Values are written with this generation from now on. At first 0. */
 void store_set_generation(struct store *store, uint64_t generation);
 
@@ -110,7 +114,7 @@ void store_set_purged(struct store *store, appraise_purged_fn *is_purged, void *
 /* ---- looking ---- */
 
 struct store_view {
-  bool is_up; /* it is read; else a breaker is open, or it connects */
+  bool is_up; /* it is read; else a breaker is open, it connects, or it is not open */
   struct fleet_view fleet;
   size_t read_count;  /* under way */
   size_t write_count; /* that wait */

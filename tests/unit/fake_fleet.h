@@ -22,7 +22,8 @@ enum { FAKE_CALLS_MAX = 4096, FAKE_TEXT_SIZE = 700, FAKE_VALUE_SIZE = 4200, FAKE
 struct fleet_call {
   enum fleet_purpose purpose;
   char key[FAKE_TEXT_SIZE];  /* that it was sent for */
-  char text[FAKE_TEXT_SIZE]; /* the command; octets that are no text in it as '?', the value of SET, or XADD, as '*' */
+  char text[FAKE_TEXT_SIZE]; /* the command; octets that are no text in it as '?', the value of SET, or XADD,
+                                as '*' */
   uint8_t value[FAKE_VALUE_SIZE];
   size_t value_length; /* of SET or XADD */
   uint32_t timeout_ms;
@@ -35,8 +36,8 @@ static struct {
   struct fleet_call calls[FAKE_CALLS_MAX];
   size_t count, open_count;
   bool is_down[FLEET_WRITE + 1];
-  int error;           /* that fleet_send returns; 0: none */
-  size_t most_open;    /* over which it is ERR_OVERLOAD; 0: no bound */
+  int error;        /* that fleet_send returns; 0: none */
+  size_t most_open; /* over which it is ERR_OVERLOAD; 0: no bound */
   struct {
     const char *channel;
     link_message_fn *on_message;

@@ -58,7 +58,8 @@ static inline redisReply list_text(char *text, size_t length) {
 static inline void list_answer_page(size_t at, const char *start, size_t most, int64_t now_ms) {
   uint64_t ms = 0, sequence = 0;
   size_t first = list.first, end = list.first + list.count, count = 0;
-  redisReply entries[64], *entry_list[64], parts[64][2], *part_lists[64][2], fields[64][2], *field_lists[64][2];
+  redisReply entries[64], *entry_list[64], parts[64][2], *part_lists[64][2], fields[64][2],
+      *field_lists[64][2];
   char ids[64][48];
   if (start[0] != '-')
     assert_int_equal(sscanf(start, "%" SCNu64 "-%" SCNu64, &ms, &sequence), 2);
@@ -67,13 +68,11 @@ static inline void list_answer_page(size_t at, const char *start, size_t most, i
     first++;
   for (size_t i = first; i < end && count < most; i++, count++) {
     struct list_entry *entry = &list.entries[i];
-    int length =
-        snprintf(ids[count], sizeof(ids[count]), "%" PRIu64 "-%" PRIu64, entry->ms, entry->sequence);
+    int length = snprintf(ids[count], sizeof(ids[count]), "%" PRIu64 "-%" PRIu64, entry->ms, entry->sequence);
     fields[count][0] = list_text((char *)entry->field, strlen(entry->field));
     fields[count][1] = list_text((char *)entry->octets, entry->length);
     parts[count][0] = list_text(ids[count], (size_t)length);
-    parts[count][1] =
-        (redisReply){.type = REDIS_REPLY_ARRAY, .elements = 2, .element = field_lists[count]};
+    parts[count][1] = (redisReply){.type = REDIS_REPLY_ARRAY, .elements = 2, .element = field_lists[count]};
     for (size_t j = 0; j < 2; j++) {
       field_lists[count][j] = &fields[count][j];
       part_lists[count][j] = &parts[count][j];

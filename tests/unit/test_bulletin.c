@@ -152,7 +152,8 @@ static bool is_believed(struct node *node, uint64_t generation) {
   const struct image_time learned = record_sample_time;
   record.generation = generation;
   assert_int_equal(store_get(node->store, &question, now.now_ms, &calls, NULL, &read), 0);
-  size_t at = fake_fleet.count - 1, length = record_pack(octets, &record, fake_fleet.calls[at].key, NULL, &learned);
+  size_t at = fake_fleet.count - 1,
+         length = record_pack(octets, &record, fake_fleet.calls[at].key, NULL, &learned);
   fake_answer_octets(at, REDIS_REPLY_STRING, octets, length, now.now_ms);
   list.answered = fake_fleet.count;
   return read_outcome == STORE_FOUND;
@@ -167,8 +168,9 @@ static void the_first_node_begins_the_list(void **state) {
   assert_int_equal(generation_of(one), 0);
   turn();
   assert_int_equal(list.count, 1);
-  assert_int_equal(notice_parse(list.entries[0].octets, list.entries[0].length, "mxway:1:purges", NULL, &notice),
-                   NOTICE_GOOD);
+  assert_int_equal(
+      notice_parse(list.entries[0].octets, list.entries[0].length, "mxway:1:purges", NULL, &notice),
+      NOTICE_GOOD);
   assert_true(notice.is_beginning);
   assert_int_equal(generation_of(one), UINT64_C(1790000000000) << BULLETIN_SEQUENCE_BITS);
   assert_int_equal(one->settled, generation_of(one));
@@ -533,8 +535,8 @@ static void what_is_written_has_the_generation_that_is_known(void **state) {
   store_run(other->store, now.now_ms);
   size_t at = fake_fleet.count - 1;
   const struct fleet_call *call = &fake_fleet.calls[at];
-  assert_int_equal(record_parse(call->value, call->value_length, RECORD_DOMAIN, record.name, call->key, NULL, &now,
-                                &written),
+  assert_int_equal(record_parse(call->value, call->value_length, RECORD_DOMAIN, record.name, call->key, NULL,
+                                &now, &written),
                    RECORD_GOOD);
   assert_int_equal(written.generation, generation_of(one));
   fake_answer_ok(at, now.now_ms);
@@ -552,7 +554,6 @@ static void a_node_that_starts_knows_what_has_been_purged(void **state) {
   tell(one, PURGE_OF_DOMAIN, "shop.example");
   turn();
   open_node(other, false, NULL, 0);
-  assert_true(is_believed(other, 7)); /* before it has looked, it has no reason not to */
   turn();
   assert_false(is_believed(other, begun));
   assert_false(is_believed(other, between));
@@ -560,6 +561,72 @@ static void a_node_that_starts_knows_what_has_been_purged(void **state) {
   snprintf(record.name, sizeof(record.name), "third.example");
   assert_true(is_believed(other, begun));
   assert_false(is_believed(other, begun - 1)); /* what was before the list nobody knows */
+}
+
+static bool is_open(struct node *node) {
+  struct store_view view;
+  store_look(node->store, &view);
+  return view.is_up;
+}
+
+static void before_the_list_has_been_read_the_store_is_as_if_away(void **state) {
+  (void)state;
+  struct store_view view;
+  open_node(one, false, NULL, 0);
+  assert_false(is_open(one));
+  store_look(one->store, &view);
+  assert_non_null(strstr(view.fleet.text, "list of purges"));
+  bulletin_run(one->bulletin, now.now_ms);
+  assert_false(is_open(one));
+  turn();
+  assert_true(is_open(one));
+  list.error = "LOADING";
+  pass(BULLETIN_LOOK_MS);
+  assert_true(is_open(one)); /* for good */
+}
+
+static void a_list_that_cannot_be_read_is_done_without(void **state) {
+  (void)state;
+  list.error = "NOPERM this user has no permissions to run the 'xrange' command";
+  open_node(one, false, NULL, 0);
+  turn();
+  assert_true(is_open(one));
+  assert_int_equal(generation_of(one), 0);
+  assert_true(is_believed(one, 0));
+  assert_true(is_believed(one, UINT64_C(1) << 62));
+  tell(one, PURGE_OF_DOMAIN, "shop.example");
+  assert_false(is_believed(one, UINT64_C(1) << 62)); /* it knows of its own purge at least */
+}
+
+static void a_list_that_cannot_be_begun_is_done_without(void **state) {
+  (void)state;
+  open_node(one, true, NULL, 0);
+  open_node(other, false, NULL, 0);
+  turn();
+  assert_true(is_open(one));
+  close_node(other);
+  list_forget(list.count);
+  open_node(other, false, NULL, 0);
+  bulletin_run(other->bulletin, now.now_ms);
+  list_answer(now.now_ms);
+  assert_false(is_open(other));
+  bulletin_run(other->bulletin, now.now_ms);
+  size_t at = fake_fleet.count - 1;
+  assert_memory_equal(fake_fleet.calls[at].text, "XADD", 4);
+  fake_answer_error(at, "OOM command not allowed", now.now_ms);
+  list_answer(now.now_ms);
+  assert_true(is_open(other));
+}
+
+static void a_server_that_is_not_there_yet_is_looked_for_often(void **state) {
+  (void)state;
+  fake_fleet.is_down[FLEET_WRITE] = true;
+  open_node(one, false, NULL, 0);
+  bulletin_run(one->bulletin, now.now_ms);
+  assert_int_equal(bulletin_next_ms(one->bulletin), now.now_ms + BULLETIN_FIRST_MS);
+  fake_fleet.is_down[FLEET_WRITE] = false;
+  pass(BULLETIN_FIRST_MS);
+  assert_true(is_open(one));
 }
 
 /* ---- telling ---- */
@@ -668,6 +735,10 @@ int main(void) {
       TEST(a_purge_counts_at_once_for_who_tells_it),
       TEST(what_is_written_has_the_generation_that_is_known),
       TEST(a_node_that_starts_knows_what_has_been_purged),
+      TEST(before_the_list_has_been_read_the_store_is_as_if_away),
+      TEST(a_list_that_cannot_be_read_is_done_without),
+      TEST(a_list_that_cannot_be_begun_is_done_without),
+      TEST(a_server_that_is_not_there_yet_is_looked_for_often),
       TEST(who_only_reads_tells_nothing),
       TEST(without_a_bulletin_nothing_is_told),
       TEST(what_could_not_be_told_is_told_when_the_server_is_back),

@@ -10,6 +10,7 @@
 #include "loop_until.h"
 #include "made_memory.h"
 #include "malloc_watch.h"
+#include "played_list.h"
 #include "resolver.h"
 #include "unix_peer.h"
 
@@ -45,6 +46,8 @@ struct trial {
   struct question question;
   ev_check check;
   size_t turns; /* of the loop */
+  struct store *store;
+  struct bulletin *bulletin; /* NULL: nothing is shared */
 };
 
 static void on_check(struct ev_loop *loop, ev_check *check, int events) {
@@ -56,7 +59,17 @@ static void on_answer(void *context, struct question *question, const struct ans
   (void)context, (void)question, (void)answer, (void)now_ms;
 }
 
-static int open_trial(void **state) {
+static void share(struct trial *trial) {
+  static const struct store_options storing = {
+      .prefix = "mxway:1:", .origin = "node", .timeout_ms = 30, .max_commands = 100, .max_writes = 100};
+  static const struct bulletin_options options = {.key = "mxway:1:purges", .channel = "mxway:1:purge"};
+  fake_fleet_init();
+  list_init();
+  assert_int_equal(store_create(NULL, &storing, &stats, &trial->store), 0);
+  assert_int_equal(bulletin_create(NULL, trial->store, &options, &stats, &trial->bulletin), 0);
+}
+
+static int open_with(void **state, bool is_shared) {
   static const struct resolver_options options = {
       .learn = {.ttl = {.max_s = 86400}}, .lookup_deadline_ms = 60000, .max_cname_hops = 8};
   struct trial *trial = calloc(1, sizeof(*trial));
@@ -68,8 +81,12 @@ static int open_trial(void **state) {
   assert_non_null(trial->cache);
   trial->resolver = resolver_create(trial->cache, NULL, trial->dns, &options, &stats, on_answer, trial);
   assert_non_null(trial->resolver);
+  if (is_shared)
+    share(trial);
   const struct job_served served = {.cache = trial->cache,
                                     .resolver = trial->resolver,
+                                    .store = trial->store,
+                                    .bulletin = trial->bulletin,
                                     .ttl = &lives,
                                     .cache_size_bytes = CACHE_BYTES,
                                     .since_ms = clock_now_ms()};
@@ -84,11 +101,17 @@ static int open_trial(void **state) {
   return 0;
 }
 
+static int open_trial(void **state) { return open_with(state, false); }
+
+static int open_shared(void **state) { return open_with(state, true); }
+
 static int close_trial(void **state) {
   struct trial *trial = *state;
   unix_peer_close(&trial->peer);
   unix_peer_close(&trial->other);
   control_destroy(trial->control);
+  bulletin_destroy(trial->bulletin);
+  store_destroy(trial->store);
   resolver_destroy(trial->resolver);
   cache_destroy(trial->cache);
   dns_destroy(trial->dns);
@@ -296,6 +319,47 @@ static void without_memory_a_request_is_refused_in_these_words(void **state) {
   forget(receive(trial, &trial->other, 8));
 }
 
+/* ---- jobs that wait ---- */
+
+static void who_waits_keeps_neither_the_loop_busy_nor_others_waiting(void **state) {
+  struct trial *trial = *state;
+  Mxway__V1__ControlRequest purge = purge_request(1, MXWAY__V1__PURGE_WHAT__PURGE_ALL, 0, "", "");
+  Mxway__V1__ControlRequest look = stats_request(2);
+  struct bulletin_view view = {0};
+  send_request(&trial->peer, &purge);
+  for (; view.untold_count == 0; bulletin_look(trial->bulletin, &view))
+    loop_turn(trial->loop);
+  loop_settle(trial->loop);
+  size_t before = trial->turns;
+  int64_t begun_ms = clock_now_ms();
+  loop_for(trial->loop, 20 * CONTROL_WAIT_MS);
+  int64_t most = 3 * ((clock_now_ms() - begun_ms) / CONTROL_WAIT_MS + 1);
+  assert_in_range(trial->turns - before, 1, most);
+  send_request(&trial->other, &look);
+  forget(receive(trial, &trial->other, 2));
+  assert_false(has_frame(&trial->peer));
+  bulletin_run(trial->bulletin, clock_now_ms());
+  list_answer(clock_now_ms());
+  Mxway__V1__ControlReply *reply = receive(trial, &trial->peer, 1);
+  assert_int_equal(reply->purge->shared, MXWAY__V1__PURGE_SHARED__PURGE_SHARED_TOLD);
+  forget(reply);
+}
+
+static void who_waits_can_leave(void **state) {
+  struct trial *trial = *state;
+  Mxway__V1__ControlRequest purge = purge_request(1, MXWAY__V1__PURGE_WHAT__PURGE_ALL, 0, "", "");
+  Mxway__V1__ControlRequest look = stats_request(2);
+  send_request(&trial->peer, &purge);
+  loop_for(trial->loop, 5 * CONTROL_WAIT_MS);
+  unix_peer_close(&trial->peer);
+  loop_for(trial->loop, 5 * CONTROL_WAIT_MS);
+  send_request(&trial->other, &look);
+  forget(receive(trial, &trial->other, 2));
+  bulletin_run(trial->bulletin, clock_now_ms()); /* the others are told all the same */
+  list_answer(clock_now_ms());
+  assert_int_equal(list.count, 1);
+}
+
 /* ---- dump and load ---- */
 
 /* Takes a whole dump; returns its octets, for free(). */
@@ -448,6 +512,9 @@ int main(void) {
   log_set_level(LOG_LEVEL_ERROR);
 #define TRIAL(test) cmocka_unit_test_setup_teardown(test, open_trial, close_trial)
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(who_waits_keeps_neither_the_loop_busy_nor_others_waiting, open_shared,
+                                      close_trial),
+      cmocka_unit_test_setup_teardown(who_waits_can_leave, open_shared, close_trial),
       TRIAL(stats_are_all_counters_and_what_memory_holds),
       TRIAL(show_is_of_the_domain_that_is_asked_for),
       TRIAL(a_purge_of_domains_is_all_or_nothing),

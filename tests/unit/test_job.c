@@ -13,6 +13,7 @@
 #include "log.h"
 #include "made_memory.h"
 #include "name.h"
+#include "played_list.h"
 
 enum { CACHE_BYTES = 32 << 20, LIFE_MS = 3600000, UPTIME_MS = 5000, STEPS_MAX = 100000 };
 
@@ -338,6 +339,119 @@ static void a_job_may_be_left_after_every_step(void **state) {
   assert_int_equal(cache_count(trial->cache), 0);
 }
 
+/* ---- the other nodes ---- */
+
+/* A bulletin that tells; what it sends is answered when the test says so. */
+static struct bulletin *share(struct trial *trial, bool is_read_only) {
+  static const struct store_options storing = {
+      .prefix = "mxway:1:", .origin = "node", .timeout_ms = 30, .max_commands = 100, .max_writes = 100};
+  const struct bulletin_options options = {
+      .key = "mxway:1:purges", .channel = "mxway:1:purge", .read_only = is_read_only};
+  fake_fleet_init();
+  list_init();
+  assert_int_equal(store_create(NULL, &storing, &stats, &trial->served.store), 0);
+  assert_int_equal(bulletin_create(NULL, trial->served.store, &options, &stats, &trial->served.bulletin), 0);
+  return trial->served.bulletin;
+}
+
+static void unshare(struct trial *trial) {
+  job_fini(&trial->job);
+  bulletin_destroy(trial->served.bulletin);
+  store_destroy(trial->served.store);
+  trial->served.bulletin = NULL;
+  trial->served.store = NULL;
+  job_init(&trial->job, &trial->served);
+}
+
+/* Goes on until the job waits. */
+static void step_until_it_waits(struct trial *trial) {
+  for (size_t i = 0; !job_waits(&trial->job) && i < STEPS_MAX; i++)
+    assert_false(job_step(&trial->job));
+  assert_true(job_waits(&trial->job));
+}
+
+static void check_shared(struct trial *trial, Mxway__V1__PurgeShared shared, const char *why) {
+  Mxway__V1__ControlReply reply = MXWAY__V1__CONTROL_REPLY__INIT;
+  job_fill(&trial->job, &trial->result, &reply);
+  assert_string_equal(reply.error, "");
+  assert_int_equal(reply.purge->shared, shared);
+  assert_string_equal(reply.purge->shared_error, why);
+  job_end(&trial->job);
+}
+
+static void a_purge_waits_until_the_others_have_been_told(void **state) {
+  struct trial *trial = *state;
+  struct bulletin *bulletin = share(trial, false);
+  put_many(trial, 50);
+  start(trial, purge_all(1));
+  assert_false(job_waits(&trial->job));
+  step_until_it_waits(trial);
+  assert_int_equal(cache_count(trial->cache), 0);
+  assert_false(job_step(&trial->job));
+  bulletin_run(bulletin, clock_now_ms());
+  assert_false(job_step(&trial->job));
+  list_answer(clock_now_ms());
+  assert_true(job_step(&trial->job));
+  check_shared(trial, MXWAY__V1__PURGE_SHARED__PURGE_SHARED_TOLD, "");
+  assert_false(job_waits(&trial->job));
+  unshare(trial);
+}
+
+static void domains_are_told_together_when_all_have_been_read(void **state) {
+  struct trial *trial = *state;
+  struct bulletin *bulletin = share(trial, false);
+  struct bulletin_view view;
+  check_refusal(trial, purge_request(1, MXWAY__V1__PURGE_WHAT__PURGE_DOMAINS, 2, "d.test", "a..test"),
+                "\"a..test\"");
+  bulletin_look(bulletin, &view);
+  assert_int_equal(view.untold_count, 0);
+  start(trial, purge_request(2, MXWAY__V1__PURGE_WHAT__PURGE_DOMAINS, 2, "d.test", "e.test"));
+  step_until_it_waits(trial);
+  bulletin_look(bulletin, &view);
+  assert_int_equal(view.untold_count, 1);
+  unshare(trial);
+}
+
+static void a_server_that_is_away_is_not_waited_for(void **state) {
+  struct trial *trial = *state;
+  struct bulletin *bulletin = share(trial, false);
+  fake_fleet.is_down[FLEET_WRITE] = true;
+  start(trial, purge_all(1));
+  step_until_it_waits(trial);
+  bulletin_run(bulletin, clock_now_ms());
+  assert_true(job_step(&trial->job));
+  check_shared(trial, MXWAY__V1__PURGE_SHARED__PURGE_SHARED_LATER, "up, 1 of 1 servers, 84 us");
+  unshare(trial);
+}
+
+static void a_server_that_is_silent_is_waited_for_so_long_and_no_longer(void **state) {
+  struct trial *trial = *state;
+  struct bulletin *bulletin = share(trial, false);
+  int64_t begun_ms = clock_now_ms();
+  start(trial, purge_all(1));
+  step_until_it_waits(trial);
+  assert_in_range(trial->job.told_by_ms, begun_ms + JOB_TELL_MS, clock_now_ms() + JOB_TELL_MS);
+  bulletin_run(bulletin, clock_now_ms());
+  trial->job.told_by_ms = clock_now_ms();
+  assert_true(job_step(&trial->job));
+  check_shared(trial, MXWAY__V1__PURGE_SHARED__PURGE_SHARED_LATER, "Redis has not answered yet");
+  unshare(trial);
+}
+
+static void who_only_reads_says_so(void **state) {
+  struct trial *trial = *state;
+  share(trial, true);
+  assert_string_equal(run(trial, purge_all(1)).error, "");
+  check_shared(trial, MXWAY__V1__PURGE_SHARED__PURGE_SHARED_READ_ONLY, "");
+  unshare(trial);
+}
+
+static void without_a_store_it_concerns_nobody_else(void **state) {
+  struct trial *trial = *state;
+  assert_string_equal(run(trial, purge_all(1)).error, "");
+  check_shared(trial, MXWAY__V1__PURGE_SHARED__PURGE_SHARED_OFF, "");
+}
+
 int main(void) {
   name_hash_init();
   log_set_level(LOG_LEVEL_ERROR);
@@ -355,6 +469,12 @@ int main(void) {
       TRIAL(a_refused_load_says_what_came_before_and_the_next_begins_anew),
       TRIAL(a_load_whose_last_piece_is_not_the_end_is_refused),
       TRIAL(a_job_may_be_left_after_every_step),
+      TRIAL(a_purge_waits_until_the_others_have_been_told),
+      TRIAL(domains_are_told_together_when_all_have_been_read),
+      TRIAL(a_server_that_is_away_is_not_waited_for),
+      TRIAL(a_server_that_is_silent_is_waited_for_so_long_and_no_longer),
+      TRIAL(who_only_reads_says_so),
+      TRIAL(without_a_store_it_concerns_nobody_else),
   };
   return cmocka_run_group_tests_name("job", tests, NULL, NULL);
 }

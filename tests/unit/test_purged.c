@@ -7,7 +7,8 @@
 #include "record_samples.h"
 
 static struct purged *purged;
-static struct record domain, host; /* shop.example to aspmx.l.provider.example and others; mx1.hosting.example */
+static struct record domain,
+    host; /* shop.example to aspmx.l.provider.example and others; mx1.hosting.example */
 
 static int open_it(void **state) {
   (void)state;

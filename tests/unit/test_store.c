@@ -101,6 +101,19 @@ static void what_has_been_purged_is_not_shown(void **state) {
   assert_int_equal(counted(STATS_STORE_PURGED), 1);
 }
 
+static void a_store_that_is_not_open_is_as_if_away(void **state) {
+  (void)state;
+  store_set_open(store, false);
+  assert_int_equal(get_named(reader, made.name), ERR_NETWORK);
+  store_put(store, &made, now.now_ms);
+  store_run(store, now.now_ms);
+  assert_int_equal(fake_fleet.count, 0);
+  assert_int_equal(counted(STATS_STORE_AWAY), 1);
+  store_set_open(store, true);
+  get(reader);
+  assert_text(0, "GET mxway:1:d:shop.example");
+}
+
 static void without_a_store_nothing_is_done(void **state) {
   (void)state;
   store_destroy(store);
@@ -278,6 +291,7 @@ int main(void) {
       TEST(the_addresses_of_a_host_have_a_key_of_their_own),
       TEST(the_longest_name_has_a_key),
       TEST(what_has_been_purged_is_not_shown),
+      TEST(a_store_that_is_not_open_is_as_if_away),
       TEST(without_a_store_nothing_is_done),
       TEST(what_the_dns_said_is_written_when_the_loop_turns),
       TEST(a_new_generation_is_written_though_the_facts_are_the_same),

@@ -18,11 +18,8 @@ static void on_look(void *context, int64_t when_ms) {
 static uint64_t counted(enum stats_counter counter) { return atomic_load(&stats.counters[counter]); }
 
 static int open_it(void **state) {
-  static const struct teller_options options = {.key = "mxway:1:purges",
-                                                .channel = "mxway:1:purge",
-                                                .origin = 77,
-                                                .look = on_look,
-                                                .context = &looked};
+  static const struct teller_options options = {
+      .key = "mxway:1:purges", .channel = "mxway:1:purge", .origin = 77, .look = on_look, .context = &looked};
   (void)state;
   fake_fleet_init();
   list_init();
@@ -129,7 +126,7 @@ static void what_is_under_way_is_not_changed_any_more(void **state) {
 
 static void kinds_are_told_one_by_one_in_order(void **state) {
   (void)state;
-  static const enum purge_what kinds[] = {PURGE_OF_SUFFIX, PURGE_OF_SUFFIX, PURGE_OF_EXCHANGE,
+  static const enum purge_what kinds[] = {PURGE_OF_SUFFIX,   PURGE_OF_SUFFIX,   PURGE_OF_EXCHANGE,
                                           PURGE_OF_NEGATIVE, PURGE_OF_FAILURES, PURGE_OF_ALL};
   for (size_t i = 0; i < 6; i++)
     put(kinds[i], kinds[i] <= PURGE_OF_EXCHANGE ? "a.example" : NULL);
