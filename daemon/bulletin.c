@@ -7,11 +7,14 @@
 #include <string.h>
 
 #include "error.h"
+#include "followed.h"
 #include "log.h"
 #include "purged.h"
 #include "random.h"
 
 enum { ID_SIZE = 48 };
+
+_Static_assert((int)FOLLOWED_COUNT > (int)TELLER_KEPT, "each entry of the list is known by itself");
 
 struct bulletin {
   struct fleet *fleet;
@@ -21,17 +24,14 @@ struct bulletin {
   struct bulletin_calls calls;
   uint64_t origin;
   struct purged *purged;
-  struct teller *teller; /* NULL: read_only */
-  /* How far the list has been read and followed. */
-  uint64_t at;         /* the entry read last; 0: it is read from its beginning */
-  uint64_t since;      /* memory has followed all until there; 0: nobody knows */
-  uint64_t generation; /* what is known now: of what is written */
-  bool is_anew;        /* it is being read from its beginning */
-  bool has_found;      /* `since` is there: what comes behind it is to be followed */
-  bool saw_nothing;    /* there was no list: one that begins now is to be followed as a whole */
-  bool went_back;      /* the list has lost its end */
-  bool is_open;        /* the store */
-  bool needs_all;      /* all memory is to be purged, when `all_from_ms` is over */
+  struct teller *teller;    /* NULL: read_only */
+  uint64_t at;              /* the entry of the list that was read last; 0: it is read from its beginning */
+  struct followed followed; /* its generation is that of what is written */
+  uint64_t written;         /* what the store has been told of that */
+  bool has_floor;           /* `purged` knows how far the list goes back */
+  bool saw_nothing;         /* there was no list */
+  bool is_open;             /* the store */
+  bool needs_all;           /* all memory is to be purged, when `all_from_ms` is over */
   int64_t all_from_ms;
   /* Reading. */
   struct fleet_call *call; /* NULL: none under way */
@@ -90,8 +90,10 @@ static void look(struct bulletin *bulletin, int64_t now_ms) {
              TELLER_TIMEOUT_MS, on_page, bulletin, &bulletin->call);
 }
 
+/* Reads the whole list: `at` is not in it any more. */
 static void begin_anew(struct bulletin *bulletin, int64_t now_ms) {
   bulletin->at = 0;
+  followed_begin(&bulletin->followed);
   look(bulletin, now_ms);
 }
 
@@ -121,27 +123,29 @@ static void purge_memory(struct bulletin *bulletin, const struct notice *notice)
     bulletin->calls.purge(bulletin->calls.context, notice->what, &name);
 }
 
-static void follow(struct bulletin *bulletin, const redisReply *entry, uint64_t generation, bool is_first) {
-  struct notice notice;
-  bool is_new = generation > bulletin->since;
-  if (generation == bulletin->since)
-    bulletin->has_found = true;
+/* The notice of an entry. False where it is none. */
+static bool read_notice(struct bulletin *bulletin, const redisReply *entry, struct notice *notice) {
   const redisReply *octets = octets_of(entry);
   if (!octets) {
     refuse(bulletin, "it has other fields");
-    return;
+    return false;
   }
   enum notice_status status = notice_parse((const uint8_t *)octets->str, octets->len, bulletin->options.key,
-                                           bulletin->options.seal, &notice);
-  if (status != NOTICE_GOOD) {
+                                           bulletin->options.seal, notice);
+  if (status != NOTICE_GOOD)
     refuse(bulletin, notice_status_text(status));
-    return;
-  }
-  if (notice.is_beginning && is_first && bulletin->saw_nothing)
-    bulletin->has_found = true;
-  purged_put(bulletin->purged, &notice, generation);
-  bool is_for_memory = is_new && !notice.is_beginning && notice.origin != bulletin->origin;
-  if (is_for_memory && (!bulletin->is_anew || bulletin->has_found))
+  return status == NOTICE_GOOD;
+}
+
+static void follow(struct bulletin *bulletin, const redisReply *entry, uint64_t number) {
+  struct notice notice;
+  uint64_t generation;
+  bool is_notice = read_notice(bulletin, entry, &notice);
+  bool is_for_memory =
+      followed_take(&bulletin->followed, number, is_notice ? &notice : NULL, bulletin->origin, &generation);
+  if (is_notice)
+    purged_put(bulletin->purged, &notice, generation);
+  if (is_for_memory)
     purge_memory(bulletin, &notice);
 }
 
@@ -154,22 +158,23 @@ static void purge_all(struct bulletin *bulletin, int64_t now_ms) {
   bulletin->calls.purge(bulletin->calls.context, PURGE_OF_ALL, NULL);
 }
 
-/* Nobody knows what memory has not followed. */
-static void miss(struct bulletin *bulletin, int64_t now_ms) {
-  if (bulletin->since == 0 &&
-      !bulletin->saw_nothing) { /* at the start, where memory is empty or of no time */
-    bulletin->calls.purge(bulletin->calls.context, PURGE_OF_ALL, NULL);
-    return;
-  }
+/* Nobody knows what memory has not followed, nor what was purged of the store. */
+static void on_missed(struct bulletin *bulletin, int64_t now_ms) {
   stats_add(bulletin->stats, STATS_STORE_PURGES_MISSED);
   log_notice("purges of other nodes were missed: all of the memory is purged");
+  purged_reset(bulletin->purged, bulletin->followed.generation);
   bulletin->needs_all = true;
   purge_all(bulletin, now_ms);
 }
 
+static void on_unknown_age(struct bulletin *bulletin) {
+  log_notice("which purges came after what was in memory at the start is not known: all of it is purged");
+  bulletin->calls.purge(bulletin->calls.context, PURGE_OF_ALL, NULL);
+}
+
 static void settle(struct bulletin *bulletin) {
   if (!bulletin->needs_all)
-    bulletin->calls.settled(bulletin->calls.context, bulletin->since);
+    bulletin->calls.settled(bulletin->calls.context, bulletin->followed.generation);
 }
 
 /* It is known what has been purged, or that nobody will say. */
@@ -186,33 +191,34 @@ static void rest(struct bulletin *bulletin, int64_t now_ms) {
 
 /* The end of the list has been read. */
 static void on_end(struct bulletin *bulletin, int64_t now_ms) {
-  if (bulletin->is_anew && !bulletin->has_found)
-    miss(bulletin, now_ms);
-  if (bulletin->went_back)
-    purged_reset(bulletin->purged, bulletin->at);
-  bulletin->is_anew = bulletin->went_back = bulletin->saw_nothing = false;
-  bool is_other = bulletin->generation != bulletin->at;
-  bulletin->since = bulletin->generation = bulletin->at;
-  if (is_other)
-    store_set_generation(bulletin->store, bulletin->generation);
+  uint64_t lost;
+  switch (followed_end(&bulletin->followed, &lost)) {
+  case FOLLOWED_ALL:
+    break;
+  case FOLLOWED_NOT_ALL:
+    on_missed(bulletin, now_ms);
+    break;
+  case FOLLOWED_UNKNOWN_AGE:
+    on_unknown_age(bulletin);
+    break;
+  }
+  if (lost && bulletin->teller)
+    teller_put_beginning(bulletin->teller, lost);
+  if (bulletin->written != bulletin->followed.generation)
+    store_set_generation(bulletin->store, bulletin->followed.generation);
+  bulletin->written = bulletin->followed.generation;
   open_store(bulletin);
   settle(bulletin);
   rest(bulletin, now_ms);
 }
 
-/* There is no list. */
+/* There is no list. What was followed of one that was lost is known, and who knows less is told so. */
 static void on_nothing(struct bulletin *bulletin, int64_t now_ms) {
   if (bulletin->saw_nothing || !bulletin->teller) /* and none could be begun */
     open_store(bulletin);
-  if (bulletin->since)
-    miss(bulletin, now_ms);
-  if (bulletin->generation)
-    store_set_generation(bulletin->store, 0);
-  bulletin->since = bulletin->generation = 0;
-  bulletin->is_anew = bulletin->went_back = false;
   bulletin->saw_nothing = true;
   if (bulletin->teller)
-    teller_put_beginning(bulletin->teller);
+    teller_put_beginning(bulletin->teller, bulletin->followed.number);
   rest(bulletin, now_ms);
 }
 
@@ -251,15 +257,12 @@ static bool follow_page(struct bulletin *bulletin, const redisReply *page) {
   for (size_t i = first; i < page->elements; i++)
     if ((last = number_of(page->element[i], last)) == 0)
       return false;
-  if (!bulletin->at) {
-    bulletin->is_anew = true;
-    bulletin->has_found = false;
+  if (!bulletin->has_floor) /* of what was purged before the first of them nothing is known */
     purged_reset(bulletin->purged, number_of(page->element[0], 0));
-  }
+  bulletin->has_floor = true;
   for (size_t i = first; i < page->elements; i++) {
-    bool is_first = bulletin->at == 0;
     bulletin->at = number_of(page->element[i], 0);
-    follow(bulletin, page->element[i], bulletin->at, is_first);
+    follow(bulletin, page->element[i], bulletin->at);
   }
   return true;
 }
@@ -282,7 +285,6 @@ static void on_page(void *context, const struct redisReply *reply, int64_t now_m
   }
   bool is_there = reply->elements > 0 && (!bulletin->at || number_of(reply->element[0], 0) == bulletin->at);
   if (!is_there && bulletin->at) {
-    bulletin->went_back |= reply->elements == 0;
     begin_anew(bulletin, now_ms);
   } else if (!is_there) {
     on_nothing(bulletin, now_ms);
@@ -317,7 +319,8 @@ uint64_t bulletin_tell(struct bulletin *bulletin, enum purge_what what, const st
   if (!bulletin)
     return 0;
   /* Until it has its number: what is in the store now counts as purged. */
-  purged_put_name(bulletin->purged, what, name, bulletin->generation ? bulletin->generation + 1 : UINT64_MAX);
+  purged_put_name(bulletin->purged, what, name,
+                  bulletin->followed.generation ? bulletin->followed.generation + 1 : UINT64_MAX);
   return bulletin->teller ? teller_put(bulletin->teller, what, name) : 0;
 }
 
@@ -363,7 +366,7 @@ void bulletin_look(const struct bulletin *bulletin, struct bulletin_view *view) 
   *view = (struct bulletin_view){0};
   if (!bulletin)
     return;
-  view->generation = bulletin->generation;
+  view->generation = bulletin->followed.generation;
   view->untold_count = bulletin->teller ? teller_count(bulletin->teller) : 0;
 }
 
@@ -372,7 +375,7 @@ void bulletin_look(const struct bulletin *bulletin, struct bulletin_view *view) 
 /* What is newer than what this node has read was written by who is ahead. */
 static bool is_purged(void *context, const struct record *record) {
   const struct bulletin *bulletin = context;
-  return (bulletin->generation && record->generation > bulletin->generation) ||
+  return (bulletin->followed.generation && record->generation > bulletin->followed.generation) ||
          purged_has(bulletin->purged, record);
 }
 
@@ -415,10 +418,16 @@ void bulletin_destroy(struct bulletin *bulletin) {
   free(bulletin);
 }
 
-int bulletin_start(struct bulletin *bulletin, const struct bulletin_calls *calls, uint64_t since) {
+int bulletin_start(struct bulletin *bulletin, const struct bulletin_calls *calls, uint64_t generation,
+                   int64_t wall_ms) {
+  uint64_t fresh_from = 0;
+  if (wall_ms > 0)
+    fresh_from = wall_ms > BULLETIN_MARGIN_MS ? (uint64_t)(wall_ms - BULLETIN_MARGIN_MS) : 1;
   bulletin->calls = *calls;
-  bulletin->since = since;
+  followed_init(&bulletin->followed, generation, fresh_from << BULLETIN_SEQUENCE_BITS);
+  bulletin->written = generation;
   bulletin->look_ms = INT64_MIN;
   store_set_open(bulletin->store, false);
+  store_set_generation(bulletin->store, generation);
   return fleet_subscribe(bulletin->fleet, bulletin->options.channel, on_message, on_up, bulletin);
 }

@@ -13,11 +13,18 @@
  *
  *   number of an entry -> generation: milliseconds << BULLETIN_SEQUENCE_BITS | sequence
  *
- * Where the last entry that was followed is no longer in the list (more than TELLER_KEPT were missed; the
- * list was deleted, or a server without it took over) all memory is purged: at once, and then once in
- * BULLETIN_ALL_MS at most, so that who destroys the list again and again does not keep memory empty. The
- * first node that finds no list begins one, with an entry that purges nothing: what is older than the first
- * entry of a list counts as purged for who has not followed it from there.
+ * Nodes know which entries they have followed. Where the first that a node has not is also the first of the
+ * list, it has missed more than TELLER_KEPT: all its memory is purged, at once, and then once in
+ * BULLETIN_ALL_MS at most, so that nobody keeps memory empty. A list may also be lost, as with a server that
+ * keeps nothing on a disk, or have lost its end, as with a replica that has become the master too early. That
+ * alone is no reason to purge: a node that had followed it to its end misses nothing. It says so, with an
+ * entry that purges nothing and tells how far it had come; who hears of an entry that it has not followed has
+ * missed something. The first node of all begins the list with such an entry, too.
+ *
+ * A node that starts with an empty memory has nothing to purge but what it has learned before it first read
+ * the list: it follows what was told since BULLETIN_MARGIN_MS before its start, the one place where clocks
+ * count. For values in the store it knows the purges in the list; what is older than its first entry counts
+ * as purged.
  *
  * What others put there is refused and counted. An entry whose number is beyond all sense would make every
  * later one so: the list is deleted then. With a key of `seal` nobody without it can say anything; who can
@@ -52,6 +59,7 @@ enum {
   BULLETIN_FIRST_MS = 20, /* the first look, until a server is there */
   BULLETIN_PAUSE_MS = 5,  /* between looks, however many messages come */
   BULLETIN_ALL_MS = 60000,
+  BULLETIN_MARGIN_MS = 600000,
   BULLETIN_PAGE = 8,
   BULLETIN_SEQUENCE_BITS = 20,
   BULLETIN_TIME_BITS = 43, /* of the milliseconds: until the year 2248 */
@@ -88,9 +96,11 @@ int bulletin_create(struct fleet *fleet, struct store *store, const struct bulle
 /* Before store_destroy. destroy(NULL) is fine. */
 void bulletin_destroy(struct bulletin *bulletin);
 
-/* Begins to follow; takes the fleet's subscription. Memory holds facts from a time when every purge up to
- * `since` had been followed; 0: it is empty, or nobody knows. Once. Returns as fleet_subscribe. */
-int bulletin_start(struct bulletin *bulletin, const struct bulletin_calls *calls, uint64_t since);
+/* Begins to follow; takes the fleet's subscription. Where memory holds facts from before, every purge up to
+ * `generation` had been followed then (0: nobody knows), and `wall_ms` is 0. Where it is empty `generation`
+ * is 0, and `wall_ms` the Unix time. Once. Returns as fleet_subscribe. */
+int bulletin_start(struct bulletin *bulletin, const struct bulletin_calls *calls, uint64_t generation,
+                   int64_t wall_ms);
 
 /* ---- telling; a NULL bulletin does nothing ---- */
 

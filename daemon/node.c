@@ -260,34 +260,19 @@ static int create_resolver(struct node *node) {
   return 0;
 }
 
-/* ---- purges of other nodes ---- */
+static uint64_t generation_of_memory(void *context) { return orders_generation(context); }
 
-static void on_purge(void *context, enum purge_what what, const struct name *name) {
-  struct node *node = context;
-  orders_put(node->orders, what, name);
-}
-
-static void on_settled(void *context, uint64_t generation) {
-  struct node *node = context;
-  orders_settle(node->orders, generation);
-}
-
-static uint64_t generation_of_memory(void *context) {
-  struct node *node = context;
-  return orders_generation(node->orders);
-}
-
-/* Follows them, from the generation on that memory has been read from a snapshot with. */
+/* Follows the purges of other nodes, from the generation on that a snapshot had. */
 static int follow_purges(struct node *node, uint64_t generation) {
-  const struct bulletin_calls calls = {on_purge, on_settled, node};
+  bool is_empty = cache_count(node->cache) == 0;
   if (!node->sharing)
     return 0;
-  node->orders = orders_create(node->worker.loop, node->cache, node->resolver, generation);
+  node->orders = orders_create(node->worker.loop, node->cache, node->resolver, is_empty ? 0 : generation);
   if (!node->orders)
     return ERR_NOMEM;
   if (node->snapshot)
-    snapshot_set_generation(node->snapshot, generation_of_memory, node);
-  return bulletin_start(sharing_bulletin(node->sharing), &calls, generation);
+    snapshot_set_generation(node->snapshot, generation_of_memory, node->orders);
+  return orders_follow(node->orders, sharing_bulletin(node->sharing), is_empty ? clock_wall_ms() : 0);
 }
 
 /* What runs in the resolver's thread beside lookups. */

@@ -24,6 +24,7 @@ static bool needs_name(const struct notice *notice) {
 void notice_init(struct notice *notice, enum purge_what what) {
   notice->origin = 0;
   notice->is_beginning = false;
+  notice->followed = 0;
   notice->what = what;
   notice->length = 0;
 }
@@ -78,6 +79,7 @@ size_t notice_pack(uint8_t at[NOTICE_MAX], const struct notice *notice, const ch
   octets_put_number(&writer, seal != NULL, 1);
   octets_put_number(&writer, (uint8_t)(notice->is_beginning ? beginning : letters[notice->what]), 1);
   octets_put_number(&writer, notice->origin, 8);
+  octets_put_number(&writer, notice->is_beginning ? notice->followed : 0, 8);
   octets_put_number(&writer, notice->length, 2);
   octets_put_bytes(&writer, notice->names, notice->length);
   if (seal) {
@@ -134,9 +136,11 @@ enum notice_status notice_parse(const uint8_t *bytes, size_t length, const char 
     return status;
   bool is_known = read_what(&reader, notice);
   notice->origin = octets_get_number(&reader, 8);
+  notice->followed = octets_get_number(&reader, 8);
   size_t names_length = (size_t)octets_get_number(&reader, 2);
   const uint8_t *names = octets_get_bytes(&reader, names_length);
-  if (!is_known || !names || !reader.is_good || reader.at != reader.end || names_length > NOTICE_NAMES_BYTES)
+  if (!is_known || (notice->followed && !notice->is_beginning) || !names || !reader.is_good ||
+      reader.at != reader.end || names_length > NOTICE_NAMES_BYTES)
     return NOTICE_IMPOSSIBLE;
   memcpy(notice->names, names, names_length);
   notice->length = (uint16_t)names_length;

@@ -4,13 +4,12 @@
  *
  * In the pieces of `octets`:
  *
- *   4 octets "mxwp"; u8 version (1); u8 whether sealed; u8 what: 'B' nothing, the list begins here;
- *   'D' domains, 'S' all at and below a name, 'X' what leads to an exchange, 'N' denials, 'F' failures,
- *   'A' all
- *   u64 origin: a random number of the process that tells
- *   u16 octets of the names; the names, each a text: of 'D' one or more, of 'S' and 'X' one, else none
- *   where sealed, 32 octets: MAC of all before it in the context of the list's key (see seal)
- *   u64 XXH3-64 of all before it
+ *   4 octets "mxwp"; u8 version (1); u8 whether sealed; u8 what: 'B' nothing, but that who tells it has
+ *   followed up to an entry that the list has lost, or never had (see bulletin); 'D' domains, 'S' all at and
+ * below a name, 'X' what leads to an exchange, 'N' denials, 'F' failures, 'A' all u64 origin: a random number
+ * of the process that tells; u64 generation of that entry, else 0 u16 octets of the names; the names, each a
+ * text: of 'D' one or more, of 'S' and 'X' one, else none where sealed, 32 octets: MAC of all before it in
+ * the context of the list's key (see seal) u64 XXH3-64 of all before it
  *
  * Reading trusts nothing: what is not as it was written is refused, and so is what is but could not have been
  * written here. With a key only what is sealed with it is believed. A MAC says who told, not when: whoever
@@ -31,7 +30,7 @@
 enum {
   NOTICE_VERSION = 1,
   NOTICE_NAMES_BYTES = 1800, /* some hundred names */
-  NOTICE_HEAD_BYTES = 17,
+  NOTICE_HEAD_BYTES = 25,
   NOTICE_MAX = NOTICE_HEAD_BYTES + NOTICE_NAMES_BYTES + SEAL_BYTES + 8,
 };
 
@@ -47,6 +46,7 @@ enum purge_what {
 struct notice {
   uint64_t origin;
   bool is_beginning; /* nothing is to be purged, and `what` says nothing */
+  uint64_t followed; /* with that: up to which entry of before; 0: none */
   enum purge_what what;
   uint16_t length; /* of the names */
   uint8_t names[NOTICE_NAMES_BYTES];

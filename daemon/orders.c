@@ -74,6 +74,17 @@ uint64_t orders_generation(const struct orders *orders) { return orders->carried
 
 size_t orders_count(const struct orders *orders) { return orders->count; }
 
+static void on_purge(void *context, enum purge_what what, const struct name *name) {
+  orders_put(context, what, name);
+}
+
+static void on_settled(void *context, uint64_t generation) { orders_settle(context, generation); }
+
+int orders_follow(struct orders *orders, struct bulletin *bulletin, int64_t wall_ms) {
+  const struct bulletin_calls calls = {on_purge, on_settled, orders};
+  return bulletin_start(bulletin, &calls, orders->settled, wall_ms);
+}
+
 struct orders *orders_create(struct ev_loop *loop, struct cache *cache, struct resolver *resolver,
                              uint64_t generation) {
   struct orders *orders = calloc(1, sizeof(*orders));

@@ -7,7 +7,7 @@
  *
  * Bounded: where ORDERS_MAX are under way, another one makes all of them one purge of all.
  *
- * One thread, the cache's writer, one libev loop. Reads the clock. Who calls it: node, for bulletin.
+ * One thread, the cache's writer, one libev loop. Reads the clock. Who calls it: bulletin, and node.
  */
 #ifndef MXWAY_DAEMON_ORDERS_H
 #define MXWAY_DAEMON_ORDERS_H
@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bulletin.h"
 #include "cache.h"
 #include "name.h"
 #include "notice.h"
@@ -32,6 +33,10 @@ struct orders *orders_create(struct ev_loop *loop, struct cache *cache, struct r
 
 /* Ends what is under way. Before the cache and the resolver are destroyed. destroy(NULL) is fine. */
 void orders_destroy(struct orders *orders);
+
+/* Begins to follow what is told (bulletin_start). Memory is of the generation that was given, or, where it is
+ * empty, of `wall_ms`. Returns as that does. */
+int orders_follow(struct orders *orders, struct bulletin *bulletin, int64_t wall_ms);
 
 /* Begins a purge; `name` is canonical, NULL where `what` needs none. */
 void orders_put(struct orders *orders, enum purge_what what, const struct name *name);

@@ -76,13 +76,17 @@ uint64_t teller_put(struct teller *teller, enum purge_what what, const struct na
   return teller->number;
 }
 
-void teller_put_beginning(struct teller *teller) {
-  for (size_t i = 0; i < teller->count; i++)
-    if (waiting_at(teller, i)->notice.is_beginning)
+void teller_put_beginning(struct teller *teller, uint64_t followed) {
+  for (size_t i = 0; i < teller->count; i++) {
+    const struct notice *waiting = &waiting_at(teller, i)->notice;
+    if (waiting->is_beginning && waiting->followed >= followed)
       return;
+  }
   if (teller->count == TELLER_WAITING_MAX)
-    return; /* any entry is a beginning */
-  append(teller, PURGE_OF_ALL)->is_beginning = true;
+    return; /* it is wanted again where there is still none when they have been told */
+  struct notice *notice = append(teller, PURGE_OF_ALL);
+  notice->is_beginning = true;
+  notice->followed = followed;
   if (!teller->call && teller->again_ms == 0)
     teller->due_ms = INT64_MIN;
 }

@@ -57,8 +57,9 @@ void teller_destroy(struct teller *teller);
  * its number: those that are put later have none that is lower. */
 uint64_t teller_put(struct teller *teller, enum purge_what what, const struct name *name);
 
-/* Has the list begun: an entry that purges nothing. */
-void teller_put_beginning(struct teller *teller);
+/* Has it told that this node has followed up to an entry that is not in the list (0: up to none): an entry
+ * that purges nothing, and begins the list where there is none. */
+void teller_put_beginning(struct teller *teller, uint64_t followed);
 
 enum teller_outcome {
   TELLER_PENDING,

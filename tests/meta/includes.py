@@ -15,7 +15,7 @@ LEVELS = (
     ("override", "cache", "channel", "route", "health", "dnsquery", "dnsqueue", "dnsstory", "image",
      "members", "sentinel", "ear", "notice"),
     ("options", "reply", "demands", "nameserver", "server", "pinned", "explain", "load", "dump", "question", "record",
-     "master", "cluster"),
+     "master", "cluster", "followed"),
     ("dns", "config", "express", "fleet", "appraise", "seen", "purged"),
     ("chase", "resolvconf", "snapshot", "leases", "teller"),
     ("learn", "writebehind", "storeread"),

@@ -34,6 +34,7 @@ static void what_is_told_is_heard(void **state) {
       assert_int_equal(parse(pack(i, seals[with]), seals[with]), NOTICE_GOOD);
       assert_int_equal(found.origin, made.origin);
       assert_int_equal(found.is_beginning, made.is_beginning);
+      assert_int_equal(found.followed, made.followed);
       assert_int_equal(found.length, made.length);
       assert_memory_equal(found.names, made.names, made.length);
       if (!made.is_beginning)
@@ -159,6 +160,13 @@ static void a_notice_has_as_many_names_as_it_needs(void **state) {
   }
 }
 
+static void only_a_beginning_says_what_was_followed(void **state) {
+  (void)state;
+  size_t length = pack(6, NULL);
+  bytes[NOTICE_AT_WHAT] = 'A';
+  assert_int_equal(parse_closed(length - NOTICE_CHECKSUM_BYTES), NOTICE_IMPOSSIBLE);
+}
+
 static void names_have_bounded_room(void **state) {
   (void)state;
   char text[NAME_TEXT_MAX + 1];
@@ -221,6 +229,7 @@ int main(void) {
       cmocka_unit_test(a_seal_is_good_for_one_list_alone),
       cmocka_unit_test(what_nobody_can_have_written_is_refused),
       cmocka_unit_test(a_notice_has_as_many_names_as_it_needs),
+      cmocka_unit_test(only_a_beginning_says_what_was_followed),
       cmocka_unit_test(names_have_bounded_room),
       cmocka_unit_test(random_octets_are_refused_or_one_notice),
       cmocka_unit_test(every_status_has_a_text),

@@ -7,7 +7,9 @@
 #include "fake_fleet.h"
 #include "loop_until.h"
 #include "made_memory.h"
+#include "notice_samples.h"
 #include "orders.h"
+#include "played_list.h"
 
 enum { CACHE_BYTES = 16 << 20, LIFE_MS = 3600000 };
 
@@ -166,6 +168,37 @@ static void what_a_lookup_under_way_brings_is_not_kept(void **state) {
   assert_null(memory_peek(cache, "new.s1.test"));
 }
 
+static void what_other_nodes_tell_is_carried_out(void **state) {
+  (void)state;
+  static const struct store_options storing = {
+      .prefix = "mxway:1:", .origin = "node", .timeout_ms = 30, .max_commands = 100, .max_writes = 100};
+  static const struct bulletin_options options = {.key = "mxway:1:purges", .channel = "mxway:1:purge"};
+  uint8_t octets[NOTICE_MAX];
+  struct notice notice;
+  struct store *store;
+  struct bulletin *bulletin;
+  fake_fleet_init();
+  list_init();
+  fill(2000);
+  assert_int_equal(store_create(NULL, &storing, &stats, &store), 0);
+  assert_int_equal(bulletin_create(NULL, store, &options, &stats, &bulletin), 0);
+  notice_sample(&notice, 6);
+  notice.followed = 0;
+  list_add(octets, notice_pack(octets, &notice, "mxway:1:purges", NULL))->ms = 0;
+  list.entries[0].sequence = 5; /* the generation that memory has */
+  notice_sample(&notice, 5);
+  list_add(octets, notice_pack(octets, &notice, "mxway:1:purges", NULL));
+  assert_int_equal(orders_follow(orders, bulletin, 0), 0);
+  bulletin_run(bulletin, clock_now_ms());
+  list_answer(clock_now_ms());
+  assert_int_equal(orders_count(orders), 1);
+  LOOP_UNTIL(loop, orders_count(orders) == 0);
+  assert_int_equal(cache_count(cache), 0);
+  assert_int_equal(orders_generation(orders), (list.ms - 1) << BULLETIN_SEQUENCE_BITS);
+  bulletin_destroy(bulletin);
+  store_destroy(store);
+}
+
 static void it_ends_with_some_under_way(void **state) {
   (void)state;
   fill(2000);
@@ -185,6 +218,7 @@ int main(void) {
       TEST(orders_that_never_end_are_carried_out_all_the_same),
       TEST(a_generation_is_reached_when_all_before_it_are_carried_out),
       TEST(what_a_lookup_under_way_brings_is_not_kept),
+      TEST(what_other_nodes_tell_is_carried_out),
       TEST(it_ends_with_some_under_way),
   };
   return cmocka_run_group_tests_name("orders", tests, NULL, NULL);

@@ -274,13 +274,15 @@ static void too_many_that_wait_become_one_of_all(void **state) {
 
 static void a_beginning_is_told_once(void **state) {
   (void)state;
-  teller_put_beginning(teller);
-  teller_put_beginning(teller);
+  teller_put_beginning(teller, 7);
+  teller_put_beginning(teller, 7);
+  teller_put_beginning(teller, 3); /* which says less */
   uint64_t number = put(PURGE_OF_ALL, NULL);
   run();
   run();
   assert_int_equal(list.count, 2);
   assert_true(entry_at(0).is_beginning);
+  assert_int_equal(entry_at(0).followed, 7);
   assert_false(entry_at(1).is_beginning);
   assert_int_equal(outcome_of(number), TELLER_TOLD);
   assert_int_equal(counted(STATS_STORE_PURGES_TOLD), 1);

@@ -1,0 +1,69 @@
+/*
+ * followed: which entries of the list of purges a node has followed, and whether it has missed some.
+ *
+ * The entries of the list have numbers, which grow. The node reads what has come behind the entry that it
+ * read last; where that is not there any more, the whole list anew (followed_begin). Then it is found out:
+ *
+ *   the list still has one that has been followed     what comes behind it is new
+ *   others' purges come before any such one           more was missed than the list keeps
+ *   it begins with a beginning that is new            it is another list: the old one is lost; all is new
+ *   a beginning tells of an entry not followed        some node knew more of a list that was lost
+ *
+ * A node whose last entry is gone, and that no beginning tells of, is to tell of it itself (followed_end).
+ *
+ * Each entry also has a generation, which only grows, for what is written from then on: its number, or the
+ * next one where numbers have gone back, as behind a server whose clock does.
+ *
+ * Bounds: FOLLOWED_COUNT entries are known one by one, all that are older by their number. Pure.
+ */
+#ifndef MXWAY_DAEMON_FOLLOWED_H
+#define MXWAY_DAEMON_FOLLOWED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "notice.h"
+
+enum { FOLLOWED_COUNT = 512 }; /* more than the list keeps */
+
+struct followed {
+  uint64_t generation; /* of what has been followed; 0: nobody knows */
+  uint64_t number;     /* of the entry that was followed last, the same but where numbers have gone back */
+  /* The room's. */
+  uint64_t before; /* what is not newer had been followed before those of `numbers` */
+  uint64_t numbers[FOLLOWED_COUNT];
+  size_t next;
+  bool is_fresh; /* there is nothing in memory that could have missed anything; until the first end */
+  bool has_read; /* an end has been reached */
+  /* What is being read: the whole list, or what has come since. */
+  uint64_t last; /* `number` before it */
+  uint64_t told; /* up to which lost entry some node has followed, of those that say so */
+  bool is_begun; /* an entry of it has been taken */
+  bool is_other; /* numbers say nothing about whether an entry is new */
+  bool has_found, has_missed, has_seen_last;
+};
+
+/* Memory holds facts from when all up to `generation` had been followed, 0: nobody knows; or nothing, where
+ * `fresh_from` is not 0: then what was told since that number is to be followed. */
+void followed_init(struct followed *followed, uint64_t generation, uint64_t fresh_from);
+
+/* The whole list is read from now on. */
+void followed_begin(struct followed *followed);
+
+/* Takes the next entry; `notice` is NULL where it is none. Gives its generation, and returns whether memory
+ * is to be purged of what it says. */
+bool followed_take(struct followed *followed, uint64_t number, const struct notice *notice, uint64_t origin,
+                   uint64_t *generation);
+
+enum followed_outcome {
+  FOLLOWED_ALL,
+  FOLLOWED_NOT_ALL,     /* some were missed: memory is to be purged as a whole */
+  FOLLOWED_UNKNOWN_AGE, /* the same, because it is not known what memory had followed at the start */
+};
+
+/* The end of the list has been read. Gives the entry that it has lost and that no beginning tells of, 0:
+ * there is none. */
+enum followed_outcome followed_end(struct followed *followed, uint64_t *lost);
+
+#endif
