@@ -14,8 +14,6 @@
 
 enum { ID_SIZE = 48 };
 
-_Static_assert((int)FOLLOWED_COUNT > (int)TELLER_KEPT, "each entry of the list is known by itself");
-
 struct bulletin {
   struct fleet *fleet;
   struct store *store;
@@ -395,6 +393,7 @@ int bulletin_create(struct fleet *fleet, struct store *store, const struct bulle
                                          .channel = options->channel,
                                          .seal = options->seal,
                                          .origin = bulletin->origin,
+                                         .followed = &bulletin->followed.number,
                                          .look = on_list,
                                          .context = bulletin};
   bulletin->purged = purged_create();

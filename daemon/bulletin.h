@@ -2,7 +2,7 @@
  * bulletin: purges reach every node of the cluster, through the shared store.
  *
  * The purges are entries of one list in the store, the stream <prefix>purges: each has a number that only
- * grows, the last TELLER_KEPT are kept. Room teller appends; this room reads, and has memory purged of what
+ * grows, the last NOTICE_KEPT are kept. Room teller appends; this room reads, and has memory purged of what
  * other nodes have told. It looks when a message comes on the channel <prefix>purge, which has no other
  * meaning, whenever the subscription is there (again), and every BULLETIN_LOOK_MS for messages that are lost.
  * The list, not the channel, is what is believed: nothing is followed twice, in another order, or left out.
@@ -14,7 +14,7 @@
  *   number of an entry -> generation: milliseconds << BULLETIN_SEQUENCE_BITS | sequence
  *
  * Nodes know which entries they have followed. Where the first that a node has not is also the first of the
- * list, it has missed more than TELLER_KEPT: all its memory is purged, at once, and then once in
+ * list, it has missed more than NOTICE_KEPT: all its memory is purged, at once, and then once in
  * BULLETIN_ALL_MS at most, so that nobody keeps memory empty. A list may also be lost, as with a server that
  * keeps nothing on a disk, or have lost its end, as with a replica that has become the master too early. That
  * alone is no reason to purge: a node that had followed it to its end misses nothing. It says so, with an

@@ -9,7 +9,9 @@ void followed_init(struct followed *followed, uint64_t generation, uint64_t fres
 
 void followed_begin(struct followed *followed) {
   followed->told = 0;
-  followed->is_begun = followed->is_other = followed->has_missed = followed->has_seen_last = false;
+  followed->count = 0;
+  followed->is_begun = followed->is_other = followed->is_short = false;
+  followed->has_missed = followed->has_seen_last = false;
   followed->has_found = followed->is_fresh;
 }
 
@@ -59,12 +61,26 @@ static bool note(struct followed *followed, uint64_t number, uint64_t *generatio
   return is_known;
 }
 
+/* The first entry of the list: says whether it may be one that has begun since the last look. */
+static void begin_with(struct followed *followed, uint64_t number, const struct notice *notice) {
+  bool is_remembered_here = is_remembered(followed, number);
+  if (notice->is_beginning && followed->has_read)
+    followed->is_other = !is_remembered_here;
+  if (has_followed(followed, number) || !has_followed(followed, notice->followed))
+    return;
+  followed->is_short = true;
+  followed->has_found = true;
+  if (notice->followed > followed->told)
+    followed->told = notice->followed;
+}
+
 bool followed_take(struct followed *followed, uint64_t number, const struct notice *notice, uint64_t origin,
                    uint64_t *generation) {
   bool is_beginning = notice && notice->is_beginning;
-  if (is_beginning && !followed->is_begun && followed->has_read)
-    followed->is_other = !is_remembered(followed, number);
+  if (notice && !followed->is_begun)
+    begin_with(followed, number, notice);
   followed->is_begun = true;
+  followed->count++;
   bool is_known = note(followed, number, generation);
   if (is_beginning)
     compare(followed, notice);
@@ -78,7 +94,8 @@ bool followed_take(struct followed *followed, uint64_t number, const struct noti
 /* ---- the end ---- */
 
 enum followed_outcome followed_end(struct followed *followed, uint64_t *lost) {
-  bool has_missed = followed->has_missed || !followed->has_found;
+  bool is_cut = followed->is_short && !followed->is_fresh && followed->count >= NOTICE_KEPT;
+  bool has_missed = followed->has_missed || !followed->has_found || is_cut;
   bool is_told = followed->has_seen_last || followed->told >= followed->last;
   bool is_of_unknown_age = followed->last == 0;
   *lost = has_missed || is_told ? 0 : followed->last;

@@ -6,7 +6,8 @@
  *
  *   the list still has one that has been followed     what comes behind it is new
  *   others' purges come before any such one           more was missed than the list keeps
- *   it begins with a beginning that is new            it is another list: the old one is lost; all is new
+ *   who told the first had followed no more, and the  it is another list: the old one is lost; all is new
+ *   list is shorter than it may be
  *   a beginning tells of an entry not followed        some node knew more of a list that was lost
  *
  * A node whose last entry is gone, and that no beginning tells of, is to tell of it itself (followed_end).
@@ -25,7 +26,7 @@
 
 #include "notice.h"
 
-enum { FOLLOWED_COUNT = 512 }; /* more than the list keeps */
+enum { FOLLOWED_COUNT = 2 * NOTICE_KEPT };
 
 struct followed {
   uint64_t generation; /* of what has been followed; 0: nobody knows */
@@ -39,7 +40,9 @@ struct followed {
   /* What is being read: the whole list, or what has come since. */
   uint64_t last; /* `number` before it */
   uint64_t told; /* up to which lost entry some node has followed, of those that say so */
+  size_t count;  /* entries of the whole list; less where only the new ones are read */
   bool is_begun; /* an entry of it has been taken */
+  bool is_short; /* it is good only if the list is shorter than it may be */
   bool is_other; /* numbers say nothing about whether an entry is new */
   bool has_found, has_missed, has_seen_last;
 };

@@ -79,7 +79,7 @@ size_t notice_pack(uint8_t at[NOTICE_MAX], const struct notice *notice, const ch
   octets_put_number(&writer, seal != NULL, 1);
   octets_put_number(&writer, (uint8_t)(notice->is_beginning ? beginning : letters[notice->what]), 1);
   octets_put_number(&writer, notice->origin, 8);
-  octets_put_number(&writer, notice->is_beginning ? notice->followed : 0, 8);
+  octets_put_number(&writer, notice->followed, 8);
   octets_put_number(&writer, notice->length, 2);
   octets_put_bytes(&writer, notice->names, notice->length);
   if (seal) {
@@ -139,8 +139,7 @@ enum notice_status notice_parse(const uint8_t *bytes, size_t length, const char 
   notice->followed = octets_get_number(&reader, 8);
   size_t names_length = (size_t)octets_get_number(&reader, 2);
   const uint8_t *names = octets_get_bytes(&reader, names_length);
-  if (!is_known || (notice->followed && !notice->is_beginning) || !names || !reader.is_good ||
-      reader.at != reader.end || names_length > NOTICE_NAMES_BYTES)
+  if (!is_known || !names || !reader.is_good || reader.at != reader.end || names_length > NOTICE_NAMES_BYTES)
     return NOTICE_IMPOSSIBLE;
   memcpy(notice->names, names, names_length);
   notice->length = (uint16_t)names_length;

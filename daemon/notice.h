@@ -4,12 +4,16 @@
  *
  * In the pieces of `octets`:
  *
- *   4 octets "mxwp"; u8 version (1); u8 whether sealed; u8 what: 'B' nothing, but that who tells it has
- *   followed up to an entry that the list has lost, or never had (see bulletin); 'D' domains, 'S' all at and
- * below a name, 'X' what leads to an exchange, 'N' denials, 'F' failures, 'A' all u64 origin: a random number
- * of the process that tells; u64 generation of that entry, else 0 u16 octets of the names; the names, each a
- * text: of 'D' one or more, of 'S' and 'X' one, else none where sealed, 32 octets: MAC of all before it in
- * the context of the list's key (see seal) u64 XXH3-64 of all before it
+ *   4 octets "mxwp"; u8 version (1); u8 whether sealed; u8 what
+ *   u64 origin: a random number of the process that tells
+ *   u64 number of the entry that it had followed last, 0: none (see followed)
+ *   u16 octets of the names; the names, each a text
+ *   where sealed, 32 octets: MAC of all before it in the context of the list's key (see seal)
+ *   u64 XXH3-64 of all before it
+ *
+ * What is a letter: 'D' domains, with one name or more; 'S' all at and below a name, 'X' what leads to an
+ * exchange, with one; 'N' denials, 'F' failures, 'A' all, 'B' nothing, without: that begins a list, or says
+ * how far one that was lost had been followed.
  *
  * Reading trusts nothing: what is not as it was written is refused, and so is what is but could not have been
  * written here. With a key only what is sealed with it is believed. A MAC says who told, not when: whoever
@@ -29,6 +33,7 @@
 
 enum {
   NOTICE_VERSION = 1,
+  NOTICE_KEPT = 256,         /* the last in the list */
   NOTICE_NAMES_BYTES = 1800, /* some hundred names */
   NOTICE_HEAD_BYTES = 25,
   NOTICE_MAX = NOTICE_HEAD_BYTES + NOTICE_NAMES_BYTES + SEAL_BYTES + 8,
@@ -46,7 +51,7 @@ enum purge_what {
 struct notice {
   uint64_t origin;
   bool is_beginning; /* nothing is to be purged, and `what` says nothing */
-  uint64_t followed; /* with that: up to which entry of before; 0: none */
+  uint64_t followed; /* what who tells it had followed last; 0: nothing */
   enum purge_what what;
   uint16_t length; /* of the names */
   uint8_t names[NOTICE_NAMES_BYTES];

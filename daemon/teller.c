@@ -167,8 +167,11 @@ static int send_first(struct teller *teller) {
   const char *key = teller->options.key;
   uint8_t octets[NOTICE_MAX];
   char kept[12];
-  size_t length = notice_pack(octets, &waiting_at(teller, 0)->notice, key, teller->options.seal);
-  size_t kept_length = (size_t)snprintf(kept, sizeof(kept), "%d", TELLER_KEPT);
+  struct notice *notice = &waiting_at(teller, 0)->notice;
+  if (!notice->is_beginning)
+    notice->followed = *teller->options.followed;
+  size_t length = notice_pack(octets, notice, key, teller->options.seal);
+  size_t kept_length = (size_t)snprintf(kept, sizeof(kept), "%d", NOTICE_KEPT);
   const struct link_command command = {.count = 7,
                                        .words = {"XADD", key, "MAXLEN", kept, "*", "n", (const char *)octets},
                                        .lengths = {4, strlen(key), 6, kept_length, 1, 1, length}};

@@ -25,7 +25,6 @@
 #include "stats.h"
 
 enum {
-  TELLER_KEPT = 256, /* entries in the list */
   TELLER_WAITING_MAX = 64,
   TELLER_TIMEOUT_MS = 500,
   TELLER_AGAIN_MS = 1000,
@@ -41,6 +40,7 @@ struct teller_options {
   const char *key, *channel;
   const struct seal *seal; /* NULL: none */
   uint64_t origin;
+  const uint64_t *followed; /* the entry that this node has followed last, at any time */
   teller_look_fn *look;
   void *context;
 };

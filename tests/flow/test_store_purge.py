@@ -240,12 +240,22 @@ class Missed(PurgeTest):
         self.fill(first, second)
         self.server("DEL", LIST)
         self.purge(first, "third.test")
+        self.wait_remembered(second, *(set(DOMAINS) - {"third.test"}))
+        self.wait_level(first, second)
+        self.assertEqual([self.count(node, "purges-missed") for node in (first, second)], [0, 0])
+
+    def test_a_purge_of_which_nothing_is_left_but_that_others_know(self):
+        """While a node is cut off others purge, and then the list is lost."""
+        first, second = self.start_node("first"), self.start_behind_proxy()
+        self.fill(first, second)
+        self.cut_off()
+        self.purge(first, "--suffix", "shop.test")
+        self.server("DEL", LIST)
+        self.purge(first, "third.test")
+        self.proxy.refused = False
         self.wait_remembered(second)
         self.assertEqual(self.count(second, "purges-missed"), 1)
-        self.wait_level(first, second)
-        self.fill(second)
-        self.purge(first, "third.test")
-        self.wait_remembered(second, *(set(DOMAINS) - {"third.test"}))
+        self.assertEqual(self.remembered(first), {"other.test", "gone.test"})
 
     def test_a_snapshot_is_purged_of_what_was_missed_since(self):
         snapshot = self.folder / "snapshot"
@@ -279,10 +289,24 @@ class Away(PurgeTest):
         self.assertEqual(self.store_of(first)["purges_untold"], 2)
         self.assertGreater(self.count(first, "purges-untold"), 0)
         self.assertEqual(self.remembered(second), set(DOMAINS))
-        # It has forgotten its list: nobody knows what else there was, and all is purged.
         self.server.start_again()
         wait_until(lambda: self.count(first, "purges-told") == 2, "they are told", RETURN_S)
-        wait_until(lambda: not {"shop.test", "sub.shop.test", "third.test"} & self.remembered(second), "they are heard", RETURN_S)
+        # It has forgotten its list, too; but the nodes know what they have followed.
+        self.wait_remembered(second, "other.test", "gone.test")
+        self.assertEqual([self.count(node, "purges-missed") for node in (first, second)], [0, 0])
+
+    def test_a_server_that_is_started_again_is_no_reason_to_purge(self):
+        first, second = self.start_pair()
+        self.fill(first, second)
+        self.purge(first, "--failures")
+        self.wait_level(first, second)
+        before = self.generation(first)
+        self.server.kill()
+        self.server.start_again()
+        wait_until(lambda: min(self.generation(node) for node in (first, second)) > before, "they go on", 2 * RETURN_S)
+        for node in (first, second):
+            self.assertEqual(self.remembered(node), set(DOMAINS))
+            self.assertEqual(self.count(node, "purges-missed"), 0)
 
     def test_a_server_that_hangs_is_waited_for_a_second(self):
         first, second = self.start_pair()

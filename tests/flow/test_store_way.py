@@ -65,6 +65,7 @@ class Broken(StoreTest):
         self.server = self.start_redis()
         self.domains = [f"d{i}.bench.test" for i in range(30)]
         writer = self.start_node("writer", self.upstream, self.server)
+        self.wait_store_up(writer)
         self.truth = {domain: told(reply) for domain, reply in self.ask_all(writer, self.domains).items()}
         self.wait_for_keys({f"mxway:1:d:{domain}" for domain in self.domains})
         writer.stop()

@@ -32,7 +32,7 @@ static inline void notice_sample(struct notice *notice, size_t number) {
   notice_init(notice, kinds[number]);
   notice->origin = UINT64_C(0x0123456789abcdef);
   notice->is_beginning = number == 6;
-  notice->followed = notice->is_beginning ? UINT64_C(1790000000000) << 20 : 0;
+  notice->followed = number % 2 ? UINT64_C(1790000000000) << 20 : 0;
   if (names[number]) {
     struct name name = notice_name(names[number]);
     notice_add(notice, &name);

@@ -246,13 +246,13 @@ static void all_that_is_kept_is_caught_up_with(void **state) {
   char text[32];
   open_both();
   list.is_deaf = true;
-  for (unsigned i = 0; i < TELLER_KEPT - 2; i++) {
+  for (unsigned i = 0; i < NOTICE_KEPT - 2; i++) {
     snprintf(text, sizeof(text), "d%u.example", i);
     tell(one, PURGE_OF_SUFFIX, text);
     turn();
   }
   pass(BULLETIN_LOOK_MS);
-  assert_int_equal(counted(other, STATS_STORE_PURGES_HEARD), TELLER_KEPT - 2);
+  assert_int_equal(counted(other, STATS_STORE_PURGES_HEARD), NOTICE_KEPT - 2);
   assert_int_equal(counted(other, STATS_STORE_PURGES_MISSED), 0);
   assert_int_equal(generation_of(other), generation_of(one));
 }
@@ -262,7 +262,7 @@ static void where_more_was_missed_all_is_purged(void **state) {
   char text[32];
   open_both();
   list.is_deaf = true;
-  for (unsigned i = 0; i < TELLER_KEPT + 10; i++) {
+  for (unsigned i = 0; i < NOTICE_KEPT + 10; i++) {
     snprintf(text, sizeof(text), "d%u.example", i);
     tell(one, PURGE_OF_SUFFIX, text);
     turn();
@@ -488,6 +488,7 @@ static void who_fills_the_list_all_the_time_does_not_keep_memory_empty(void **st
     uint8_t octets[NOTICE_MAX];
     struct notice notice;
     notice_sample(&notice, 4);
+    notice.followed = list.ms << BULLETIN_SEQUENCE_BITS; /* who had followed more than anybody here */
     list_forget(list.count);
     list_add(octets, notice_pack(octets, &notice, "mxway:1:purges", NULL));
     list_publish("1", now.now_ms);

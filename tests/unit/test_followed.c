@@ -7,12 +7,16 @@ enum { OWN = 77, OTHER = 78 };
 static struct followed followed;
 static uint64_t generation; /* of the entry that was taken last */
 
-static bool take_from(uint64_t number, uint64_t origin) {
+/* Another node's, who had followed up to `up_to`. */
+static bool take_of(uint64_t number, uint64_t origin, uint64_t up_to) {
   struct notice notice;
   notice_init(&notice, PURGE_OF_ALL);
   notice.origin = origin;
+  notice.followed = up_to;
   return followed_take(&followed, number, &notice, OWN, &generation);
 }
+
+static bool take_from(uint64_t number, uint64_t origin) { return take_of(number, origin, number - 1); }
 
 static bool take(uint64_t number) { return take_from(number, OTHER); }
 
@@ -94,6 +98,33 @@ static void another_list_that_has_begun_is_followed_as_a_whole(void **state) {
   assert_true(take(201));
   end(FOLLOWED_ALL, 110); /* which nobody has told of yet */
   assert_int_equal(followed.generation, 201);
+}
+
+static void a_purge_may_begin_another_list(void **state) {
+  (void)state;
+  followed_begin(&followed);
+  assert_true(take_of(200, OTHER, 108)); /* of a node that had not followed all */
+  assert_true(take(201));
+  end(FOLLOWED_ALL, 110);
+  followed_begin(&followed);
+  assert_false(take(200));
+  end(FOLLOWED_ALL, 201);
+  followed_begin(&followed);
+  assert_false(take_of(300, OTHER, 290));
+  end(FOLLOWED_NOT_ALL, 0);
+}
+
+static void a_list_that_is_full_may_have_been_cut(void **state) {
+  (void)state;
+  followed_begin(&followed);
+  for (uint64_t i = 0; i < NOTICE_KEPT - 1; i++)
+    take_of(200 + i, OTHER, 110);
+  end(FOLLOWED_ALL, 0);
+  open_it(state);
+  followed_begin(&followed);
+  for (uint64_t i = 0; i < NOTICE_KEPT; i++)
+    take_of(200 + i, OTHER, 110);
+  end(FOLLOWED_NOT_ALL, 0);
 }
 
 static void who_told_as_much_need_not_be_told(void **state) {
@@ -208,6 +239,8 @@ int main(void) {
       TEST(a_list_that_begins_later_has_been_missed_in_part),
       TEST(a_list_of_nothing_that_is_known_has_been_missed),
       TEST(another_list_that_has_begun_is_followed_as_a_whole),
+      TEST(a_purge_may_begin_another_list),
+      TEST(a_list_that_is_full_may_have_been_cut),
       TEST(who_told_as_much_need_not_be_told),
       TEST(who_knows_more_of_a_lost_list_says_what_was_missed),
       TEST(a_list_that_has_lost_its_end_is_told_of),

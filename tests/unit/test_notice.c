@@ -160,13 +160,6 @@ static void a_notice_has_as_many_names_as_it_needs(void **state) {
   }
 }
 
-static void only_a_beginning_says_what_was_followed(void **state) {
-  (void)state;
-  size_t length = pack(6, NULL);
-  bytes[NOTICE_AT_WHAT] = 'A';
-  assert_int_equal(parse_closed(length - NOTICE_CHECKSUM_BYTES), NOTICE_IMPOSSIBLE);
-}
-
 static void names_have_bounded_room(void **state) {
   (void)state;
   char text[NAME_TEXT_MAX + 1];
@@ -229,7 +222,6 @@ int main(void) {
       cmocka_unit_test(a_seal_is_good_for_one_list_alone),
       cmocka_unit_test(what_nobody_can_have_written_is_refused),
       cmocka_unit_test(a_notice_has_as_many_names_as_it_needs),
-      cmocka_unit_test(only_a_beginning_says_what_was_followed),
       cmocka_unit_test(names_have_bounded_room),
       cmocka_unit_test(random_octets_are_refused_or_one_notice),
       cmocka_unit_test(every_status_has_a_text),

@@ -8,6 +8,7 @@ static struct stats stats;
 static struct teller *teller;
 static int64_t now_ms;
 static unsigned looked;
+static uint64_t followed;
 
 static void on_look(void *context, int64_t when_ms) {
   assert_ptr_equal(context, &looked);
@@ -18,14 +19,19 @@ static void on_look(void *context, int64_t when_ms) {
 static uint64_t counted(enum stats_counter counter) { return atomic_load(&stats.counters[counter]); }
 
 static int open_it(void **state) {
-  static const struct teller_options options = {
-      .key = "mxway:1:purges", .channel = "mxway:1:purge", .origin = 77, .look = on_look, .context = &looked};
+  static const struct teller_options options = {.key = "mxway:1:purges",
+                                                .channel = "mxway:1:purge",
+                                                .origin = 77,
+                                                .followed = &followed,
+                                                .look = on_look,
+                                                .context = &looked};
   (void)state;
   fake_fleet_init();
   list_init();
   memset(&stats, 0, sizeof(stats));
   looked = 0;
   now_ms = 1000;
+  followed = 12345;
   teller = teller_create(NULL, &options, &stats);
   return teller ? 0 : -1;
 }
@@ -92,6 +98,7 @@ static void a_purge_is_an_entry_and_a_message(void **state) {
   assert_int_equal(counted(STATS_STORE_PURGES_TOLD), 1);
   struct notice notice = entry_at(0);
   assert_int_equal(notice.what, PURGE_OF_SUFFIX);
+  assert_int_equal(notice.followed, followed);
   assert_int_equal(count_names(&notice), 1);
 }
 
