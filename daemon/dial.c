@@ -31,7 +31,7 @@ struct dial {
   const char *channel;
   const struct dial_handlers *handlers;
   void *context;
-  char name[LINK_TARGET_TEXT_SIZE];
+  char name[LINK_TARGET_TEXT_SIZE + 16];
   enum step step;
   enum greeting greeting;
   int64_t greeted_at_us;
@@ -314,7 +314,9 @@ struct dial *dial_create(struct ev_loop *loop, const struct link_options *option
   dial->channel = channel;
   dial->handlers = handlers;
   dial->context = context;
-  link_target_text(&options->target, dial->name);
+  char text[LINK_TARGET_TEXT_SIZE];
+  snprintf(dial->name, sizeof(dial->name), "%s%s", link_target_text(&options->target, text),
+           channel ? " (messages)" : "");
   ev_timer_init(&dial->deadline, on_deadline, 0., 0.);
   dial->deadline.data = dial;
   return dial;

@@ -63,7 +63,8 @@ enum rediserror dial_judge(struct dial *dial, const struct redisReply *error);
 /* Whether a reply is a string or a status of just this text. */
 bool dial_is_text(const struct redisReply *reply, const char *text);
 
-/* The server, for people: "unix:/run/redis.sock", "redis.test:6379". */
+/* The server, for people: "unix:/run/redis.sock", "redis.test:6379"; "redis.test:6379 (messages)" where a
+ * channel is subscribed to. */
 const char *dial_name(const struct dial *dial);
 
 #endif

@@ -25,6 +25,7 @@ class PoisonTest(StoreTest):
         self.redis = self.redis_client(self.server)
         elsewhere = self.start_zone("--seed", 2, name="elsewhere")
         writer = self.start_node("writer", elsewhere, self.server, **options)
+        self.wait_store_up(writer)
         self.ask_all(writer, domains)
         wanted = {f"mxway:1:d:{domain}" for domain in domains}
         self.wait_for_keys(wanted)
