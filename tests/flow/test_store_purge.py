@@ -6,7 +6,7 @@ import time
 from harness import INSTRUMENTED, run_tool, wait_until
 from protocol import ADDRESSES
 from proxy import Proxy
-from redis_servers import RedisTest
+from redis_servers import MASTER_NAME, RedisTest, owner_of
 
 PREFIX = "mxway:1:"
 LIST, CHANNEL = f"{PREFIX}purges", f"{PREFIX}purge"
@@ -406,3 +406,33 @@ class Hostile(PurgeTest):
         self.server("XADD", "mail:1:purges", "*", "n", entry)
         apart = self.start_node("apart", redis_mac_key_file=keys, redis_prefix="mail")
         self.assertEqual(self.count(apart, "purges-refused"), 1)
+
+
+class Topologies(PurgeTest):
+    def test_behind_sentinels_whatever_server_is_the_master(self):
+        replica = self.start_replica(self.server)
+        sentinels = self.start_sentinels(self.server)
+        options = {"redis_topology": "sentinel", "redis_master": MASTER_NAME, "redis": ",".join(one.address for one in sentinels)}
+        first, second = self.start_pair(**options)
+        self.fill(first, second)
+        self.purge(first, "third.test")
+        self.wait_remembered(second, *(set(DOMAINS) - {"third.test"}))
+        wait_until(lambda: replica("XLEN", LIST) == self.server("XLEN", LIST), "the replica has the list", 60.0)
+        self.server.kill()
+        wait_until(lambda: self.master_port(sentinels[0]) == replica.port, "the fail-over", 60.0)
+        wait_until(lambda: self.store_of(first)["state"] == "up", "the new master is found", 60.0)
+        done = run_tool("purge", "--suffix", "shop.test", "--socket", first.control_path)
+        self.assertIn(done.returncode, (0, 75))
+        self.wait_remembered(second, "other.test", "gone.test", timeout_s=60.0)
+        self.assertEqual([self.count(node, "purges-missed") for node in (first, second)], [0, 0])
+
+    def test_in_a_cluster_whatever_node_has_the_list(self):
+        servers = self.start_cluster()
+        options = {"redis_topology": "cluster", "redis": ",".join(server.address for server in servers)}
+        first, second = self.start_pair(**options)
+        self.fill(first, second)
+        self.purge(first, "third.test")
+        self.wait_remembered(second, *(set(DOMAINS) - {"third.test"}))
+        self.purge(second, "--suffix", "shop.test")
+        self.wait_remembered(first, "other.test", "gone.test")
+        self.assertGreaterEqual(owner_of(servers, LIST)("XLEN", LIST), 3)

@@ -6,6 +6,7 @@
 #include "dnsmsg_samples.h"
 #include "image_samples.h"
 #include "name_samples.h"
+#include "notice_samples.h"
 #include "record_invariants.h"
 #include "record_samples.h"
 
@@ -66,6 +67,19 @@ static void write_records(const char *folder) {
   }
 }
 
+/* The same. */
+static void write_notices(const char *folder) {
+  static struct notice notice;
+  static uint8_t bytes[NOTICE_MAX];
+  for (size_t i = 0; i < NOTICE_SAMPLE_COUNT; i++) {
+    char number[16];
+    notice_sample(&notice, i);
+    snprintf(number, sizeof(number), "%zu", i);
+    size_t length = notice_pack(bytes, &notice, notice_sample_key, NULL);
+    write_file(folder, "notice", number, bytes, length - NOTICE_CHECKSUM_BYTES);
+  }
+}
+
 int main(int argc, char **argv) {
   if (argc == 3 && strcmp(argv[2], "dnsmsg") == 0)
     write_messages(argv[1]);
@@ -77,7 +91,9 @@ int main(int argc, char **argv) {
     write_requests(argv[1]);
   else if (argc == 3 && strcmp(argv[2], "record") == 0)
     write_records(argv[1]);
+  else if (argc == 3 && strcmp(argv[2], "notice") == 0)
+    write_notices(argv[1]);
   else
-    return fprintf(stderr, "usage: fuzz_seeds FOLDER dnsmsg|image|name|record|request\n"), 64;
+    return fprintf(stderr, "usage: fuzz_seeds FOLDER dnsmsg|image|name|notice|record|request\n"), 64;
   return 0;
 }
