@@ -14,12 +14,6 @@ static void swap_places(uint8_t *a, uint8_t *b) {
   *b = kept;
 }
 
-/* Makes the first `wanted` places a random choice in random order (Fisher and Yates, stopped early). */
-static inline void shuffle(uint8_t *places, uint8_t count, uint8_t wanted, struct random *random) {
-  for (uint8_t i = 0; i < wanted && i + 1 < count; i++)
-    swap_places(&places[i], &places[i + random_below(random, (uint32_t)(count - i))]);
-}
-
 /* The heaviest first; where weights are equal the places stay in order. */
 static void sort_by_weight(uint8_t *places, uint64_t *weights, uint8_t count) {
   for (uint8_t i = 1; i < count; i++) {
@@ -47,7 +41,7 @@ void ordering_exchanges(const struct wishes *wishes, const struct exchange_set *
                         uint8_t count, struct random *random) {
   switch (order_of(wishes)) {
   case ORDER_RANDOM:
-    shuffle(places, count, count, random);
+    random_shuffle(random, places, count, count);
     break;
   case ORDER_KEYED:
     order_by_key(wishes->key, set, places, count);
@@ -86,7 +80,7 @@ static void order_pool(const struct wishes *wishes, struct pool *pool, uint8_t m
   uint64_t weights[FACTS_ADDRESSES_MAX];
   switch (order_of(wishes)) {
   case ORDER_RANDOM:
-    shuffle(pool->places, pool->count, most, random);
+    random_shuffle(random, pool->places, pool->count, most);
     break;
   case ORDER_STABLE:
     sort_by_number(pool);
