@@ -41,11 +41,12 @@ enum { RANDOM_PLACES_OF_DRAW = 4 };
 static inline void random_shuffle(struct random *random, uint8_t places[], uint8_t count, uint8_t wanted) {
   __extension__ typedef unsigned __int128 product;
   uint64_t rest = 0;
-  for (uint8_t i = 0; i < wanted && i + 1 < count; i++) {
+  size_t last = wanted < count ? wanted : count - 1u; /* nothing is left to choose then */
+  for (size_t i = 0; count > 0 && i < last; i++) {
     if (i % RANDOM_PLACES_OF_DRAW == 0)
       rest = random_next(random);
-    product choice = (product)rest * (unsigned)(count - i);
-    uint8_t *other = &places[i + (uint8_t)(choice >> 64)], kept = places[i];
+    product choice = (product)rest * (count - i);
+    uint8_t *other = &places[i + (size_t)(choice >> 64)], kept = places[i];
     rest = (uint64_t)choice;
     places[i] = *other;
     *other = kept;

@@ -35,6 +35,12 @@ static inline uint8_t *wire_put_varint(uint8_t *at, uint64_t value) {
     at[1] = (uint8_t)(value >> 7);
     return at + 2;
   }
+  if (value < 1u << 21) {
+    at[0] = (uint8_t)(value | 0x80);
+    at[1] = (uint8_t)(value >> 7 | 0x80);
+    at[2] = (uint8_t)(value >> 14);
+    return at + 3;
+  }
   for (; value >= 0x80; value >>= 7)
     *at++ = (uint8_t)(value | 0x80);
   *at++ = (uint8_t)value;
