@@ -150,7 +150,7 @@ static void accept_request(struct api *api, struct connection *connection, struc
     return;
   }
   lookup->is_pending = true;
-  cache_prefetch(api->shared->cache, lookup->hash);
+  cache_prefetch_directory(api->shared->cache, lookup->hash);
 }
 
 static void read_frame(struct api *api, struct connection *connection, const struct frame *frame,
@@ -295,6 +295,9 @@ static void send_miss(struct api *api, struct connection *connection, const stru
 static void load_ahead(struct api *api, size_t count) {
   struct lookup *ahead[SERVER_BATCH_MAX];
   size_t known = 0, deep = 0;
+  for (size_t i = 0; i < count; i++)
+    if (api->lookups[i].is_pending)
+      cache_prefetch_slot(api->shared->cache, api->lookups[i].hash);
   for (size_t i = 0; i < count; i++) {
     struct lookup *lookup = &api->lookups[i];
     lookup->guess = lookup->is_pending ? cache_guess(api->shared->cache, lookup->hash) : NULL;
@@ -312,15 +315,14 @@ static void load_ahead(struct api *api, size_t count) {
     cache_prefetch_addresses(ahead[i]->guess);
 }
 
-static void on_frames(void *context, struct connection *connection, const struct frame *frames,
-                      size_t count) {
+static void on_frames(void *context, const struct arrival *arrivals, size_t count) {
   struct api *api = context;
   for (size_t i = 0; i < count; i++)
-    read_frame(api, connection, &frames[i], &api->lookups[i]);
+    read_frame(api, arrivals[i].connection, &arrivals[i].frame, &api->lookups[i]);
   load_ahead(api, count);
   for (size_t i = 0; i < count; i++)
-    if (api->lookups[i].is_pending && !answer_from_memory(api, connection, &api->lookups[i]))
-      send_miss(api, connection, &api->lookups[i]);
+    if (api->lookups[i].is_pending && !answer_from_memory(api, arrivals[i].connection, &api->lookups[i]))
+      send_miss(api, arrivals[i].connection, &api->lookups[i]);
 }
 
 /* ---- misses that come home ---- */

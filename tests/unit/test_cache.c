@@ -497,7 +497,7 @@ static void an_implicit_exchange_shares_the_host_of_an_explicit_one_but_is_anoth
   assert_ptr_equal(implicit->set->exchanges[0].host, explicit->set->exchanges[0].host);
   assert_true(implicit->set->implicit);
   assert_false(explicit->set->implicit);
-  assert_memory_not_equal(exchange_set_site(implicit->set), exchange_set_site(explicit->set),
+  assert_memory_not_equal(exchange_set_bytes(implicit->set), exchange_set_bytes(explicit->set),
                           implicit->set->site_length);
   assert_int_equal(implicit->kind, DOMAIN_NODATA);
   assert_int_equal(explicit->kind, DOMAIN_MX);
@@ -1466,7 +1466,8 @@ static void a_hit_allocates_nothing(void **state) {
   for (int i = 0; i < 1000; i++) {
     enum depth depth = i % 2 ? DEPTH_ADDRESSES : DEPTH_EXCHANGES;
     qsbr_online(cache_qsbr(fixture->cache), &fixture->reader);
-    cache_prefetch(fixture->cache, hash);
+    cache_prefetch_directory(fixture->cache, hash);
+    cache_prefetch_slot(fixture->cache, hash);
     const struct domain_facts *guess = cache_guess(fixture->cache, hash);
     assert_non_null(guess);
     cache_prefetch_set(guess);
@@ -1818,7 +1819,8 @@ static void read_one(struct reading *reading, struct route *route, uint8_t *byte
   char text[32];
   snprintf(text, sizeof(text), "d%05d.test", name);
   uint64_t hash = drawn_hash(name);
-  cache_prefetch(reading->cache, hash);
+  cache_prefetch_directory(reading->cache, hash);
+  cache_prefetch_slot(reading->cache, hash);
   const struct domain_facts *guess = cache_guess(reading->cache, hash);
   if (guess) {
     cache_prefetch_set(guess);
