@@ -285,6 +285,17 @@ static void a_flood_of_messages_is_a_few_looks(void **state) {
   assert_in_range(fake_fleet.count - before, 2, 6);
 }
 
+static void a_message_while_it_looks_has_it_look_again_soon(void **state) {
+  (void)state;
+  open_both();
+  pass(BULLETIN_PAUSE_MS);
+  now.now_ms = bulletin_next_ms(other->bulletin);
+  bulletin_run(other->bulletin, now.now_ms);
+  list_publish("1", now.now_ms);
+  list_answer(now.now_ms);
+  assert_int_equal(bulletin_next_ms(other->bulletin), now.now_ms + BULLETIN_PAUSE_MS);
+}
+
 /* ---- the start ---- */
 
 static void a_node_that_starts_is_as_new_as_the_list(void **state) {
@@ -550,6 +561,21 @@ static void what_is_no_notice_is_counted_and_passed_over(void **state) {
   pass(BULLETIN_PAUSE_MS);
   assert_int_equal(counted(other, STATS_STORE_PURGES_REFUSED), 3);
   assert_string_equal(other->orders, "A;");
+}
+
+static void entries_that_are_not_in_order_are_no_list_of_redis(void **state) {
+  (void)state;
+  struct notice notice;
+  uint8_t octets[NOTICE_MAX];
+  open_both();
+  notice_sample(&notice, 5);
+  size_t length = notice_pack(octets, &notice, "mxway:1:purges", NULL);
+  list_add(octets, length)->ms += 100;
+  list_add(octets, length);
+  list_publish("1", now.now_ms);
+  list_answer(now.now_ms);
+  assert_string_equal(other->orders, "");
+  assert_int_equal(counted(other, STATS_STORE_PURGES_REFUSED), 1);
 }
 
 static void with_a_key_only_what_is_sealed_is_followed(void **state) {
@@ -827,6 +853,7 @@ int main(void) {
       TEST(all_that_is_kept_is_caught_up_with),
       TEST(where_more_was_missed_all_is_purged),
       TEST(a_flood_of_messages_is_a_few_looks),
+      TEST(a_message_while_it_looks_has_it_look_again_soon),
       TEST(a_node_that_starts_is_as_new_as_the_list),
       TEST(what_it_has_learned_before_it_looked_is_purged),
       TEST(a_memory_of_before_is_purged_of_what_came_since),
@@ -842,6 +869,7 @@ int main(void) {
       TEST(a_number_beyond_all_sense_has_the_list_deleted),
       TEST(it_is_not_deleted_all_the_time),
       TEST(what_is_no_notice_is_counted_and_passed_over),
+      TEST(entries_that_are_not_in_order_are_no_list_of_redis),
       TEST(with_a_key_only_what_is_sealed_is_followed),
       TEST(replies_of_any_shape_are_borne),
       TEST(a_list_that_cannot_be_read_is_tried_again),

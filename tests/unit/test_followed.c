@@ -227,6 +227,11 @@ static void an_empty_memory_has_missed_nothing(void **state) {
   assert_int_equal(followed.generation, 900);
   assert_true(take(901));
   end(FOLLOWED_ALL, 0);
+  followed_begin(&followed);
+  assert_false(take(900));
+  assert_false(take(901));
+  assert_true(take(902));
+  end(FOLLOWED_ALL, 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup(name, open_it)
