@@ -314,12 +314,12 @@ static void on_up(void *context, int64_t now_ms) {
 static void on_list(void *context, int64_t now_ms) { look(context, now_ms); }
 
 uint64_t bulletin_tell(struct bulletin *bulletin, enum purge_what what, const struct name *name) {
-  if (!bulletin)
+  if (!bulletin || !bulletin->teller)
     return 0;
   /* Until it has its number: what is in the store now counts as purged. */
   purged_put_name(bulletin->purged, what, name,
                   bulletin->followed.generation ? bulletin->followed.generation + 1 : UINT64_MAX);
-  return bulletin->teller ? teller_put(bulletin->teller, what, name) : 0;
+  return teller_put(bulletin->teller, what, name);
 }
 
 enum bulletin_outcome bulletin_outcome(const struct bulletin *bulletin, uint64_t number, const char **why) {

@@ -102,7 +102,7 @@ void bulletin_destroy(struct bulletin *bulletin);
 int bulletin_start(struct bulletin *bulletin, const struct bulletin_calls *calls, uint64_t generation,
                    int64_t wall_ms);
 
-/* ---- telling; a NULL bulletin does nothing ---- */
+/* ---- telling; a NULL bulletin, and one that only reads, does nothing ---- */
 
 /* Has the other nodes purge as well what has been purged here (purge_start). Returns a number for
  * bulletin_outcome. */

@@ -10,8 +10,7 @@ void followed_init(struct followed *followed, uint64_t generation, uint64_t fres
 void followed_begin(struct followed *followed) {
   followed->told = 0;
   followed->count = 0;
-  followed->is_begun = followed->is_other = followed->is_short = false;
-  followed->has_missed = followed->has_seen_last = false;
+  followed->is_begun = followed->is_other = followed->has_seen_last = false;
   followed->has_found = followed->is_fresh;
 }
 
@@ -104,6 +103,7 @@ enum followed_outcome followed_end(struct followed *followed, uint64_t *lost) {
   followed->is_fresh = false;
   followed->has_read = true;
   followed->last = followed->number;
+  followed->has_missed = followed->is_short = false;
   followed_begin(followed);
   /* What is read next comes behind all this. */
   followed->is_begun = followed->is_other = followed->has_found = followed->has_seen_last = true;

@@ -42,16 +42,18 @@ struct followed {
   uint64_t told; /* up to which lost entry some node has followed, of those that say so */
   size_t count;  /* entries of the whole list; less where only the new ones are read */
   bool is_begun; /* an entry of it has been taken */
+  /* These are kept where the list is begun again before its end has been reached. */
   bool is_short; /* it is good only if the list is shorter than it may be */
   bool is_other; /* numbers say nothing about whether an entry is new */
-  bool has_found, has_missed, has_seen_last;
+  bool has_missed;
+  bool has_found, has_seen_last;
 };
 
 /* Memory holds facts from when all up to `generation` had been followed, 0: nobody knows; or nothing, where
  * `fresh_from` is not 0: then what was told since that number is to be followed. */
 void followed_init(struct followed *followed, uint64_t generation, uint64_t fresh_from);
 
-/* The whole list is read from now on. */
+/* The whole list is read from now on; again, where it had lost its beginning before its end was read. */
 void followed_begin(struct followed *followed);
 
 /* Takes the next entry; `notice` is NULL where it is none. Gives its generation, and returns whether memory

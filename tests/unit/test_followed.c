@@ -127,6 +127,26 @@ static void a_list_that_is_full_may_have_been_cut(void **state) {
   end(FOLLOWED_NOT_ALL, 0);
 }
 
+static void what_was_missed_stays_so_where_the_list_is_read_again(void **state) {
+  (void)state;
+  followed_begin(&followed);
+  take(112);
+  take(113);
+  followed_begin(&followed); /* meanwhile it has lost the first */
+  take(113);
+  take(114);
+  end(FOLLOWED_NOT_ALL, 0);
+  open_it(state);
+  followed_begin(&followed);
+  take_of(200, OTHER, 110);
+  followed_begin(&followed);
+  for (uint64_t i = 0; i < NOTICE_KEPT; i++)
+    take(200 + i);
+  end(FOLLOWED_NOT_ALL, 0);
+  take(1000);
+  end(FOLLOWED_ALL, 0);
+}
+
 static void who_told_as_much_need_not_be_told(void **state) {
   (void)state;
   followed_begin(&followed);
@@ -246,6 +266,7 @@ int main(void) {
       TEST(another_list_that_has_begun_is_followed_as_a_whole),
       TEST(a_purge_may_begin_another_list),
       TEST(a_list_that_is_full_may_have_been_cut),
+      TEST(what_was_missed_stays_so_where_the_list_is_read_again),
       TEST(who_told_as_much_need_not_be_told),
       TEST(who_knows_more_of_a_lost_list_says_what_was_missed),
       TEST(a_list_that_has_lost_its_end_is_told_of),
