@@ -42,11 +42,11 @@ struct followed {
   uint64_t told; /* up to which lost entry some node has followed, of those that say so */
   size_t count;  /* entries of the whole list; less where only the new ones are read */
   bool is_begun; /* an entry of it has been taken */
+  bool is_other; /* numbers say nothing about whether an entry is new */
+  bool has_found, has_seen_last;
   /* These are kept where the list is begun again before its end has been reached. */
   bool is_short; /* it is good only if the list is shorter than it may be */
-  bool is_other; /* numbers say nothing about whether an entry is new */
   bool has_missed;
-  bool has_found, has_seen_last;
 };
 
 /* Memory holds facts from when all up to `generation` had been followed, 0: nobody knows; or nothing, where
