@@ -86,6 +86,7 @@ static struct store *create(void) {
   assert_int_equal(sharing_create(loop, config, &stats, &sharing), 0);
   assert_non_null(sharing);
   assert_non_null(sharing_store(sharing));
+  assert_non_null(sharing_bulletin(sharing));
   return sharing_store(sharing);
 }
 
@@ -115,6 +116,7 @@ static void without_redis_nothing_is_shared(void **state) {
   assert_int_equal(sharing_create(loop, config, &stats, &none), 0);
   assert_null(none);
   assert_null(sharing_store(none));
+  assert_null(sharing_bulletin(none));
   sharing_destroy(none);
 }
 

@@ -97,6 +97,28 @@ static void what_is_written_at_the_end_is_read_at_the_start(void **state) {
   assert_false(exists(trial->new_path));
 }
 
+static uint64_t next_generation(void *context) { return ++*(uint64_t *)context; }
+
+static uint64_t generation_of_file(const struct trial *trial) {
+  struct cache *other = cache_create(CACHE_BYTES, 0, &stats);
+  assert_non_null(other);
+  uint64_t generation = snapshot_read(trial->path, other, &lives, 60000);
+  cache_destroy(other);
+  return generation;
+}
+
+static void a_file_has_the_generation_that_memory_had_when_it_was_begun(void **state) {
+  struct trial *trial = *state;
+  uint64_t generation = UINT64_C(1790000000000) << 20;
+  assert_int_equal(generation_of_file(trial), 0);
+  start(trial, 1);
+  snapshot_set_generation(trial->snapshot, next_generation, &generation);
+  LOOP_UNTIL(trial->loop, exists(trial->path));
+  assert_int_equal(generation_of_file(trial), generation);
+  snapshot_finish(trial->snapshot, soon());
+  assert_int_equal(generation_of_file(trial), generation);
+}
+
 static void the_file_is_written_by_the_loop_every_interval(void **state) {
   struct trial *trial = *state;
   put_many(trial->cache, 20000);
@@ -234,6 +256,7 @@ int main(void) {
 #define TRIAL(test) cmocka_unit_test_setup_teardown(test, open_trial, close_trial)
   const struct CMUnitTest tests[] = {
       TRIAL(what_is_written_at_the_end_is_read_at_the_start),
+      TRIAL(a_file_has_the_generation_that_memory_had_when_it_was_begun),
       TRIAL(the_file_is_written_by_the_loop_every_interval),
       TRIAL(without_an_interval_the_loop_writes_nothing),
       TRIAL(memory_may_change_while_the_file_is_written),
