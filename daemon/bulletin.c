@@ -12,8 +12,6 @@
 #include "purged.h"
 #include "random.h"
 
-enum { ID_SIZE = 48 };
-
 struct bulletin {
   struct fleet *fleet;
   struct store *store;
@@ -58,8 +56,9 @@ static uint64_t read_id(const char *text, size_t length) {
   return parts[0] << BULLETIN_SEQUENCE_BITS | parts[1];
 }
 
-static size_t write_id(char id[ID_SIZE], uint64_t generation) {
-  return (size_t)snprintf(id, ID_SIZE, "%" PRIu64 "-%" PRIu64, generation >> BULLETIN_SEQUENCE_BITS,
+static size_t write_id(char id[BULLETIN_NUMBER_SIZE], uint64_t generation) {
+  return (size_t)snprintf(id, BULLETIN_NUMBER_SIZE, "%" PRIu64 "-%" PRIu64,
+                          generation >> BULLETIN_SEQUENCE_BITS,
                           generation & ((UINT64_C(1) << BULLETIN_SEQUENCE_BITS) - 1));
 }
 
@@ -69,7 +68,7 @@ static void on_page(void *context, const struct redisReply *reply, int64_t now_m
 
 /* Reads on from the last entry, that one included, or from the beginning. */
 static void look(struct bulletin *bulletin, int64_t now_ms) {
-  char start[ID_SIZE] = "-", page[12];
+  char start[BULLETIN_NUMBER_SIZE] = "-", page[12];
   if (!bulletin->calls.purge)
     return; /* bulletin_start is still to come */
   if (bulletin->call) {
@@ -365,6 +364,8 @@ void bulletin_look(const struct bulletin *bulletin, struct bulletin_view *view) 
   if (!bulletin)
     return;
   view->generation = bulletin->followed.generation;
+  if (bulletin->followed.number)
+    write_id(view->followed, bulletin->followed.number);
   view->untold_count = bulletin->teller ? teller_count(bulletin->teller) : 0;
 }
 

@@ -61,6 +61,7 @@ enum {
   BULLETIN_ALL_MS = 60000,
   BULLETIN_MARGIN_MS = 600000,
   BULLETIN_PAGE = 8,
+  BULLETIN_NUMBER_SIZE = 48,
   BULLETIN_SEQUENCE_BITS = 20,
   BULLETIN_TIME_BITS = 43, /* of the milliseconds: until the year 2248 */
 };
@@ -129,8 +130,9 @@ int64_t bulletin_next_ms(const struct bulletin *bulletin);
 /* ---- looking ---- */
 
 struct bulletin_view {
-  uint64_t generation; /* 0: the list has not been read yet */
-  size_t untold_count; /* notices that wait */
+  uint64_t generation;                 /* 0: the list has not been read yet */
+  char followed[BULLETIN_NUMBER_SIZE]; /* the entry that was followed last, as Redis has its number; "" */
+  size_t untold_count;                 /* notices that wait */
 };
 
 /* Of NULL all is 0. */

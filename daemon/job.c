@@ -51,16 +51,16 @@ static bool step_stats(struct job *job) {
 
 static void fill_store(const struct store *store, const struct bulletin *bulletin,
                        struct job_result *result) {
-  struct bulletin_view bulletin_view;
+  struct bulletin_view *bulletin_view = &result->bulletin_view;
   struct store_view *view = &result->store_view;
   Mxway__V1__StoreState *state = &result->store;
   mxway__v1__store_state__init(state);
   if (!store)
     return;
   store_look(store, view);
-  bulletin_look(bulletin, &bulletin_view);
-  state->generation = bulletin_view.generation;
-  state->untold_count = bulletin_view.untold_count;
+  bulletin_look(bulletin, bulletin_view);
+  state->followed = bulletin_view->followed;
+  state->untold_count = bulletin_view->untold_count;
   state->is_configured = true;
   state->is_up = view->is_up;
   state->text = view->fleet.text;

@@ -74,6 +74,7 @@ struct job_result {
   };
   Mxway__V1__StoreState store;
   struct store_view store_view;
+  struct bulletin_view bulletin_view;
   Mxway__V1__Counter counters[STATS_COUNT];
   Mxway__V1__Counter *counter_list[STATS_COUNT];
 };

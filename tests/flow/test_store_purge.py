@@ -61,7 +61,7 @@ class PurgeTest(RedisTest):
         return json.loads(done.stdout)["store"]
 
     def generation(self, node):
-        return self.store_of(node)["generation"]
+        return self.store_of(node)["purges_followed"]
 
     def purge(self, node, *words, status=0):
         done = run_tool("purge", "--json", *words, "--socket", node.control_path)
@@ -144,6 +144,10 @@ class Told(PurgeTest):
         first, _ = self.start_pair()
         done = run_tool("purge", "--all", "--socket", first.control_path)
         self.assertEqual((done.returncode, done.stdout.splitlines()[1]), (0, "the other daemons of the cluster have been told"))
+        last = self.server("XREVRANGE", LIST, "+", "-", "COUNT", "1")[0][0].decode()
+        wait_until(lambda: self.generation(first) == last, "it has followed its own")
+        done = run_tool("stats", "--socket", first.control_path)
+        self.assertIn(f"\npurges of the cluster: followed up to {last}; 0 notices wait to be told\n", done.stdout)
 
 
 class Values(PurgeTest):

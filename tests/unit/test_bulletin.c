@@ -178,6 +178,9 @@ static void the_first_node_begins_the_list(void **state) {
       NOTICE_GOOD);
   assert_true(notice.is_beginning);
   assert_int_equal(generation_of(one), UINT64_C(1790000000000) << BULLETIN_SEQUENCE_BITS);
+  struct bulletin_view view;
+  bulletin_look(one->bulletin, &view);
+  assert_string_equal(view.followed, "1790000000000-0");
   assert_int_equal(one->settled, generation_of(one));
   assert_string_equal(one->orders, "");
 }
