@@ -54,6 +54,7 @@ struct warm {
   struct keyscan *scan; /* STAGE_DOMAINS */
   size_t prefix_length;
   struct names names;
+  bool has_scanned;             /* since the last GET: while there are names, one follows on the other */
   struct cache_host_walk hosts; /* STAGE_HOSTS */
   size_t under_way;             /* gets that are used */
   struct get gets[WARM_OUTSTANDING_MAX];
@@ -244,6 +245,7 @@ static bool send_get(struct get *get, int64_t now_ms) {
       fleet_send(warm->fleet, FLEET_READ, key, length, &command, WARM_TIMEOUT_MS, on_value, get, &get->call);
   if (error == 0) {
     get->tries++;
+    warm->has_scanned = false;
     spend(warm);
     return true;
   }
@@ -296,7 +298,9 @@ static bool knows_host(const struct host *host, int64_t now_ms) {
 
 /* Each of these does the next thing, with the free place `get`; false where there is nothing to do now. */
 static bool step_domains(struct warm *warm, struct get *get, int64_t now_ms) {
-  if (warm->names.count < NAMES_AHEAD && keyscan_step(warm->scan, now_ms)) {
+  bool may_scan = warm->names.count == 0 || (warm->names.count < NAMES_AHEAD && !warm->has_scanned);
+  if (may_scan && keyscan_step(warm->scan, now_ms)) {
+    warm->has_scanned = true;
     spend(warm);
     return true;
   }
