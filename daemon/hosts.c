@@ -291,6 +291,8 @@ enum intake hosts_take(struct hosts *hosts, const struct record *record, int64_t
   struct host *host = cache_find_host(hosts->cache, record->name, strlen(record->name));
   if (!host || host->is_address)
     return INTAKE_UNUSED;
+  if (table_get(&hosts->flights, host->node.hash, is_for_host, host))
+    return INTAKE_KNOWN; /* or it would find nothing new in the store any more */
   const struct host_facts *before = atomic_load_explicit(&host->facts, memory_order_relaxed);
   struct family_value values[FAMILY_COUNT], shared;
   enum intake intake = INTAKE_EXPIRED;

@@ -61,8 +61,8 @@ bool hosts_ask(struct hosts *hosts, struct host *host, const struct hosts_wish *
                struct hosts_wait *wait);
 
 /* Takes `record`, of a host that some domain in memory names, that the store was asked for ahead of any
- * question: each family as a lookup would, where memory does not hold what it learned as late. A purge that
- * came meanwhile is the caller's to see. Evicts as any put. */
+ * question: each family as a lookup would, where memory does not hold what it learned as late, and no lookup
+ * is under way. A purge that came meanwhile is the caller's to see. Evicts as any put. */
 enum intake hosts_take(struct hosts *hosts, const struct record *record, int64_t now_ms);
 
 /* Lets addresses that have expired be answered for a while longer, as nothing better has come so far (ROUTING

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "explain.h"
 #include "flight.h"
@@ -165,9 +166,18 @@ void resolver_refresh(struct resolver *resolver, const struct name *name, uint64
 
 /* ---- what the store holds, ahead of any question ---- */
 
+/* A lookup under way is about to know as well: to it the store would have nothing new any more. */
+static enum intake take_domain(struct resolver *resolver, const struct record *record, int64_t now_ms) {
+  struct name name = {.length = (uint8_t)strlen(record->name)};
+  memcpy(name.text, record->name, name.length + 1u);
+  if (flight_find_name(&resolver->flights, &name, name_hash(name.text, name.length)))
+    return INTAKE_KNOWN;
+  return mx_take(&resolver->flights.mx, record, now_ms);
+}
+
 enum intake resolver_take(struct resolver *resolver, const struct record *record, int64_t now_ms) {
   return record->kind == RECORD_HOST ? hosts_take(resolver->hosts, record, now_ms)
-                                     : mx_take(&resolver->flights.mx, record, now_ms);
+                                     : take_domain(resolver, record, now_ms);
 }
 
 /* ---- time ---- */

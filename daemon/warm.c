@@ -258,12 +258,24 @@ static bool send_get(struct get *get, int64_t now_ms) {
   return false;
 }
 
-/* A value that is to be sent again; or with `is_used` false a free place. NULL: there is none. */
-static struct get *find_get(struct warm *warm, bool is_used) {
+static struct get *find_free(struct warm *warm) {
   for (size_t i = 0; i < warm->most; i++)
-    if (warm->gets[i].is_used == is_used && !warm->gets[i].call)
+    if (!warm->gets[i].is_used)
       return &warm->gets[i];
   return NULL;
+}
+
+/* Of the values that are to be sent, now or again, that which was tried least; NULL: there is none. */
+static struct get *find_unsent(struct warm *warm, bool *has_sent) {
+  struct get *found = NULL;
+  *has_sent = false;
+  for (size_t i = 0; i < warm->most; i++) {
+    struct get *get = &warm->gets[i];
+    *has_sent |= get->call != NULL;
+    if (get->is_used && !get->call && (!found || get->tries < found->tries))
+      found = get;
+  }
+  return found;
 }
 
 static bool use(struct get *get, int64_t now_ms) {
@@ -333,11 +345,14 @@ static bool step_hosts(struct warm *warm, struct get *get, int64_t now_ms) {
   return use(get, now_ms);
 }
 
+/* What was not told is asked for again by itself: it may be what ends connections, and takes with it whatever
+ * was asked for behind it. */
 static bool step(struct warm *warm, int64_t now_ms) {
-  struct get *get = find_get(warm, true);
+  bool has_sent;
+  struct get *get = find_unsent(warm, &has_sent);
   if (get)
-    return send_get(get, now_ms);
-  get = find_get(warm, false);
+    return (get->tries == 0 || !has_sent) && send_get(get, now_ms);
+  get = find_free(warm);
   if (!get || warm->stage == STAGE_ENDED)
     return false;
   return warm->stage == STAGE_DOMAINS ? step_domains(warm, get, now_ms) : step_hosts(warm, get, now_ms);
