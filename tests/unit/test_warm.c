@@ -47,8 +47,12 @@ static size_t served; /* of fake_fleet.calls */
 
 static uint64_t counted(enum stats_counter counter) { return atomic_load(&stats.counters[counter]); }
 
+static unsigned answer_count;
+
 static void on_answer(void *context, struct question *question, const struct answer *answer, int64_t now_ms) {
-  (void)context, (void)question, (void)answer, (void)now_ms;
+  (void)context, (void)question, (void)now_ms;
+  assert_true(answer->from_store);
+  answer_count++;
 }
 
 static void create_cache(size_t bytes) {
@@ -452,6 +456,31 @@ static void what_comes_to_be_known_while_the_store_is_asked_is_left(void **state
   assert_int_equal(counted(STATS_WARM_KNOWN), 1);
 }
 
+static void what_is_being_looked_up_is_left_to_the_lookup(void **state) {
+  (void)state;
+  struct question question = {.depth = DEPTH_EXCHANGES};
+  struct answer answer;
+  put_domain("a.example", "mx.example", 50 * S, 3600);
+  warm_run(warm, now.now_ms);
+  serve();
+  memory_name(&question.name, "a.example");
+  question.hash = name_hash(question.name.text, question.name.length);
+  assert_false(resolver_ask(resolver, &question, now.now_ms, &answer));
+  size_t looked_up = fake_fleet.count - 1;
+  assert_string_equal(fake_fleet.calls[looked_up].text, "GET mxway:1:d:a.example");
+  pass(20);
+  warm_run(warm, now.now_ms);
+  assert_int_equal(sent("GET"), 2);
+  serve_get(fake_fleet.count - 1); /* that of the warm start is answered first */
+  assert_null(memory_peek(cache, "a.example"));
+  assert_int_equal(counted(STATS_WARM_KNOWN), 1);
+  answer_count = 0;
+  serve_get(looked_up);
+  assert_int_equal(answer_count, 1);
+  assert_non_null(memory_peek(cache, "a.example"));
+  assert_int_equal(counted(STATS_STORE_HITS), 1); /* and the DNS was not asked: close_it looks */
+}
+
 static void failures_in_memory_give_way(void **state) {
   (void)state;
   static struct domain_value value;
@@ -798,6 +827,7 @@ int main(void) {
       TEST(what_is_about_to_expire_is_renewed),
       TEST(what_was_learned_as_late_is_left_although_it_ends_sooner),
       TEST(what_comes_to_be_known_while_the_store_is_asked_is_left),
+      TEST(what_is_being_looked_up_is_left_to_the_lookup),
       TEST(failures_in_memory_give_way),
       TEST(a_family_that_was_learned_as_late_is_left),
       TEST(values_that_cannot_be_used_are_refused),
