@@ -442,6 +442,16 @@ static void what_was_learned_as_late_is_left_although_it_ends_sooner(void **stat
   assert_int_equal(counted(STATS_WARM_KNOWN), 2);
 }
 
+static void what_ends_no_later_is_no_gain(void **state) {
+  (void)state;
+  put_known("a.example", now.now_ms - 100 * S, now.now_ms + 5 * S, 10 * S);
+  put_domain("a.example", "mx.example", 50 * S, 60);
+  run_to_the_end();
+  assert_true(is_sent("GET mxway:1:d:a.example"));
+  assert_true(is_known_still("a.example"));
+  assert_int_equal(counted(STATS_WARM_KNOWN), 1);
+}
+
 static void what_comes_to_be_known_while_the_store_is_asked_is_left(void **state) {
   (void)state;
   put_domain("a.example", "mx.example", 50 * S, 3600);
@@ -522,6 +532,26 @@ static void a_family_that_was_learned_as_late_is_left(void **state) {
   assert_int_equal(facts->state[FAMILY_V6], FAMILY_NODATA);
   assert_true(facts->expires_at_ms[FAMILY_V6] > now.now_ms + 3000 * S);
   assert_true(facts->expanded_length > 0); /* as the later answer says */
+}
+
+static void the_later_of_two_families_says_what_the_alias_is(void **state) {
+  (void)state;
+  struct family_value values[FAMILY_COUNT];
+  put_known("a.example", now.now_ms, now.now_ms + 100 * S, 0);
+  put_host("known.example", 100 * S, 3600);
+  for (enum family family = 0; family < FAMILY_COUNT; family++)
+    host_facts_unpack(NULL, family, &values[family]);
+  values[FAMILY_V4].state = FAMILY_NODATA;
+  values[FAMILY_V4].expires_at_ms = now.now_ms + 10000 * S;
+  values[FAMILY_V4].life_ms = 15000 * S;
+  for (enum family family = 0; family < FAMILY_COUNT; family++)
+    snprintf(values[family].expanded, FACTS_NAME_SIZE, "old-alias.example");
+  memory_give(cache, "known.example", values, now.now_ms);
+  run_to_the_end();
+  const struct host_facts *facts = atomic_load(&memory_host(cache, "known.example")->facts);
+  assert_int_equal(facts->state[FAMILY_V6], FAMILY_NODATA);
+  assert_int_equal(facts->state[FAMILY_V4], FAMILY_NODATA); /* as it was: it holds for longer */
+  assert_int_equal(facts->expanded_length, 0);
 }
 
 static bool was_purged(void *context, const struct record *record) {
@@ -728,6 +758,29 @@ static void a_value_that_is_never_told_is_left(void **state) {
   assert_int_equal(sent("GET"), 10 + WARM_TRIES);
 }
 
+/* One value ends the connection, and all that is asked for behind it has no answer either. */
+static void a_value_that_ends_the_connection_takes_no_other_with_it(void **state) {
+  (void)state;
+  put_many(100);
+  turn();
+  while (!warm_has_ended(warm)) {
+    bool is_lost = false;
+    warm_run(warm, now.now_ms);
+    for (; served < fake_fleet.count; served++) {
+      is_lost |= strstr(fake_fleet.calls[served].text, ":d:d3.") != NULL;
+      if (is_lost)
+        fake_answer(served, NULL, now.now_ms);
+      else if (is_word(&fake_fleet.calls[served], "SCAN"))
+        serve_scan(served);
+      else
+        serve_get(served);
+    }
+    pass(1);
+  }
+  assert_counts(110, 109);
+  assert_int_equal(counted(STATS_WARM_FAILED), 1);
+}
+
 static void a_server_of_several_that_is_away_is_not_waited_for(void **state) {
   (void)state;
   put_many(20);
@@ -826,10 +879,12 @@ int main(void) {
       TEST(what_memory_holds_is_not_asked_for),
       TEST(what_is_about_to_expire_is_renewed),
       TEST(what_was_learned_as_late_is_left_although_it_ends_sooner),
+      TEST(what_ends_no_later_is_no_gain),
       TEST(what_comes_to_be_known_while_the_store_is_asked_is_left),
       TEST(what_is_being_looked_up_is_left_to_the_lookup),
       TEST(failures_in_memory_give_way),
       TEST(a_family_that_was_learned_as_late_is_left),
+      TEST(the_later_of_two_families_says_what_the_alias_is),
       TEST(values_that_cannot_be_used_are_refused),
       TEST(what_has_expired_is_left),
       TEST(keys_that_are_no_names_are_not_asked_for),
@@ -839,6 +894,7 @@ int main(void) {
       TEST(it_begins_when_the_store_is_up_and_only_once),
       TEST(it_pauses_while_the_store_is_away_and_goes_on),
       TEST(a_value_that_is_never_told_is_left),
+      TEST(a_value_that_ends_the_connection_takes_no_other_with_it),
       TEST(a_server_of_several_that_is_away_is_not_waited_for),
       TEST(what_a_purge_overtakes_is_not_brought_back),
       TEST(a_scan_without_end_ends_after_an_hour),
