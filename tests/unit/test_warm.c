@@ -491,6 +491,31 @@ static void what_is_being_looked_up_is_left_to_the_lookup(void **state) {
   assert_int_equal(counted(STATS_STORE_HITS), 1); /* and the DNS was not asked: close_it looks */
 }
 
+static void addresses_that_are_being_looked_up_are_left_to_the_lookup(void **state) {
+  (void)state;
+  struct question question = {.depth = DEPTH_ADDRESSES};
+  struct answer answer;
+  put_known("a.example", now.now_ms, now.now_ms + 100 * S, 0);
+  put_host("known.example", 0, 3600);
+  warm_run(warm, now.now_ms);
+  serve_scan(served++);
+  memory_name(&question.name, "a.example");
+  question.hash = name_hash(question.name.text, question.name.length);
+  assert_false(resolver_ask(resolver, &question, now.now_ms, &answer));
+  pass(20);
+  for (int i = 0; i < 3; i++) /* that all domains are read is seen, then the hosts are */
+    warm_run(warm, now.now_ms);
+  assert_int_equal(sent("GET"), 2);
+  assert_string_equal(fake_fleet.calls[1].text, fake_fleet.calls[2].text);
+  serve_get(2);
+  assert_null(atomic_load(&memory_host(cache, "known.example")->facts));
+  answer_count = 0;
+  serve_get(1);
+  assert_int_equal(answer_count, 1);
+  assert_true(has_addresses("known.example"));
+  assert_int_equal(counted(STATS_STORE_HITS), 1);
+}
+
 static void failures_in_memory_give_way(void **state) {
   (void)state;
   static struct domain_value value;
@@ -762,7 +787,6 @@ static void a_value_that_is_never_told_is_left(void **state) {
 static void a_value_that_ends_the_connection_takes_no_other_with_it(void **state) {
   (void)state;
   put_many(100);
-  turn();
   while (!warm_has_ended(warm)) {
     bool is_lost = false;
     warm_run(warm, now.now_ms);
@@ -882,6 +906,7 @@ int main(void) {
       TEST(what_ends_no_later_is_no_gain),
       TEST(what_comes_to_be_known_while_the_store_is_asked_is_left),
       TEST(what_is_being_looked_up_is_left_to_the_lookup),
+      TEST(addresses_that_are_being_looked_up_are_left_to_the_lookup),
       TEST(failures_in_memory_give_way),
       TEST(a_family_that_was_learned_as_late_is_left),
       TEST(the_later_of_two_families_says_what_the_alias_is),
