@@ -783,6 +783,23 @@ static void a_value_that_is_never_told_is_left(void **state) {
   assert_int_equal(sent("GET"), 10 + WARM_TRIES);
 }
 
+/* A server that hangs is found out by three commands that are not answered: by different ones. */
+static void a_server_that_hangs_costs_no_value(void **state) {
+  (void)state;
+  put_many(300);
+  for (int i = 0; i < 100; i++)
+    turn();
+  for (int failures = 0; failures < LINK_FAILURES; failures++) {
+    for (int i = 0; i < 2 * WARM_PAUSE_MS; i++, pass(1))
+      warm_run(warm, now.now_ms);
+    assert_in_range(fake_fleet.open_count, 1, failures == 0 ? WARM_OUTSTANDING_MAX + 1 : 2); /* 1: a SCAN */
+    for (; served < fake_fleet.count; served++)
+      fake_answer(served, NULL, now.now_ms);
+  }
+  run_to_the_end();
+  assert_counts(330, 330);
+}
+
 /* One value ends the connection, and all that is asked for behind it has no answer either. */
 static void a_value_that_ends_the_connection_takes_no_other_with_it(void **state) {
   (void)state;
@@ -919,6 +936,7 @@ int main(void) {
       TEST(it_begins_when_the_store_is_up_and_only_once),
       TEST(it_pauses_while_the_store_is_away_and_goes_on),
       TEST(a_value_that_is_never_told_is_left),
+      TEST(a_server_that_hangs_costs_no_value),
       TEST(a_value_that_ends_the_connection_takes_no_other_with_it),
       TEST(a_server_of_several_that_is_away_is_not_waited_for),
       TEST(what_a_purge_overtakes_is_not_brought_back),
