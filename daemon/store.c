@@ -41,6 +41,8 @@ int store_get(struct store *store, const struct store_question *question, int64_
   return storeread_get(store->reads, question, key, now_ms, calls, context, read);
 }
 
+bool store_is_up(const struct store *store) { return fleet_is_up(store->fleet, FLEET_READ); }
+
 enum appraisal store_appraise(struct store *store, enum record_kind kind, const char *name,
                               const struct redisReply *reply, int64_t now_ms, struct record *record) {
   char key[STORE_KEY_SIZE];
@@ -152,7 +154,7 @@ void store_set_purged(struct store *store, appraise_purged_fn *is_purged, void *
 }
 
 void store_look(const struct store *store, struct store_view *view) {
-  view->is_up = fleet_is_up(store->fleet, FLEET_READ);
+  view->is_up = store_is_up(store);
   fleet_look(store->fleet, &view->fleet);
   view->read_count = storeread_count(store->reads);
   view->write_count = writebehind_count(store->writebehind);

@@ -77,6 +77,9 @@ void store_cancel(struct store_read *read);
 
 /* ---- for who reads by himself (warm) ---- */
 
+/* Whether it may be read now. */
+bool store_is_up(const struct store *store);
+
 /* The key of a name, terminated; of a name of no octets it is how all keys of the kind begin. Returns its
  * length. */
 size_t store_key(const struct store *store, enum record_kind kind, const char *name, size_t length,

@@ -192,7 +192,8 @@ static enum stats_counter take_record(const struct get *get, int64_t now_ms) {
   struct warm *warm = get->warm;
   const struct record *record = &warm->record;
   enum domain_kind kind = get->kind == RECORD_DOMAIN ? record->domain.kind : DOMAIN_MX;
-  if (get->forgotten_count != resolver_forgotten_count(warm->resolver) || !cache_has_room(warm->cache, kind))
+  bool is_overtaken = get->forgotten_count != resolver_forgotten_count(warm->resolver);
+  if (is_overtaken || !store_is_up(warm->store) || !cache_has_room(warm->cache, kind))
     return STATS_WARM_LEFT;
   switch (resolver_take(warm->resolver, record, now_ms)) {
   case INTAKE_TAKEN:
@@ -392,14 +393,15 @@ static void go_on(struct warm *warm, int64_t now_ms) {
 void warm_run(struct warm *warm, int64_t now_ms) {
   if (warm->stage == STAGE_ENDED)
     return;
-  if (warm->stage == STAGE_WAITING && fleet_is_up(warm->fleet, FLEET_READ))
+  bool is_up = store_is_up(warm->store);
+  if (warm->stage == STAGE_WAITING && is_up)
     begin(warm, now_ms);
-  if (warm->stage == STAGE_WAITING)
-    warm->due_ms = now_ms + WARM_PAUSE_MS;
-  else if (now_ms >= warm->begun_ms + WARM_LONGEST_MS)
+  if (warm->stage != STAGE_WAITING && now_ms >= warm->begun_ms + WARM_LONGEST_MS)
     end(warm, "; what is left would take too long", now_ms);
-  else if (!cache_has_room(warm->cache, DOMAIN_MX))
+  else if (warm->stage != STAGE_WAITING && !cache_has_room(warm->cache, DOMAIN_MX))
     end(warm, "; the rest is left: memory is nine tenths full", now_ms);
+  else if (warm->stage == STAGE_WAITING || !is_up)
+    warm->due_ms = now_ms + WARM_PAUSE_MS;
   else
     go_on(warm, now_ms);
 }
