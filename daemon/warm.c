@@ -44,7 +44,7 @@ struct warm {
   struct resolver *resolver;
   struct cache *cache;
   struct stats *stats;
-  int64_t interval_ns; /* between commands */
+  int64_t interval_ns; /* between reads */
   size_t most;         /* of `gets` */
   enum stage stage;
   int64_t begun_ms, ended_ms, due_ms;
@@ -233,7 +233,7 @@ static void on_value(void *context, const struct redisReply *reply, int64_t now_
   }
 }
 
-static void spend(struct warm *warm) { warm->next_ns += warm->interval_ns; }
+static void spend(struct warm *warm, int64_t reads) { warm->next_ns += reads * warm->interval_ns; }
 
 /* Returns whether that has come to something. */
 static bool send_get(struct get *get, int64_t now_ms) {
@@ -247,7 +247,7 @@ static bool send_get(struct get *get, int64_t now_ms) {
   if (error == 0) {
     get->tries++;
     warm->has_scanned = false;
-    spend(warm);
+    spend(warm, 1);
     return true;
   }
   get->call = NULL;
@@ -314,7 +314,7 @@ static bool step_domains(struct warm *warm, struct get *get, int64_t now_ms) {
   bool may_scan = warm->names.count == 0 || (warm->names.count < NAMES_AHEAD && !warm->has_scanned);
   if (may_scan && keyscan_step(warm->scan, now_ms)) {
     warm->has_scanned = true;
-    spend(warm);
+    spend(warm, WARM_READS_OF_SCAN);
     return true;
   }
   if (warm->names.count == 0) {

@@ -7,9 +7,10 @@
  * only what holds, nothing in the place of what memory knows as well, without hits, so that what nobody asks
  * for is evicted first.
  *
- * A guest everywhere: no more than `rate` commands a second, SCAN and GET together; an eighth of the commands
- * that may be outstanding; it ends where memory is nine tenths full, so that it evicts nothing, and leaves
- * denials where those have nine tenths of their share. Clients are served meanwhile as ever.
+ * A guest everywhere: no more than `rate` reads a second, where a SCAN counts as WARM_READS_OF_SCAN, since
+ * that is what it costs a server, about; an eighth of the commands that may be outstanding; it ends where
+ * memory is nine tenths full, so that it evicts nothing, and leaves denials where those have nine tenths of
+ * their share. Clients are served meanwhile as ever.
  *
  * Begins when the store is up for the first time, and waits while it is away. Ends for good when all has been
  * read, or after WARM_LONGEST_MS, whatever servers say. What could not be read in WARM_TRIES is left, and so
@@ -37,7 +38,8 @@ enum {
   WARM_OUTSTANDING_MAX = 64,
   WARM_LOOKS = 128,
   WARM_TRIES = 3,
-  WARM_BURST_MS = 10, /* commands of so long a time may go at once, where the loop was held up */
+  WARM_READS_OF_SCAN = 20,
+  WARM_BURST_MS = 10, /* reads of so long a time may go at once, where the loop was held up */
   WARM_TIMEOUT_MS = 1000,
   WARM_PAUSE_MS = 250, /* after a command that failed, or could not be sent */
   WARM_LONGEST_MS = 3600000,
@@ -46,7 +48,7 @@ enum {
 };
 
 struct warm_options {
-  uint32_t rate;         /* commands a second, at least 1 */
+  uint32_t rate;         /* reads a second, at least 1 */
   uint32_t max_commands; /* outstanding at one server, as the fleet has it */
 };
 
