@@ -81,11 +81,15 @@ static size_t octets_of(const struct link_command *command) {
   return length;
 }
 
-static struct fleet_call *open_call(struct fleet *fleet, const struct link_command *command) {
+/* As `wanted` says who is told, and of what. */
+static struct fleet_call *open_call(struct fleet *fleet, const struct fleet_call *wanted,
+                                    const struct link_command *command) {
   struct fleet_call *call = malloc(sizeof(*call) + (is_cluster(fleet) ? octets_of(command) : 0));
   if (!call)
     return NULL;
-  *call = (struct fleet_call){.fleet = fleet, .next = fleet->first};
+  *call = *wanted;
+  call->fleet = fleet;
+  call->next = fleet->first;
   if (is_cluster(fleet)) {
     char *at = call->octets;
     call->command = *command;
@@ -195,13 +199,9 @@ static int send_first(struct fleet *fleet, struct member *member, const struct f
     return ERR_NETWORK;
   if (fleet->call_count >= fleet->options.max_commands)
     return ERR_OVERLOAD;
-  struct fleet_call *call = open_call(fleet, command);
+  struct fleet_call *call = open_call(fleet, wanted, command);
   if (!call)
     return ERR_NOMEM;
-  call->done = wanted->done;
-  call->context = wanted->context;
-  call->purpose = wanted->purpose;
-  call->slot = wanted->slot;
   call->due_ms = clock_now_ms() + timeout_ms;
   int error = send_to(call, member, command, timeout_ms);
   if (error != 0) {

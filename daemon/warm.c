@@ -10,8 +10,9 @@
 #include "keyscan.h"
 #include "log.h"
 #include "name.h"
+#include "namelist.h"
 
-enum { NAMES_LEAST_BYTES = 16384, NAMES_AHEAD = WARM_OUTSTANDING_MAX };
+enum { NAMES_AHEAD = WARM_OUTSTANDING_MAX };
 
 #define NS_PER_S INT64_C(1000000000)
 #define NS_PER_MS INT64_C(1000000)
@@ -25,13 +26,7 @@ struct get {
   uint64_t forgotten_count; /* of the resolver, when it was sent */
   enum record_kind kind;
   size_t length;
-  char name[FACTS_NAME_SIZE]; /* terminated */
-};
-
-/* Names that were found, each an octet with its length and then so many: those from `at` to `end`. */
-struct names {
-  uint8_t *octets;
-  size_t at, end, size, count;
+  char name[NAMELIST_TEXT_MAX + 1]; /* terminated */
 };
 
 enum stage { STAGE_WAITING, STAGE_DOMAINS, STAGE_HOSTS, STAGE_ENDED };
@@ -53,7 +48,7 @@ struct warm {
   uint64_t counts[COUNTS];
   struct keyscan *scan; /* STAGE_DOMAINS */
   size_t prefix_length;
-  struct names names;
+  struct namelist names;        /* of domains that were found */
   bool has_scanned;             /* since the last GET: while there are names, one follows on the other */
   struct cache_host_walk hosts; /* STAGE_HOSTS */
   size_t under_way;             /* gets that are used */
@@ -70,49 +65,6 @@ static uint64_t counted(const struct warm *warm, enum stats_counter counter) {
   return warm->counts[counter - STATS_WARM_FOUND];
 }
 
-/* ---- names that were found ---- */
-
-/* Room for `bytes` more behind the end; false where there is none. */
-static bool make_room(struct names *names, size_t bytes) {
-  if (names->at > 0) {
-    names->end -= names->at;
-    memmove(names->octets, names->octets + names->at, names->end);
-    names->at = 0;
-  }
-  size_t size = names->size > 0 ? names->size : NAMES_LEAST_BYTES;
-  while (size < names->end + bytes)
-    size *= 2;
-  if (size > WARM_NAMES_MAX_BYTES)
-    return false;
-  uint8_t *octets = realloc(names->octets, size);
-  if (!octets)
-    return false;
-  names->octets = octets;
-  names->size = size;
-  return true;
-}
-
-static bool put_name(struct names *names, const char *text, size_t length) {
-  if (names->end + 1 + length > names->size && !make_room(names, 1 + length))
-    return false;
-  names->octets[names->end] = (uint8_t)length;
-  memcpy(names->octets + names->end + 1, text, length);
-  names->end += 1 + length;
-  names->count++;
-  return true;
-}
-
-/* Takes the first, which is there, into `get`. */
-static void take_name(struct names *names, struct get *get) {
-  get->kind = RECORD_DOMAIN;
-  get->length = names->octets[names->at];
-  memcpy(get->name, names->octets + names->at + 1, get->length);
-  get->name[get->length] = '\0';
-  names->at += 1 + get->length;
-  if (--names->count == 0)
-    names->at = names->end = 0;
-}
-
 static void on_key(void *context, const char *key, size_t length) {
   struct warm *warm = context;
   char prefix[STORE_KEY_SIZE];
@@ -121,7 +73,7 @@ static void on_key(void *context, const char *key, size_t length) {
   if (length <= warm->prefix_length || memcmp(key, prefix, warm->prefix_length) != 0 ||
       length - warm->prefix_length > NAME_TEXT_MAX)
     count(warm, STATS_WARM_REFUSED);
-  else if (!put_name(&warm->names, key + warm->prefix_length, length - warm->prefix_length))
+  else if (!namelist_put(&warm->names, key + warm->prefix_length, length - warm->prefix_length))
     count(warm, STATS_WARM_LEFT);
 }
 
@@ -146,7 +98,7 @@ static void drop(struct warm *warm) {
   keyscan_destroy(warm->scan);
   if (warm->stage == STAGE_HOSTS)
     cache_host_walk_stop(&warm->hosts);
-  free(warm->names.octets);
+  namelist_fini(&warm->names);
 }
 
 static char *how_far(const struct warm *warm, int64_t now_ms, char text[WARM_TEXT_SIZE]) {
@@ -163,7 +115,6 @@ static void end(struct warm *warm, const char *why, int64_t now_ms) {
   char text[WARM_TEXT_SIZE];
   drop(warm);
   warm->scan = NULL;
-  warm->names = (struct names){0};
   warm->under_way = 0;
   warm->stage = STAGE_ENDED;
   warm->ended_ms = now_ms;
@@ -323,7 +274,8 @@ static bool step_domains(struct warm *warm, struct get *get, int64_t now_ms) {
       begin_hosts(warm);
     return is_over;
   }
-  take_name(&warm->names, get);
+  get->kind = RECORD_DOMAIN;
+  get->length = namelist_take(&warm->names, get->name);
   if (is_name(get) && !knows_domain(warm, get, now_ms))
     return use(get, now_ms);
   count(warm, is_name(get) ? STATS_WARM_KNOWN : STATS_WARM_REFUSED);

@@ -43,7 +43,6 @@ enum {
   WARM_TIMEOUT_MS = 1000,
   WARM_PAUSE_MS = 250, /* after a command that failed, or could not be sent */
   WARM_LONGEST_MS = 3600000,
-  WARM_NAMES_MAX_BYTES = 2 << 20, /* of names found and not asked for yet */
   WARM_TEXT_SIZE = 160,
 };
 

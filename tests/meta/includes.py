@@ -8,7 +8,7 @@ import sys
 LEVELS = (
     ("error", "log", "stats", "address", "conffile", "clock", "random", "mailbox", "qsbr", "heap", "table",
      "arena", "queue", "slots", "blocks", "listen", "story", "request", "digest", "frame", "wire", "dueline", "outbox", "acceptor",
-     "breaker", "rediserror", "hostname", "link_target", "secret", "link_tls"),
+     "breaker", "rediserror", "hostname", "link_target", "secret", "link_tls", "namelist"),
     ("name", "verdict", "ttl", "reach", "site", "seal", "backlog", "resp", "shardmap"),
     ("facts", "wishes", "dial", "forgotten"),
     ("judge", "ordering", "setting", "dnsmsg", "intern", "entries", "octets", "link"),
