@@ -36,6 +36,8 @@ static void print_store(const Mxway__V1__StoreState *store) {
          (double)store->write_bytes / 1024);
   printf("purges of the cluster: followed up to %s; %" PRIu64 " notices wait to be told\n",
          store->followed[0] ? store->followed : "none yet", store->untold_count);
+  if (store->warm_start[0])
+    printf("warm start: %s\n", store->warm_start);
 }
 
 static void print_text(const Mxway__V1__ControlReply *reply) {
@@ -57,13 +59,13 @@ static void print_text(const Mxway__V1__ControlReply *reply) {
 static json_t *pack_store(const Mxway__V1__StoreState *store) {
   if (!store || !store->is_configured)
     return json_pack("{s:s}", "state", "off");
-  return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:I}", "state",
+  return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:I}", "state",
                    store->is_up ? "up" : "down", "breaker", store->is_up ? "closed" : "open", "text",
                    store->text, "servers", (json_int_t)store->server_count, "servers_up",
                    (json_int_t)store->up_count, "latency_us", (json_int_t)store->latency_us, "reads",
                    (json_int_t)store->read_count, "writes_queued", (json_int_t)store->write_count,
-                   "bytes_queued", (json_int_t)store->write_bytes, "purges_followed", store->followed,
-                   "purges_untold", (json_int_t)store->untold_count);
+                   "bytes_queued", (json_int_t)store->write_bytes, "warm_start", store->warm_start,
+                   "purges_followed", store->followed, "purges_untold", (json_int_t)store->untold_count);
 }
 
 static json_t *make_json(const Mxway__V1__ControlReply *reply) {

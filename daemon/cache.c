@@ -77,6 +77,13 @@ static size_t own_bytes(const struct cache *cache) {
   return cache_bytes(cache) - blocks_retired_bytes(&cache->blocks);
 }
 
+bool cache_has_room(const struct cache *cache, enum domain_kind kind) {
+  size_t most_bytes = cache->bound_bytes / 10 * 9;
+  bool is_denial = kind == DOMAIN_NXDOMAIN || kind == DOMAIN_FAILED;
+  return cache_bytes(cache) < most_bytes &&
+         !(is_denial && cache->entries.denied_bytes >= most_bytes / DENIED_SHARE);
+}
+
 /* ---- the table ---- */
 
 static struct entry *entry_at(const struct cache *cache, uint32_t ref) {

@@ -199,6 +199,10 @@ void cache_host_walk_start(struct cache_host_walk *walk, struct cache *cache);
 struct host *cache_host_walk_next(struct cache_host_walk *walk);
 void cache_host_walk_stop(struct cache_host_walk *walk);
 
+/* Whether facts of `kind` may still come that nobody has asked for: nine tenths of what these may take, and
+ * of the whole, are not used yet, so that they evict nothing. */
+bool cache_has_room(const struct cache *cache, enum domain_kind kind);
+
 /* Entries, sets, hosts; octets in use, those still held for readers included. */
 size_t cache_count(const struct cache *cache);
 size_t cache_set_count(const struct cache *cache);

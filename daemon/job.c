@@ -49,8 +49,8 @@ static bool step_stats(struct job *job) {
   return true;
 }
 
-static void fill_store(const struct store *store, const struct bulletin *bulletin,
-                       struct job_result *result) {
+static void fill_store(const struct job_served *served, struct job_result *result) {
+  const struct store *store = served->store;
   struct bulletin_view *bulletin_view = &result->bulletin_view;
   struct store_view *view = &result->store_view;
   Mxway__V1__StoreState *state = &result->store;
@@ -58,7 +58,7 @@ static void fill_store(const struct store *store, const struct bulletin *bulleti
   if (!store)
     return;
   store_look(store, view);
-  bulletin_look(bulletin, bulletin_view);
+  bulletin_look(served->bulletin, bulletin_view);
   state->followed = bulletin_view->followed;
   state->untold_count = bulletin_view->untold_count;
   state->is_configured = true;
@@ -70,6 +70,8 @@ static void fill_store(const struct store *store, const struct bulletin *bulleti
   state->read_count = view->read_count;
   state->write_count = view->write_count;
   state->write_bytes = view->write_bytes;
+  if (served->warm)
+    state->warm_start = warm_text(served->warm, result->warm_text);
 }
 
 static void fill_stats(struct job *job, struct job_result *result, Mxway__V1__ControlReply *reply) {
@@ -90,7 +92,7 @@ static void fill_stats(struct job *job, struct job_result *result, Mxway__V1__Co
     counter->text = (char *)stats_text((enum stats_counter)i);
     counter->value = stats_sum((enum stats_counter)i);
   }
-  fill_store(job->served->store, job->served->bulletin, result);
+  fill_store(job->served, result);
   stats->store = &result->store;
   stats->n_counters = STATS_COUNT;
   stats->counters = result->counter_list;

@@ -72,6 +72,14 @@
   X(STORE_PURGES_HEARD, "store-purges-heard", "notices of other nodes that were followed here")              \
   X(STORE_PURGES_REFUSED, "store-purges-refused", "notices that are not of mxway, broken or not sealed")     \
   X(STORE_PURGES_MISSED, "store-purges-missed", "times that notices were lost, and all memory was purged")   \
+  X(WARM_FOUND, "warm-found", "names that a warm start has found to be asked for, hosts included")           \
+  X(WARM_LOADED, "warm-loaded", "of these, values put into memory")                                          \
+  X(WARM_KNOWN, "warm-known", "of these, known in memory as well")                                           \
+  X(WARM_MISSING, "warm-missing", "of these, without a value")                                               \
+  X(WARM_EXPIRED, "warm-expired", "of these, values that hold no more")                                      \
+  X(WARM_REFUSED, "warm-refused", "of these, values that cannot be used, and keys that are no names")        \
+  X(WARM_FAILED, "warm-failed", "of these, values that the store did not tell")                              \
+  X(WARM_LEFT, "warm-left", "of these, values without room in memory, or overtaken by a purge")              \
   X(CACHE_EVICTIONS, "cache-evictions", "domains evicted while they were still good")                        \
   X(CACHE_DENIED_EVICTIONS, "cache-denied-evictions", "denials and failures evicted from their tenth")       \
   X(CACHE_EXPIRATIONS, "cache-expirations", "domains removed after their life")
