@@ -27,6 +27,7 @@ struct bulletin {
   bool has_floor;           /* `purged` knows how far the list goes back */
   bool saw_nothing;         /* there was no list */
   bool is_open;             /* the store */
+  int64_t open_by_ms;       /* it is opened then at the latest; INT64_MAX: there is no server yet */
   bool needs_all;           /* all memory is to be purged, when `all_from_ms` is over */
   int64_t all_from_ms;
   /* Reading. */
@@ -179,6 +180,14 @@ static void open_store(struct bulletin *bulletin) {
   if (!bulletin->is_open)
     store_set_open(bulletin->store, true);
   bulletin->is_open = true;
+}
+
+/* Not for ever: the server of a cluster that has the list may be gone, while others do well. */
+static void wait_for_list(struct bulletin *bulletin, int64_t now_ms) {
+  if (bulletin->open_by_ms == INT64_MAX && fleet_is_up(bulletin->fleet, FLEET_READ))
+    bulletin->open_by_ms = now_ms + BULLETIN_WAIT_MS;
+  if (now_ms >= bulletin->open_by_ms)
+    open_store(bulletin);
 }
 
 static void rest(struct bulletin *bulletin, int64_t now_ms) {
@@ -344,6 +353,8 @@ void bulletin_run(struct bulletin *bulletin, int64_t now_ms) {
     purge_all(bulletin, now_ms);
     settle(bulletin);
   }
+  if (!bulletin->is_open && bulletin->calls.purge)
+    wait_for_list(bulletin, now_ms);
   if (!bulletin->call && now_ms >= bulletin->look_ms)
     look(bulletin, now_ms);
   if (bulletin->teller)
@@ -387,7 +398,7 @@ int bulletin_create(struct fleet *fleet, struct store *store, const struct bulle
   bulletin->store = store;
   bulletin->stats = stats;
   bulletin->options = *options;
-  bulletin->look_ms = INT64_MAX;
+  bulletin->look_ms = bulletin->open_by_ms = INT64_MAX;
   bulletin->all_from_ms = bulletin->delete_ms = INT64_MIN;
   random_bytes(&bulletin->origin, sizeof(bulletin->origin));
   const struct teller_options telling = {.key = options->key,

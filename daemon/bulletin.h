@@ -31,9 +31,9 @@
  * write to the store can still make nodes forget, as by destroying the list.
  *
  * Until the list has been read for the first time the store is closed (store_set_open), so that nothing is
- * taken from there which has been purged. Where the list cannot be read, or is none (WRONGTYPE), what was
- * known goes on to count, and reading is tried again every BULLETIN_AGAIN_MS, after an error every
- * BULLETIN_LOOK_MS.
+ * taken from there which has been purged; for BULLETIN_WAIT_MS at most from when a server is up. Where the
+ * list cannot be read, or is none (WRONGTYPE), what was known goes on to count, and reading is tried again
+ * every BULLETIN_AGAIN_MS, after an error every BULLETIN_LOOK_MS.
  *
  * Knows no loop, but the fleet's callbacks: whoever runs it calls bulletin_run when the loop turns and when
  * bulletin_next_ms says so. One thread; time is an argument. Who calls it: sharing, job.
@@ -57,7 +57,8 @@ enum {
   BULLETIN_LOOK_MS = 30000,
   BULLETIN_AGAIN_MS = 1000,
   BULLETIN_FIRST_MS = 20, /* the first look, until a server is there */
-  BULLETIN_PAUSE_MS = 5,  /* between looks, however many messages come */
+  BULLETIN_WAIT_MS = 3000,
+  BULLETIN_PAUSE_MS = 5, /* between looks, however many messages come */
   BULLETIN_ALL_MS = 60000,
   BULLETIN_MARGIN_MS = 600000,
   BULLETIN_PAGE = 8,

@@ -757,6 +757,20 @@ static void a_list_that_cannot_be_begun_is_done_without(void **state) {
   assert_true(is_open(other));
 }
 
+static void a_list_whose_server_is_gone_is_not_waited_for_for_ever(void **state) {
+  (void)state;
+  fake_fleet.is_down[FLEET_READ] = fake_fleet.is_down[FLEET_WRITE] = true;
+  open_node(one, false, NULL, FRESH);
+  pass(10 * BULLETIN_WAIT_MS); /* no server at all */
+  fake_fleet.is_down[FLEET_READ] = false;
+  pass(BULLETIN_FIRST_MS);
+  assert_false(is_open(one));
+  pass(BULLETIN_WAIT_MS - 1);
+  assert_false(is_open(one));
+  pass(1);
+  assert_true(is_open(one));
+}
+
 static void a_server_that_is_not_there_yet_is_looked_for_often(void **state) {
   (void)state;
   fake_fleet.is_down[FLEET_WRITE] = true;
@@ -883,6 +897,7 @@ int main(void) {
       TEST(before_the_list_has_been_read_the_store_is_as_if_away),
       TEST(a_list_that_cannot_be_read_is_done_without),
       TEST(a_list_that_cannot_be_begun_is_done_without),
+      TEST(a_list_whose_server_is_gone_is_not_waited_for_for_ever),
       TEST(a_server_that_is_not_there_yet_is_looked_for_often),
       TEST(who_only_reads_tells_nothing),
       TEST(without_a_bulletin_nothing_is_told),
