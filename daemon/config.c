@@ -11,6 +11,7 @@
 #include "conffile.h"
 #include "error.h"
 #include "link_tls.h"
+#include "seal.h"
 
 /* The one option with a key, which stands beside the table. */
 static const char route_option[] = "route";
@@ -328,6 +329,17 @@ static int try_tls(const struct config *config, char error[CONFIG_ERROR_SIZE]) {
   return 0;
 }
 
+static int try_seal(const struct config *config, char error[CONFIG_ERROR_SIZE]) {
+  char reason[SEAL_TEXT_SIZE];
+  struct seal *seal;
+  if (!*config->redis_mac_key_file)
+    return 0;
+  if (seal_create(config->redis_mac_key_file, reason, &seal) != 0)
+    return fail(error, "redis-mac-key-file: %s", reason);
+  seal_destroy(seal);
+  return 0;
+}
+
 static void name_node(struct config *config) {
   char host[CONFIG_WORD_SIZE] = "";
   if (*config->node_name)
@@ -357,7 +369,9 @@ int config_complete(struct config *config, char error[CONFIG_ERROR_SIZE]) {
   if (status == 0)
     status = read_secret("redis-sentinel-password-file", config->redis_sentinel_password_file,
                          config->redis_sentinel_password, error);
-  return status == 0 ? try_tls(config, error) : status;
+  if (status == 0)
+    status = try_tls(config, error);
+  return status == 0 ? try_seal(config, error) : status;
 }
 
 /* One line of resolv.conf(5): a keyword at its start, and what it names. True: it names a server. */

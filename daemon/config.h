@@ -44,7 +44,7 @@ int config_check(const struct config *config, char error[CONFIG_ERROR_SIZE]);
 
 /* Fills in what a daemon needs to run and a printed configuration has not: the passwords of the files that
  * are named (a file that others may read is refused), the usual ports, the name of the node; looks at the
- * files of TLS. Logs nothing that is secret. After config_check. Returns 0 or ERR_CONFIG. */
+ * files of TLS and of the MAC. Logs nothing that is secret. After config_check. Returns 0 or ERR_CONFIG. */
 int config_complete(struct config *config, char error[CONFIG_ERROR_SIZE]);
 
 /* Without an upstream takes the `nameserver` lines of `config->resolv_conf`, or 127.0.0.1 and ::1 as

@@ -841,9 +841,10 @@ static void replaced_facts_are_as_used_as_the_old_ones(void **state) {
 }
 
 static unsigned restore(struct cache *cache, const char *name, unsigned hits) {
-  const struct domain_value *value = new_value(DOMAIN_NULL_MX, FOR_EVER_MS);
+  struct domain_value *value = new_value(DOMAIN_NULL_MX, FOR_EVER_MS);
   const struct domain_facts *facts =
       cache_restore(cache, name, strlen(name), name_hash(name, strlen(name)), value, hits, 0);
+  free(value);
   assert_non_null(facts);
   cache_release(cache, facts);
   return cache_hits(facts);

@@ -7,6 +7,7 @@
 #include "clock.h"
 #include "control_requests.h"
 #include "fake_dns.h"
+#include "fake_fleet.h"
 #include "image.h"
 #include "job.h"
 #include "log.h"
@@ -144,6 +145,35 @@ static void stats_are_of_the_moment_and_take_one_step(void **state) {
   assert_in_range(reply.stats->uptime_ms, UPTIME_MS, UPTIME_MS + 60000);
   assert_int_equal(reply.stats->n_counters, STATS_COUNT);
   assert_string_equal(reply.stats->counters[STATS_COUNT - 1]->name, stats_name(STATS_COUNT - 1));
+}
+
+static void stats_say_how_the_shared_store_is(void **state) {
+  static const struct store_options options = {
+      .prefix = "mxway:1:", .origin = "node", .timeout_ms = 30, .max_commands = 1000, .max_writes = 100};
+  struct trial *trial = *state;
+  Mxway__V1__ControlReply reply = run(trial, stats_request(1));
+  assert_non_null(reply.stats->store);
+  assert_false(reply.stats->store->is_configured);
+  job_end(&trial->job);
+  fake_fleet_init();
+  assert_int_equal(store_create(NULL, &options, &stats, &trial->served.store), 0);
+  store_remove(trial->served.store, RECORD_DOMAIN, "a.test", 6);
+  reply = run(trial, stats_request(2));
+  const Mxway__V1__StoreState *store = reply.stats->store;
+  assert_true(store->is_configured);
+  assert_true(store->is_up);
+  assert_string_equal(store->text, "up, 1 of 1 servers, 84 us");
+  assert_int_equal(store->server_count, 1);
+  assert_int_equal(store->up_count, 1);
+  assert_int_equal(store->latency_us, 84);
+  assert_int_equal(store->read_count, 0);
+  assert_int_equal(store->write_count, 1);
+  assert_true(store->write_bytes > 0);
+  job_end(&trial->job);
+  fake_fleet.is_down[FLEET_READ] = true;
+  reply = run(trial, stats_request(3));
+  assert_false(reply.stats->store->is_up);
+  store_destroy(trial->served.store);
 }
 
 static void a_step_looks_at_so_many_things_at_most(void **state) {
@@ -312,6 +342,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TRIAL(a_job_is_under_way_from_its_start_to_its_end),
       TRIAL(stats_are_of_the_moment_and_take_one_step),
+      TRIAL(stats_say_how_the_shared_store_is),
       TRIAL(a_step_looks_at_so_many_things_at_most),
       TRIAL(no_name_is_purged_before_all_have_been_read),
       TRIAL(show_is_of_the_domain_that_is_asked_for),

@@ -1,9 +1,11 @@
 #include "cmocka_compat.h"
 
 #include "fake_dns.h"
+#include "fake_fleet.h"
 #include "made_memory.h"
 #include "purge.h"
 #include "resolver.h"
+#include "store.h"
 
 enum { NOW_MS = 1000000, CACHE_BYTES = 4 << 20, STEP_COUNT = 7 };
 
@@ -12,6 +14,7 @@ static struct stats stats;
 struct trial {
   struct dns *dns;
   struct cache *cache;
+  struct store *store; /* NULL: none */
   struct resolver *resolver;
   struct purge purge;
   struct question question; /* of a lookup under way */
@@ -42,6 +45,7 @@ static int open_trial(void **state) {
 static int close_trial(void **state) {
   struct trial *trial = *state;
   resolver_destroy(trial->resolver);
+  store_destroy(trial->store);
   cache_destroy(trial->cache);
   dns_destroy(trial->dns);
   free(trial);
@@ -94,7 +98,7 @@ static void purge(struct trial *trial, enum purge_what what, const char *text) {
   struct name name;
   if (text)
     memory_name(&name, text);
-  purge_start(&trial->purge, trial->cache, trial->resolver, NULL, what, text ? &name : NULL);
+  purge_start(&trial->purge, trial->cache, trial->resolver, trial->store, what, text ? &name : NULL);
   while (!purge_has_ended(&trial->purge))
     purge_step(&trial->purge, STEP_COUNT, NOW_MS);
 }
@@ -102,6 +106,40 @@ static void purge(struct trial *trial, enum purge_what what, const char *text) {
 static void check_counts(const struct trial *trial, unsigned domains, unsigned hosts) {
   assert_int_equal(trial->purge.domain_count, domains);
   assert_int_equal(trial->purge.host_count, hosts);
+}
+
+/* ---- the shared store ---- */
+
+static int open_shared(void **state) {
+  static const struct store_options options = {
+      .prefix = "mxway:1:", .origin = "node", .timeout_ms = 30, .max_commands = 1000, .max_writes = 100};
+  open_trial(state);
+  struct trial *trial = *state;
+  fake_fleet_init();
+  assert_int_equal(store_create(NULL, &options, &stats, &trial->store), 0);
+  return 0;
+}
+
+static void a_domain_is_deleted_in_the_shared_store_with_its_exchanges(void **state) {
+  struct trial *trial = *state;
+  fill(trial);
+  purge(trial, PURGE_OF_DOMAIN, "d.test");
+  purge(trial, PURGE_OF_DOMAIN, "unknown.test"); /* here; the store may know it */
+  store_run(trial->store, NOW_MS);
+  static const char *const deleted[] = {"DEL mxway:1:d:d.test", "DEL mxway:1:h:a.test",
+                                        "DEL mxway:1:h:b.test", "DEL mxway:1:d:unknown.test"};
+  assert_int_equal(fake_fleet.count, 4);
+  for (size_t i = 0; i < 4; i++)
+    assert_string_equal(fake_fleet.calls[i].text, deleted[i]);
+}
+
+static void what_is_purged_in_bulk_is_not_deleted_one_by_one(void **state) {
+  struct trial *trial = *state;
+  fill(trial);
+  purge(trial, PURGE_OF_SUFFIX, "d.test");
+  purge(trial, PURGE_OF_ALL, NULL);
+  store_run(trial->store, NOW_MS);
+  assert_int_equal(fake_fleet.count, 0);
 }
 
 /* ---- orders ---- */
@@ -284,6 +322,10 @@ int main(void) {
       TRIAL(a_step_looks_at_no_more_than_it_may),
       cmocka_unit_test(every_order_that_may_mean_a_lookup_keeps_its_result_out),
       TRIAL(what_is_asked_for_after_a_purge_is_kept),
+      cmocka_unit_test_setup_teardown(a_domain_is_deleted_in_the_shared_store_with_its_exchanges, open_shared,
+                                      close_trial),
+      cmocka_unit_test_setup_teardown(what_is_purged_in_bulk_is_not_deleted_one_by_one, open_shared,
+                                      close_trial),
   };
   return cmocka_run_group_tests_name("purge", tests, NULL, NULL);
 }
