@@ -223,12 +223,15 @@ class OutageTest(StoreTest):
         self.wait_written(self.writer)
 
     def start_traffic(self):
-        """Every fourth of the names that are not known is one that the store knows, as long as there are any."""
+        """Of eight names that are not known two are known to the store, as long as there are any, and one does not exist."""
         shared = iter(self.shared)
 
         def fresh():
             for i in itertools.count():
-                yield next(shared, f"uload-{i}.bench.test") if i % 4 == 3 else f"uload-{i}.bench.test"
+                if i % 8 in (3, 7):
+                    yield next(shared, f"uload-{i}.bench.test")
+                else:
+                    yield f"none-{i}.bench.test" if i % 8 == 5 else f"uload-{i}.bench.test"
 
         self.traffic = Traffic(self.node, self.reference, self.known, fresh())
         self.addCleanup(self.traffic.stop)

@@ -7,7 +7,7 @@ import unittest
 from harness import INSTRUMENTED, wait_until
 from protocol import EXCHANGES
 from redis_servers import MASTER_NAME, SLOTS, SlotMove
-from store_flow import BRIEF_S, PATIENT, OutageTest, StoreTest
+from store_flow import BRIEF_S, BUSY, PATIENT, OutageTest, StoreTest
 
 COLD = 1500 if INSTRUMENTED else 10000
 QUERIES_A_NAME = 1.02
@@ -63,6 +63,27 @@ class Herd(StoreTest):
             hosts = {(reply.verdict, tuple(sorted(reply.hosts))) for reply in (client.receive() for client in clients)}
             self.assertEqual(len(hosts), 1)
         self.assertLessEqual(upstream.counter("total"), QUERIES_A_NAME * count)
+
+
+    def test_a_node_that_dies_while_the_others_wait_for_it_is_not_waited_for(self):
+        server = self.start_redis()
+        upstream = self.start_zone("--fault", "*=delay=1000")
+        dying, waiting = (
+            self.start_node(name, upstream, server, redis_lease=200, lookup_deadline=10000, query_timeout=4000)
+            for name in ("dying", "waiting")
+        )
+        for node in (dying, waiting):
+            self.wait_store_up(node)
+        with dying.client() as client:
+            client.send("d1.bench.test", depth=EXCHANGES)
+            wait_until(lambda: server.keys("*:l:*"), "the lease is taken")
+            dying.kill()
+        with waiting.client() as client:
+            reply, ms = client.ask_timed("d1.bench.test", depth=EXCHANGES)
+        self.assertEqual((reply.verdict, reply.source), ("ROUTE", "DNS"))
+        self.assertLess(ms, (200 + 1000) * BUSY + 500)
+        self.assertEqual(self.store_counters(waiting)["store-leases-waited"], 1)
+        self.assertLessEqual(upstream.counter("mx"), 2)
 
 
 class FailOver(OutageTest):

@@ -44,6 +44,20 @@ class Gone(OutageTest):
 
 
 class Silent(OutageTest):
+    def test_silent_from_the_start(self):
+        """It takes connections and says nothing."""
+        server = self.start_redis()
+        server.freeze()
+        self.start_all(server)
+        traffic = self.start_traffic()
+        wait_until(lambda: len(traffic.fresh) > 50, "some answers")
+        self.assertEqual(self.stats(self.node)["store"]["state"], "down")
+        server.thaw()
+        self.wait_sharing()
+        traffic.stop()
+        self.check(traffic)
+        self.assert_in_time(traffic.fresh, 2.0, 15.0)
+
     def test_frozen_for_a_while(self):
         """The DNS takes longer than a read may: so it is told apart whether reads end by themselves."""
         server = self.start_redis()
