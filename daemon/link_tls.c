@@ -25,10 +25,8 @@ bool link_tls_is_built(void) { return true; }
 
 static bool is_given(const char *text) { return text && *text; }
 
-/* What OpenSSL says has gone wrong last; forgets it. */
 static const char *last_error(void) {
-  const char *reason = ERR_reason_error_string(ERR_peek_last_error());
-  ERR_clear_error();
+  const char *reason = link_tls_reason();
   return reason ? reason : "unknown error";
 }
 
@@ -109,6 +107,12 @@ bool link_tls_start(const struct link_tls *tls, struct redisContext *redis, cons
   return false;
 }
 
+const char *link_tls_reason(void) {
+  const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+  ERR_clear_error();
+  return reason;
+}
+
 #else
 
 bool link_tls_is_built(void) { return false; }
@@ -131,5 +135,7 @@ bool link_tls_start(const struct link_tls *tls, struct redisContext *redis, cons
   snprintf(error, LINK_TLS_ERROR_SIZE, "TLS: not built in");
   return false;
 }
+
+const char *link_tls_reason(void) { return NULL; }
 
 #endif

@@ -36,4 +36,7 @@ void link_tls_destroy(struct link_tls *tls);
 bool link_tls_start(const struct link_tls *tls, struct redisContext *redis, const char *host,
                     char error[LINK_TLS_ERROR_SIZE]);
 
+/* Why TLS has failed last in this thread, which is forgotten then; NULL where it has not. Static storage. */
+const char *link_tls_reason(void);
+
 #endif

@@ -64,7 +64,10 @@ static void close_down(struct resp *resp, const char *reason) {
 
 static void fail(struct resp *resp) {
   char reason[REASON_SIZE];
-  if (resp->is_too_wide)
+  const char *tls_reason = resp->tls ? link_tls_reason() : NULL;
+  if (tls_reason)
+    snprintf(reason, sizeof(reason), "TLS: %.200s", tls_reason);
+  else if (resp->is_too_wide)
     snprintf(reason, sizeof(reason), "an array of more than %d elements came", RESP_ELEMENTS_MAX);
   else if (resp->redis->err == REDIS_ERR_EOF)
     snprintf(reason, sizeof(reason), "the server closed the connection");

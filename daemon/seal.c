@@ -1,19 +1,19 @@
 #include "seal.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "error.h"
+#include "secret.h"
 
-enum { KEY_BYTES = 32, FILE_MAX = 4096, OTHERS_MODE = 07 };
+enum { KEY_BYTES = 32, FILE_MAX = 4096 };
 
 _Static_assert(KEY_BYTES <= (int)crypto_generichash_KEYBYTES_MAX, "the key of BLAKE2b");
+_Static_assert((int)SEAL_TEXT_SIZE == (int)SECRET_REASON_SIZE, "a reason of one is one of the other");
 _Static_assert(SEAL_BYTES <= (int)crypto_generichash_BYTES_MAX, "the digest of BLAKE2b");
 
 struct seal {
@@ -51,61 +51,40 @@ static int read_keys(const char *path, const struct text *text, char why[SEAL_TE
     if (start == stop || *start == '#')
       continue;
     if (seal->count == SEAL_KEYS_MAX) {
-      snprintf(why, SEAL_TEXT_SIZE, "%s has more than %d keys", path, SEAL_KEYS_MAX);
+      snprintf(why, SEAL_TEXT_SIZE, "%.120s: has more than %d keys", path, SEAL_KEYS_MAX);
       return ERR_CONFIG;
     }
     if (!read_key(start, (size_t)(stop - start), seal->keys[seal->count++])) {
-      snprintf(why, SEAL_TEXT_SIZE, "line %u of %s is no key: a key is %d hexadecimal digits", number, path,
+      snprintf(why, SEAL_TEXT_SIZE, "%.120s: line %u is no key: expected %d hexadecimal digits", path, number,
                2 * KEY_BYTES);
       return ERR_CONFIG;
     }
   }
   if (seal->count > 0)
     return 0;
-  snprintf(why, SEAL_TEXT_SIZE, "%s has no key", path);
+  snprintf(why, SEAL_TEXT_SIZE, "%.120s: has no key", path);
   return ERR_CONFIG;
-}
-
-/* Whether the file is one that only its owner and group can know and change. */
-static bool is_private(int fd, const char *path, char why[SEAL_TEXT_SIZE]) {
-  struct stat about;
-  if (fstat(fd, &about) != 0)
-    snprintf(why, SEAL_TEXT_SIZE, "cannot read %s: %s", path, strerror(errno));
-  else if (!S_ISREG(about.st_mode))
-    snprintf(why, SEAL_TEXT_SIZE, "%s is no regular file", path);
-  else if (about.st_mode & OTHERS_MODE)
-    snprintf(why, SEAL_TEXT_SIZE,
-             "others than its owner and group have access to %s: chmod o= does away with it", path);
-  else
-    return true;
-  return false;
 }
 
 static int read_file(const char *path, struct text *text, char why[SEAL_TEXT_SIZE]) {
   int error = ERR_CONFIG;
-  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-  if (fd < 0) {
-    snprintf(why, SEAL_TEXT_SIZE, "cannot open %s: %s", path, strerror(errno));
-    return error;
-  }
-  if (!is_private(fd, path, why))
-    goto done;
+  ssize_t got = 1;
+  int fd = secret_open(path, why);
+  if (fd < 0)
+    return fd;
   text->length = 0;
-  while (text->length <= FILE_MAX) {
-    ssize_t got = read(fd, text->octets + text->length, FILE_MAX + 1 - text->length);
-    if (got < 0 && errno == EINTR)
-      continue;
-    if (got < 0) {
-      snprintf(why, SEAL_TEXT_SIZE, "cannot read %s: %s", path, strerror(errno));
+  while (text->length <= FILE_MAX && got != 0) {
+    got = read(fd, text->octets + text->length, FILE_MAX + 1 - text->length);
+    if (got < 0 && errno != EINTR) {
+      snprintf(why, SEAL_TEXT_SIZE, "%.120s: %s", path, strerror(errno));
       goto done;
     }
-    if (got == 0) {
-      error = 0;
-      goto done;
-    }
-    text->length += (size_t)got;
+    text->length += got > 0 ? (size_t)got : 0;
   }
-  snprintf(why, SEAL_TEXT_SIZE, "%s has more than %d octets", path, FILE_MAX);
+  if (got == 0)
+    error = 0;
+  else
+    snprintf(why, SEAL_TEXT_SIZE, "%.120s: is too long: expected at most %d octets", path, FILE_MAX);
 done:
   close(fd);
   return error;
@@ -117,7 +96,7 @@ int seal_create(const char *path, char why[SEAL_TEXT_SIZE], struct seal **seal) 
   struct seal *made = NULL;
   struct text *text = NULL;
   int error = ERR_NOMEM;
-  snprintf(why, SEAL_TEXT_SIZE, "no memory for the keys of %s", path);
+  snprintf(why, SEAL_TEXT_SIZE, "%.120s: no memory for its keys", path);
   if (sodium_init() < 0)
     goto done;
   made = sodium_malloc(sizeof(*made));

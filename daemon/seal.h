@@ -26,9 +26,8 @@ enum { SEAL_BYTES = 32, SEAL_KEYS_MAX = 4, SEAL_TEXT_SIZE = 256 };
 
 struct seal;
 
-/* Reads the keys of the file `path`. It must be a regular file that others than owner and group can neither
- * read nor write. Returns 0; or ERR_CONFIG, ERR_NOMEM and a sentence for people in `why` (cut off where it is
- * too long), which never holds a part of a key. */
+/* Reads the keys of the file `path`, which others cannot read (see secret). Returns 0; or ERR_CONFIG,
+ * ERR_NOMEM and a sentence for people in `why`, which never holds a part of a key. */
 int seal_create(const char *path, char why[SEAL_TEXT_SIZE], struct seal **seal);
 
 /* Wipes the keys. */

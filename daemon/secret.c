@@ -58,16 +58,25 @@ static int check_line(char *bytes, size_t length, const char *path, char reason[
   return 0;
 }
 
-int secret_read(const char *path, char secret[SECRET_SIZE], char reason[SECRET_REASON_SIZE]) {
-  char bytes[SECRET_SIZE + 3]; /* with the end of the line, and one more that tells that there is more */
+int secret_open(const char *path, char reason[SECRET_REASON_SIZE]) {
   int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   if (file < 0)
     return refuse(reason, path, strerror(errno));
   int status = check_file(file, path, reason);
-  ssize_t length = status == 0 ? read_all(file, bytes, sizeof(bytes) - 1) : 0;
   if (status == 0)
-    status =
-        length < 0 ? refuse(reason, path, strerror(errno)) : check_line(bytes, (size_t)length, path, reason);
+    return file;
+  close(file);
+  return status;
+}
+
+int secret_read(const char *path, char secret[SECRET_SIZE], char reason[SECRET_REASON_SIZE]) {
+  char bytes[SECRET_SIZE + 3]; /* with the end of the line, and one more that tells that there is more */
+  int file = secret_open(path, reason);
+  if (file < 0)
+    return file;
+  ssize_t length = read_all(file, bytes, sizeof(bytes) - 1);
+  int status =
+      length < 0 ? refuse(reason, path, strerror(errno)) : check_line(bytes, (size_t)length, path, reason);
   close(file);
   if (status == 0)
     memcpy(secret, bytes, strlen(bytes) + 1);

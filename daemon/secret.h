@@ -12,6 +12,10 @@
 
 enum { SECRET_SIZE = 513, SECRET_REASON_SIZE = 256 };
 
+/* Opens the file `path` for reading, without waiting. Returns a file descriptor, which is the caller's; or
+ * ERR_CONFIG with a sentence in `reason` that names the file. */
+int secret_open(const char *path, char reason[SECRET_REASON_SIZE]);
+
 /* Reads the file `path` into `secret`. Returns 0; or ERR_CONFIG with a sentence in `reason` that names the
  * file and holds nothing of what is in it. */
 int secret_read(const char *path, char secret[SECRET_SIZE], char reason[SECRET_REASON_SIZE]);

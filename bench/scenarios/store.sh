@@ -16,7 +16,7 @@ hits() {
   measure "$1-misses" --repeats 0 -s "mxway:$work/mxwayd.sock,depth=addresses" -c 1 -q 4096 -T 1 -Q "$miss_rate" -t 10 \
     --gen "uniform:n=1,new=1" --seed "$2" -l "$seconds" --runs 1 --warm-up 0 &
   misses=$!
-  measure "$1" --repeats 0 -s "mxway:$work/mxwayd.sock,depth=addresses,pid=${pids[mxwayd]}" -c 16 -q 64 -T 1 -Q "$rate" \
+  measure "$1" --repeats 0 -s "mxway:$work/mxwayd.sock,depth=addresses,pid=${pids[mxwayd]}" -c 16 -q 64 -T 1 -Q "$rate" -S 0.25 \
     --gen "zipf:s=1.0,n=$names" -l "$seconds" --runs 1 --warm-up 0
   wait "$misses" || fail 1 "the misses of '$1' failed"
 }

@@ -118,9 +118,12 @@ class RedisServer(Process):
         self.child.wait()
 
     def start_again(self):
-        """With the same sockets, and without what it held."""
-        self._start()
+        """With the same sockets, and without what it held, unless it was saved."""
+        self.launch_again()
         return self.wait_ready()
+
+    def launch_again(self):
+        self._start()
 
     def freeze(self):
         """SIGSTOP: silent, with its connections open."""

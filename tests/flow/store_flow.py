@@ -22,6 +22,8 @@ OUTAGE_S = float(os.environ.get("MXWAY_TEST_OUTAGE_S", 3))
 TTL_S = 3600
 # A store that is back is found at the next probe: every second at first, every ten after a long outage, give or take.
 RETURN_S = 30.0
+# For what is not about time: a busy machine is not to decide who answers.
+PATIENT = {"redis_timeout": 1000, "redis_head_start": 1000, "redis_lease": 1000}
 # What a busy machine adds to one answer of a hundred; who waits for Redis without a bound waits longer.
 LATEST_MS = 5000.0 if INSTRUMENTED else 2000.0
 BUSY = 8.0 if INSTRUMENTED else 1.0
@@ -153,6 +155,10 @@ class StoreTest(RedisTest):
     def wait_store_up(self, node):
         wait_until(lambda: self.stats(node)["store"]["state"] == "up", "the store is up", RETURN_S)
 
+    def wait_written(self, node):
+        """Until nothing that a node has learned waits to be written."""
+        wait_until(lambda: self.stats(node)["store"]["writes_queued"] == 0, "all is written")
+
     def wait_for_keys(self, wanted, server=None):
         """Until the writes behind have brought these keys."""
         with (server or self.server).client() as client:
@@ -184,10 +190,12 @@ class StoreTest(RedisTest):
             self.assertFalse(one.reply.stale, one.domain)
 
     def assert_in_time(self, asked, typical_ms, nearly_all_ms):
-        """No answer later than without a store: not by more than so much for half of them, and for 95 of 100."""
-        excess = [one.excess_ms for one in asked]
-        self.assertLessEqual(quantile(excess, 0.5), typical_ms * BUSY)
-        self.assertLessEqual(quantile(excess, 0.95), nearly_all_ms * BUSY)
+        """No answer later than without a store: not by more than so much for half of them, and for 95 of 100. How unsteady the
+        other one's times are, which has nothing to wait for but the DNS, says how busy the machine is."""
+        excess, others = [one.excess_ms for one in asked], [one.other_ms for one in asked]
+        unsteady_ms = quantile(others, 0.95) - quantile(others, 0.5)
+        self.assertLessEqual(quantile(excess, 0.5), typical_ms * BUSY + unsteady_ms)
+        self.assertLessEqual(quantile(excess, 0.95), nearly_all_ms * BUSY + 3 * unsteady_ms)
         latest = max(asked, key=lambda one: one.excess_ms)
         self.assertLessEqual(latest.excess_ms, LATEST_MS, latest)
 
@@ -210,6 +218,7 @@ class OutageTest(StoreTest):
     def share(self):
         """Lets the other node write what the load asks for now and then."""
         self.ask_all(self.writer, self.shared)
+        self.wait_written(self.writer)
 
     def start_traffic(self):
         """Every fourth of the names that are not known is one that the store knows, as long as there are any."""

@@ -7,7 +7,7 @@ import unittest
 from harness import INSTRUMENTED, wait_until
 from protocol import EXCHANGES
 from redis_servers import MASTER_NAME, SLOTS, SlotMove, owner_of
-from store_flow import OUTAGE_S, OutageTest, StoreTest
+from store_flow import OUTAGE_S, PATIENT, OutageTest, StoreTest
 
 COLD = 1500 if INSTRUMENTED else 10000
 QUERIES_A_NAME = 1.02
@@ -18,7 +18,7 @@ class Herd(StoreTest):
         """The same domains for all of them at once, from many senders, in an order that makes them meet."""
         server = self.start_redis()
         upstream = self.start_zone("--delay", "5")
-        nodes = [self.start_node(f"node{i}", upstream, server) for i in range(3)]
+        nodes = [self.start_node(f"node{i}", upstream, server, **PATIENT) for i in range(3)]
         for node in nodes:
             self.wait_store_up(node)
         domains = [f"d{i}.bench.test" for i in range(COLD)]
@@ -52,7 +52,7 @@ class Herd(StoreTest):
     def test_they_also_do_when_all_ask_for_the_same_at_the_same_moment(self):
         server = self.start_redis()
         upstream = self.start_zone("--delay", "5")
-        nodes = [self.start_node(f"node{i}", upstream, server) for i in range(3)]
+        nodes = [self.start_node(f"node{i}", upstream, server, **PATIENT) for i in range(3)]
         for node in nodes:
             self.wait_store_up(node)
         clients = [self.connect(node) for node in nodes]
@@ -100,15 +100,14 @@ class FailOver(OutageTest):
 
 
 class Cluster(OutageTest):
-    def start_all_of(self, nodes):
+    def start_all_of(self, nodes, **options):
         self.nodes = nodes
-        self.start_all(",".join(node.address for node in nodes), redis_topology="cluster")
+        self.start_all(",".join(node.address for node in nodes), redis_topology="cluster", **options)
 
     def test_values_are_spread_and_found(self):
-        self.start_all_of(self.start_cluster())
+        self.start_all_of(self.start_cluster(), **PATIENT)
         self.wait_sharing()
         self.share()
-        wait_until(lambda: sum(len(node.keys("mxway:1:d:*")) for node in self.nodes) >= len(self.shared), "all are written")
         for node in self.nodes:
             self.assertGreater(len(node.keys("mxway:1:d:*")), len(self.shared) // 5)
         replies = self.ask_all(self.node, self.shared)
@@ -138,7 +137,7 @@ class Cluster(OutageTest):
         moved = [domain for domain in self.shared if self.slot_of(domain) in set(filled[:40])]
         self.assertGreater(len(moved), 0)
         other = self.start_node(
-            "other", self.upstream, ",".join(node.address for node in self.nodes), redis_topology="cluster"
+            "other", self.upstream, ",".join(node.address for node in self.nodes), redis_topology="cluster", **PATIENT
         )
         self.wait_store_up(other)
         replies = self.ask_all(other, moved)

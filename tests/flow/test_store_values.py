@@ -8,7 +8,7 @@ import unittest
 
 from harness import INSTRUMENTED, wait_until
 from record_octets import Spoiler, is_whole, moved, times, with_times
-from store_flow import StoreTest, told
+from store_flow import PATIENT, StoreTest, told
 
 MANY = 2000 if INSTRUMENTED else 10000
 HUGE = 100 << 20
@@ -36,7 +36,7 @@ class PoisonTest(StoreTest):
     def start_here(self, **options):
         self.upstream = self.start_zone("--seed", 1)
         self.reference = self.start_node("reference", self.upstream)
-        self.node = self.start_node("node", self.upstream, self.server, **options)
+        self.node = self.start_node("node", self.upstream, self.server, **PATIENT, **options)
         self.wait_store_up(self.node)
 
     def ask_here(self, domains, **options):
@@ -87,8 +87,8 @@ class Spoiled(PoisonTest):
         found = {name: now[name] - before[name] for name in now}
         self.assertEqual((found["store-hits"], found["store-stale"]), (0, 0), found)
         refused = sum(found[name] for name in REFUSALS)
-        # Those of domains, and of the hosts that both DNS servers know. A busy machine may be too late for some reads.
-        self.assertGreaterEqual(refused + found["store-timeouts"] + found["store-away"], 0.98 * MANY, found)
+        # Those of domains, and of the hosts that both DNS servers know.
+        self.assertGreaterEqual(refused, MANY, found)
         for name in REFUSALS:
             self.assertGreater(found[name], 0, found)
 
@@ -106,8 +106,7 @@ class Huge(PoisonTest):
         self.assert_nothing_shared([huge])
         self.assertLess(time.monotonic() - started_s, 2.0)
         self.assertLess(self.node.resident_bytes() - before, 4 << 20)
-        # Either is good: it is closed because the reply is too long, or given up because redis-server takes too long over it.
-        wait_until(lambda: "trying again" in self.node.output() or "is down" in self.node.output(), "its connection is closed")
+        self.assertIn("a reply of more than 1 MiB came", self.node.output())
         self.wait_store_up(self.node)
         replies, _ = self.ask_here(domains[1:])
         self.assertEqual({reply.source for reply in replies.values()}, {"SHARED"})

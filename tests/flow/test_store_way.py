@@ -6,18 +6,19 @@ import unittest
 from harness import INSTRUMENTED, wait_until
 from protocol import ADDRESSES, STABLE
 from proxy import Proxy
-from store_flow import OUTAGE_S, OutageTest, StoreTest, told
+from store_flow import OUTAGE_S, PATIENT, OutageTest, StoreTest, told
 
 # Every octet of a conversation is cut at; changed is every third, unless more is asked for.
 STEP = int(os.environ.get("MXWAY_TEST_STEP", 7 if INSTRUMENTED else 1))
+GREETING = len("+PONG\r\n")
 
 
 class WayTest(OutageTest):
-    def start_way(self):
+    def start_way(self, **options):
         server = self.start_redis()
         self.proxy = Proxy(self.folder / "proxy.sock", server.path)
         self.addCleanup(self.proxy.stop)
-        self.start_all(f"unix:{self.proxy.path}")
+        self.start_all(f"unix:{self.proxy.path}", **options)
 
     def set_delay(self, delay_s):
         self.proxy.delay_s = delay_s
@@ -30,7 +31,7 @@ class Late(WayTest):
         _, during, _ = self.go_through(lambda: self.set_delay(0.05), lambda: self.set_delay(0.0), min(2.0, OUTAGE_S))
         self.assertGreater(self.store_counters(self.node)["store-timeouts"], before["store-timeouts"])
         self.assertNotIn("SHARED", {one.reply.source for one in during[5:]})
-        self.assert_in_time(during, 12.0, 30.0)
+        self.assert_in_time(during, 2.0, 45.0)
 
     def test_late_now_and_then_no_answer_goes_to_another_question(self):
         """Replies come in order, each up to 45 ms late: some within their budget, some when the next question waits."""
@@ -38,10 +39,10 @@ class Late(WayTest):
         chance = random.Random(1)
         self.go_through(lambda: self.set_delay(lambda: chance.random() * 0.045), lambda: self.set_delay(0.0), min(2.0, OUTAGE_S))
 
-    def test_8_ms_late_is_waited_for(self):
-        self.start_way()
+    def test_what_is_late_within_its_budget_is_waited_for(self):
+        self.start_way(**PATIENT)
         self.share()
-        self.proxy.delay_s = 0.008
+        self.proxy.delay_s = 0.1
         replies = self.ask_all(self.node, self.shared[:100])
         self.assertEqual({reply.source for reply in replies.values()}, {"SHARED"})
 
@@ -72,8 +73,11 @@ class Broken(StoreTest):
 
     def one_node(self, is_over):
         """A new node asks until the fault has happened; returns the sources of its answers."""
+        self.proxy.octets = 0
         node = self.start_node("node", self.upstream, f"unix:{self.proxy.path}", redis_mode="ro")
         sources = []
+        # Questions before its connection is there go to the DNS, and to no purpose here.
+        wait_until(lambda: is_over() or self.proxy.octets >= GREETING, "the greeting")
         with node.client() as client:
             for domain in self.domains:
                 reply, ms = client.ask_timed(domain, depth=ADDRESSES, order=STABLE)

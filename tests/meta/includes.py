@@ -44,7 +44,7 @@ THIRD_PARTIES = {
              "hostname", "resp", "dial", "link", "members", "sentinel", "ear", "master", "cluster", "sharing"},
     # Who reads replies; resp alone has to do with connections.
     "hiredis/hiredis.h": {"resp", "dial", "link", "link_tls", "shardmap", "sentinel", "master", "cluster", "fleet",
-                          "bulletin", "warm", "appraise", "leases", "writebehind", "storeread"},
+                          "appraise", "leases", "writebehind", "storeread"},
     "hiredis/hiredis_ssl.h": {"link_tls"},
     "hiredis/async.h": set(),
     "sodium.h": {"seal"},

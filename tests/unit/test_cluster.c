@@ -108,10 +108,13 @@ static struct cluster_view view_of(const struct place *place) {
   return view;
 }
 
+/* Both masters are up, and the map has been asked for since: the next time is far away. */
 static void settle(struct place *place) {
   fake_link_up(a);
   answer(place, halves());
   fake_link_up(b);
+  cluster_doubt(place->cluster);
+  answer(place, halves());
 }
 
 static struct member *follow(struct place *place, const char *from, uint16_t slot, const char *text,
@@ -191,6 +194,19 @@ static void a_server_without_a_host_is_where_we_asked(void **state) {
   answer(place, made_add(made_array(), made_range(0, 16383, made_node("", 7000))));
   assert_string_equal(owner(place, 5), a);
   assert_int_equal(fake_link_created_count, COUNT);
+}
+
+static void a_server_without_a_host_is_at_the_socket_where_we_asked(void **state) {
+  struct place *place = *state;
+  const struct link_target seed = fake_target("unix:/run/redis.sock");
+  cluster_destroy(place->cluster);
+  assert_int_equal(cluster_create(place->loop, place->members, &seed, 1, on_change, place, &place->cluster),
+                   0);
+  fake_link_up("unix:/run/redis.sock");
+  LOOP_UNTIL(place->loop, fake_link_is_asked("unix:/run/redis.sock", question));
+  fake_link_answer(fake_link_at("unix:/run/redis.sock"), question,
+                   made_add(made_array(), made_range(0, 16383, made_node("", 6379))));
+  assert_string_equal(owner(place, 5), "unix:/run/redis.sock");
 }
 
 /* ---- moves ---- */
@@ -329,6 +345,7 @@ int main(void) {
       TEST(what_is_no_map_changes_nothing),
       TEST(a_server_that_is_gone_from_the_map_is_closed),
       TEST(a_server_without_a_host_is_where_we_asked),
+      TEST(a_server_without_a_host_is_at_the_socket_where_we_asked),
       TEST(moved_is_learned_and_the_map_asked_for_again),
       TEST(moved_to_a_new_server_begins_its_link),
       TEST(ask_changes_nothing_and_its_server_is_kept),

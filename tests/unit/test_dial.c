@@ -473,6 +473,137 @@ static void hosts_are_connected_to_by_name_and_by_address(void **state) {
   expect_failure(fixture, "cannot connect: Connection refused");
 }
 
+/* ---- TLS ---- */
+
+/* Runs a program of the system, which must be there and do well. */
+static void run(const char *const *words) {
+  int status = -1;
+  pid_t child = fork();
+  assert_true(child >= 0);
+  if (child == 0) {
+    int null = open("/dev/null", O_RDWR);
+    dup2(null, STDOUT_FILENO);
+    dup2(null, STDERR_FILENO);
+    execvp(words[0], (char *const *)words);
+    _exit(127);
+  }
+  assert_int_equal(waitpid(child, &status, 0), child);
+  if (status != 0)
+    fail_msg("%s does not work: status %d", words[0], status);
+}
+
+/* A server with a certificate for redis.test and 127.0.0.1. */
+static void use_tls(struct fixture *fixture, char cert[128]) {
+  char key[128], port[16];
+  uint16_t number = free_port();
+  real_redis_start(&fixture->real, NULL); /* for its folder */
+  real_redis_kill(&fixture->real);
+  snprintf(cert, 128, "%s/cert.pem", fixture->real.folder);
+  snprintf(key, sizeof(key), "%s/key.pem", fixture->real.folder);
+  snprintf(port, sizeof(port), "%u", number);
+  run((const char *const[]){"openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+                            "/CN=redis.test", "-addext", "subjectAltName=DNS:redis.test,IP:127.0.0.1",
+                            "-keyout", key, "-out", cert, NULL});
+  real_redis_start(&fixture->real,
+                   (const char *const[]){"--tls-port", port, "--bind", "127.0.0.1", "--tls-cert-file", cert,
+                                         "--tls-key-file", key, "--tls-ca-cert-file", cert,
+                                         "--tls-auth-clients", "optional", NULL});
+  fixture->options.target.path[0] = '\0';
+  fixture->options.target.port = number;
+  snprintf(fixture->options.target.host, sizeof(fixture->options.target.host), "127.0.0.1");
+}
+
+static void make_tls(struct fixture *fixture, const char *ca, const char *name, struct link_tls **tls) {
+  char error[LINK_TLS_ERROR_SIZE];
+  if (link_tls_create(&(struct link_tls_options){.ca = ca, .name = name}, tls, error) != 0)
+    fail_msg("%s", error);
+  fixture->options.tls = *tls;
+}
+
+static void a_certificate_must_be_of_the_ca_and_for_the_name(void **state) {
+  struct fixture *fixture = *state;
+  static const struct {
+    const char *name;
+    bool is_good;
+  } cases[] = {{NULL, true}, {"redis.test", true}, {"other.test", false}, {"127.0.0.2", false}};
+  if (!link_tls_is_built())
+    skip();
+  char cert[128];
+  struct link_tls *tls;
+  use_tls(fixture, cert);
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    make_tls(fixture, cert, cases[i].name, &tls);
+    start(fixture, NULL);
+    if (cases[i].is_good)
+      expect_ready(fixture);
+    else
+      expect_failure(fixture, "certificate verify failed");
+    dial_destroy(fixture->dial);
+    fixture->dial = NULL;
+    link_tls_destroy(tls);
+  }
+  make_tls(fixture, NULL, NULL, &tls); /* those of the system do not know it */
+  start(fixture, NULL);
+  expect_failure(fixture, "certificate verify failed");
+  dial_destroy(fixture->dial);
+  fixture->dial = NULL;
+  link_tls_destroy(tls);
+}
+
+/* Both ways more than a record of TLS, and than a socket takes at once. */
+static void large_commands_and_replies_go_over_tls(void **state) {
+  struct fixture *fixture = *state;
+  static char value[700 * 1000];
+  const char *words[] = {"ECHO", value};
+  const size_t lengths[] = {4, sizeof(value)};
+  if (!link_tls_is_built())
+    skip();
+  char cert[128];
+  struct link_tls *tls;
+  use_tls(fixture, cert);
+  make_tls(fixture, cert, NULL, &tls);
+  memset(value, 'v', sizeof(value));
+  start(fixture, NULL);
+  expect_ready(fixture);
+  for (int i = 0; i < 10; i++)
+    assert_true(dial_send(fixture->dial, 2, words, lengths));
+  LOOP_UNTIL(fixture->loop, fixture->replies == 10 || fixture->failed);
+  assert_int_equal(fixture->failed, 0);
+  assert_true(dial_heard(fixture->dial) > 10 * sizeof(value));
+  real_redis_kill(&fixture->real);
+  LOOP_UNTIL(fixture->loop, fixture->failed);
+  dial_destroy(fixture->dial);
+  fixture->dial = NULL;
+  link_tls_destroy(tls);
+}
+
+/* A server that speaks no TLS, or nothing at all. */
+static void what_is_no_tls_is_given_up(void **state) {
+  struct fixture *fixture = *state;
+  char port[16];
+  uint16_t number = free_port();
+  struct link_tls *tls;
+  if (!link_tls_is_built())
+    skip();
+  snprintf(port, sizeof(port), "%u", number);
+  use_real(fixture, (const char *const[]){"--port", port, "--bind", "127.0.0.1", NULL});
+  fixture->options.target.path[0] = '\0';
+  fixture->options.target.port = number;
+  snprintf(fixture->options.target.host, sizeof(fixture->options.target.host), "127.0.0.1");
+  fixture->options.connect_timeout_ms = 200;
+  make_tls(fixture, NULL, NULL, &tls);
+  start(fixture, NULL);
+  expect_failure(fixture, "");
+  real_redis_signal(&fixture->real, SIGSTOP);
+  start(fixture, NULL);
+  clock_t before = clock();
+  expect_failure(fixture, "the server did not answer within 200 ms");
+  assert_true(clock() - before < CLOCKS_PER_SEC / 20); /* it waits, and does not turn in circles */
+  dial_destroy(fixture->dial);
+  fixture->dial = NULL;
+  link_tls_destroy(tls);
+}
+
 int main(void) {
   signal(SIGPIPE, SIG_IGN);
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_loop, close_loop)
@@ -493,6 +624,9 @@ int main(void) {
       TEST(a_real_server_that_is_loading_is_of_no_use_until_it_has),
       TEST(a_real_server_that_cannot_save_is_of_use),
       TEST(hosts_are_connected_to_by_name_and_by_address),
+      TEST(a_certificate_must_be_of_the_ca_and_for_the_name),
+      TEST(large_commands_and_replies_go_over_tls),
+      TEST(what_is_no_tls_is_given_up),
   };
   return cmocka_run_group_tests_name("dial", tests, NULL, NULL);
 }

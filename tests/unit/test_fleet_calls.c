@@ -87,17 +87,27 @@ static int teardown(void **state) {
   return 0;
 }
 
+static redisReply *map_of_all(void) {
+  redisReply *map = made_array();
+  made_add(map, made_range(12000, 16383, made_node("192.0.2.1", 7000)));
+  made_add(map, made_range(0, 999, made_node("192.0.2.2", 7000)));
+  return made_add(map, made_range(1000, 11999, made_node("192.0.2.3", 7000)));
+}
+
+static const char *asked_for_the_map(void) {
+  static const char *const all[] = {a, b, c};
+  for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
+    if (fake_link_is_asked(all[i], map_question))
+      return all[i];
+  return NULL;
+}
+
 /* A cluster of a, which has the slot of foo, b and c: all are up. */
 static void open_cluster(struct place *place) {
-  static const char *const hosts[] = {"192.0.2.1", "192.0.2.2", "192.0.2.3"};
   open_fleet(place, FLEET_CLUSTER);
   fake_link_up(a);
-  LOOP_UNTIL(place->loop, fake_link_is_asked(a, map_question));
-  redisReply *map = made_array();
-  made_add(map, made_range(12000, 16383, made_node(hosts[0], 7000)));
-  made_add(map, made_range(0, 999, made_node(hosts[1], 7000)));
-  made_add(map, made_range(1000, 11999, made_node(hosts[2], 7000)));
-  fake_link_answer(fake_link_at(a), map_question, map);
+  LOOP_UNTIL(place->loop, asked_for_the_map());
+  fake_link_answer(fake_link_at(a), map_question, map_of_all());
   fake_link_up(b);
   fake_link_up(c);
 }
@@ -202,12 +212,13 @@ static void errors_of_another_slot_are_answers(void **state) {
 static void a_cluster_that_is_down_is_an_answer_and_a_reason_to_ask_for_the_map(void **state) {
   struct place *place = *state;
   open_cluster(place);
+  LOOP_UNTIL(place->loop, asked_for_the_map()); /* all are up only now */
+  skew_ms += 2000;                              /* so that it may be asked for at once, but need not be */
+  fake_link_answer(fake_link_at(asked_for_the_map()), map_question, map_of_all());
   assert_int_equal(send(place, FLEET_WRITE, NULL), 0);
-  skew_ms += 60000; /* so that it may be asked for at once */
   answer(a, made_error("CLUSTERDOWN The cluster is down"));
   assert_answered(place, "CLUSTERDOWN The cluster is down");
-  LOOP_UNTIL(place->loop, fake_link_is_asked(a, map_question) || fake_link_is_asked(b, map_question) ||
-                              fake_link_is_asked(c, map_question));
+  LOOP_UNTIL(place->loop, asked_for_the_map());
 }
 
 static void in_other_topologies_moved_is_an_answer(void **state) {
@@ -293,6 +304,25 @@ static void a_write_that_is_refused_as_read_only_puts_the_master_in_doubt(void *
   LOOP_UNTIL(place->loop, fake_link_is_asked(a, sentinel_question));
 }
 
+static void an_old_master_is_closed_when_its_last_answer_has_come(void **state) {
+  struct place *place = *state;
+  open_sentinel(place);
+  assert_int_equal(send(place, FLEET_READ, NULL), 0);
+  struct link *ear = fake_link_find(a, "+switch-master");
+  fake_link_set(ear, LINK_UP, "");
+  fake_link_publish(ear, "mail 192.0.2.2 7000 192.0.2.3 7000");
+  fake_link_up(c);
+  fake_link_answer(fake_link_at(c), "ROLE", made_add(made_array(), made_string("master")));
+  assert_int_equal(send(place, FLEET_READ, NULL), 0);
+  loop_settle(place->loop);
+  answer(b, ok());
+  assert_answered(place, "OK");
+  loop_settle(place->loop);
+  assert_null(fake_link_find(b, ""));
+  answer(c, ok());
+  assert_int_equal(place->answer_count, 2);
+}
+
 static void other_errors_do_not(void **state) {
   struct place *place = *state;
   open_sentinel(place);
@@ -322,6 +352,7 @@ int main(void) {
       TEST(calls_to_all_servers_together_are_bounded),
       TEST(a_write_that_is_refused_as_read_only_puts_the_master_in_doubt),
       TEST(other_errors_do_not),
+      TEST(an_old_master_is_closed_when_its_last_answer_has_come),
   };
   return cmocka_run_group_tests_name("fleet_calls", tests, NULL, NULL);
 }

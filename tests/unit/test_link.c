@@ -336,6 +336,33 @@ static void answers_in_time_between_failures_keep_it_up(void **state) {
   assert_int_equal(fixture->state_count, 1);
 }
 
+/* One that answers everything, and everything too late, is of no use. */
+static void late_answers_speak_for_nobody(void **state) {
+  struct fixture *fixture = *state;
+  use_fake(fixture, answer_greeting_alone);
+  for (int i = 0; i < LINK_FAILURES; i++) {
+    struct call *call = send_get(fixture, "a", TIMEOUT_MS, 0);
+    LOOP_UNTIL(fixture->loop, call->told);
+    fake_redis_say(fixture->fake, "$1\r\nx\r\n");
+    loop_settle(fixture->loop);
+  }
+  assert_int_equal(link_state(fixture->link), LINK_DOWN);
+  assert_int_equal(link_latency_us(fixture->link), 0);
+}
+
+static void back_from_down_a_single_failure_does_not_open_it_again(void **state) {
+  struct fixture *fixture = *state;
+  use_fake(fixture, answer_key);
+  fake_redis_end(fixture->fake);
+  LOOP_UNTIL(fixture->loop, link_state(fixture->link) == LINK_DOWN);
+  fake_redis_listen(fixture->fake);
+  LOOP_UNTIL(fixture->loop, link_state(fixture->link) == LINK_UP);
+  fake_redis_hang_up(fixture->fake);
+  LOOP_UNTIL(fixture->loop, link_state(fixture->link) != LINK_UP);
+  assert_int_equal(link_state(fixture->link), LINK_CONNECTING);
+  LOOP_UNTIL(fixture->loop, link_state(fixture->link) == LINK_UP);
+}
+
 static void a_server_that_falls_silent_while_idle_is_found_out(void **state) {
   struct fixture *fixture = *state;
   fixture->options.beat_ms = 20;
@@ -825,6 +852,8 @@ int main(void) {
       TEST(a_server_that_hangs_with_all_commands_is_left_alone),
       TEST(cancelled_commands_without_an_answer_count),
       TEST(answers_in_time_between_failures_keep_it_up),
+      TEST(late_answers_speak_for_nobody),
+      TEST(back_from_down_a_single_failure_does_not_open_it_again),
       TEST(a_server_that_falls_silent_while_idle_is_found_out),
       TEST(a_command_can_be_cancelled_at_each_moment),
       TEST(a_cancelled_command_is_not_told_of_a_lost_connection),

@@ -73,7 +73,6 @@ static void the_defaults_share_nothing(void **state) {
   assert_int_equal(config.redis_max_commands, 1000);
   assert_int_equal(config.redis_max_writes, 8192);
   assert_int_equal(config.redis_lease_ms, 50);
-  assert_int_equal(config.redis_warm_start, 0);
   assert_false(config.redis_tls);
   assert_int_equal(config_check(&config, error), 0);
   assert_int_equal(config_complete(&config, error), 0);
@@ -117,9 +116,8 @@ static void each_option_sets_its_field(void **state) {
   assert_int_equal(config.redis_head_start_ms, 0);
   assert_int_equal(config.redis_max_commands, 1);
   assert_int_equal(config.redis_max_writes, 16);
-  SET(&config, "redis-lease=0", "redis-warm-start=1000000", "node-name=mx-7");
+  SET(&config, "redis-lease=0", "node-name=mx-7");
   assert_int_equal(config.redis_lease_ms, 0);
-  assert_int_equal(config.redis_warm_start, 1000000);
   assert_string_equal(config.node_name, "mx-7");
 }
 
@@ -268,6 +266,16 @@ static void without_tls_in_the_build_a_tunnel_is_advised(void **state) {
   assert_non_null(strstr(error, link_tls_is_built() ? "/nonexistent" : "Use a TLS tunnel"));
 }
 
+static void a_file_that_holds_no_mac_key_is_refused(void **state) {
+  (void)state;
+  struct config config;
+  char error[CONFIG_ERROR_SIZE], assignment[200];
+  snprintf(assignment, sizeof(assignment), "redis-mac-key-file=%s", password_file);
+  SET(&config, "redis=a.test", assignment);
+  assert_int_equal(config_complete(&config, error), ERR_CONFIG);
+  assert_memory_equal(error, "redis-mac-key-file: ", strlen("redis-mac-key-file: "));
+}
+
 static void printed_options_are_read_back_without_passwords(void **state) {
   (void)state;
   struct config before, after;
@@ -314,6 +322,7 @@ int main(void) {
       cmocka_unit_test(a_password_file_that_others_may_read_is_refused),
       cmocka_unit_test(a_file_of_mac_keys_that_cannot_be_used_is_refused),
       cmocka_unit_test(without_tls_in_the_build_a_tunnel_is_advised),
+      cmocka_unit_test(a_file_that_holds_no_mac_key_is_refused),
       cmocka_unit_test(printed_options_are_read_back_without_passwords),
   };
   return cmocka_run_group_tests_name("options", tests, make_files, remove_files);

@@ -249,6 +249,21 @@ static void the_largest_reply_is_taken_in(void **state) {
   free(reply);
 }
 
+static void many_replies_may_be_more_than_one(void **state) {
+  struct fixture *fixture = *state;
+  static char reply[10 * 1024];
+  int head = snprintf(reply, 32, "$%zu\r\n", sizeof(reply) - 32);
+  memset(reply + head, 'x', sizeof(reply) - 32);
+  size_t length = (size_t)head + sizeof(reply) - 32;
+  memcpy(reply + length, "\r\n", 2);
+  open_resp(fixture);
+  for (int i = 1; i <= 300; i++) {
+    fake_redis_say_bytes(fixture->fake, reply, length + 2);
+    LOOP_UNTIL(fixture->loop, fixture->replies == i || fixture->closed);
+  }
+  assert_int_equal(fixture->closed, 0);
+}
+
 /* Many elements, none of them large: together they are too much. */
 static void an_endless_array_closes_it(void **state) {
   struct fixture *fixture = *state;
@@ -383,6 +398,7 @@ int main(void) {
       TEST(a_server_that_does_not_read_blocks_nobody),
       TEST(a_reply_of_100_mb_closes_it_before_it_is_taken_in),
       TEST(the_largest_reply_is_taken_in),
+      TEST(many_replies_may_be_more_than_one),
       TEST(an_endless_array_closes_it),
       TEST(an_array_that_promises_too_much_closes_it),
       TEST(what_is_no_reply_closes_it),

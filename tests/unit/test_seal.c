@@ -140,22 +140,22 @@ static void what_is_no_key_is_refused(void **state) {
   (void)state;
   refuse_text("", "has no key");
   refuse_text("# a key will come\n\n", "has no key");
-  refuse_text("secret\n", "line 1 ");
-  refuse_text(KEY_1 "\n\n" KEY_1 "0\n", "line 3 ");
-  refuse_text("00" KEY_1 "\n", "line 1 ");
-  refuse_text(" 0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n", "line 1 ");
-  refuse_text("g00102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n", "line 1 ");
-  refuse_text("0x0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f00\n", "line 1 ");
-  refuse_text(KEY_1 " " KEY_2 "\n", "line 1 ");
+  refuse_text("secret\n", "line 1 is no key");
+  refuse_text(KEY_1 "\n\n" KEY_1 "0\n", "line 3 is no key");
+  refuse_text("00" KEY_1 "\n", "line 1 is no key");
+  refuse_text(" 0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n", "line 1 is no key");
+  refuse_text("g00102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n", "line 1 is no key");
+  refuse_text("0x0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f00\n", "line 1 is no key");
+  refuse_text(KEY_1 " " KEY_2 "\n", "line 1 is no key");
   refuse_text(KEY_1 "\n" KEY_2 "\n" KEY_1 "\n" KEY_2 "\n" KEY_1, "more than 4 keys");
   static const char with_nul[] = KEY_1 "\0\n";
   write_file(with_nul, sizeof(with_nul) - 1, 0600);
-  refuse("line 1 ");
+  refuse("line 1 is no key");
   static char long_text[5000];
   memset(long_text, '\n', sizeof(long_text));
   memcpy(long_text, KEY_1, sizeof(KEY_1) - 1);
   write_file(long_text, 4097, 0600);
-  refuse("more than 4096 octets");
+  refuse("too long");
   write_file(long_text, 4096, 0600);
   struct seal *seal;
   assert_int_equal(seal_create(path, why, &seal), 0);
@@ -177,12 +177,12 @@ static void a_file_that_others_have_access_to_is_refused(void **state) {
 static void what_is_no_file_is_refused(void **state) {
   (void)state;
   unlink(path);
-  refuse("cannot open");
+  refuse("No such file");
   assert_int_equal(mkfifo(path, 0600), 0); /* nor is it waited for */
-  refuse("no regular file");
+  refuse("not a regular file");
   unlink(path);
   assert_int_equal(mkdir(path, 0700), 0);
-  refuse("no regular file");
+  refuse("not a regular file");
   rmdir(path);
 }
 
