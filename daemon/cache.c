@@ -13,7 +13,8 @@ enum {
   SLACK_SHARE = 32,      /* of the bound: what may lie idle in the arena before pages are emptied */
   DENIED_SHARE = 10,     /* of the bound: what denials and failures get */
   PAGES_OF_PUT_MOST = 8, /* that one put empties */
-  PAGE_LOOKS_MOST = 4    /* for each of them */
+  PAGE_LOOKS_MOST = 4,   /* for each of them */
+  EXCHANGES_OF_LOOK = 8  /* removing an entry with so many takes as long as a look more */
 };
 
 _Static_assert((int)CACHE_HITS_MAX == (int)ENTRY_HITS_MAX, "the hits of an entry");
@@ -407,12 +408,15 @@ void cache_release(struct cache *cache, const struct domain_facts *facts) {
 size_t cache_collect(struct cache *cache) { return qsbr_collect(&cache->blocks.qsbr); }
 
 void cache_sweep(struct cache *cache, int64_t now_ms, size_t count) {
-  for (; count > 0 && cache_count(cache) > 0; count--) {
+  while (count > 0 && cache_count(cache) > 0) {
     struct entry *entry = entries_sweep_next(&cache->entries);
+    size_t cost = 1;
     if (!domain_facts_are_kept(&entry->facts, cache->max_stale_ms, now_ms)) {
+      cost += entry->facts.set ? entry->facts.set->count / EXCHANGES_OF_LOOK : 0;
       stats_add(cache->stats, STATS_CACHE_EXPIRATIONS);
       unlink_entry(cache, entry);
     }
+    count -= cost < count ? cost : count;
   }
   cache_collect(cache);
 }

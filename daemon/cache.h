@@ -162,8 +162,9 @@ void cache_unpin(struct cache *cache, const struct exchange_set *set);
  * it, too. Call again and again. */
 size_t cache_collect(struct cache *cache);
 
-/* Looks at the next `count` entries and removes those that are of no use any more (domain_facts_are_kept);
- * frees what readers have left, as cache_collect. Call now and then. */
+/* Looks at the next `count` entries and removes those that are of no use any more (domain_facts_are_kept); at
+ * fewer where those have many exchanges, which take their time. Frees what readers have left, as
+ * cache_collect. Call now and then. */
 void cache_sweep(struct cache *cache, int64_t now_ms, size_t count);
 
 /* ---- walking over all entries, a slice at a time ---- */

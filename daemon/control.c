@@ -1,5 +1,6 @@
 #include "control.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,19 +114,17 @@ static void on_turn(struct ev_loop *loop, ev_timer *timer, int events) {
 
 /* ---- requests ---- */
 
-/* An answer to a frame that becomes no job. */
+/* An answer to a frame that becomes no job. Needs no memory. */
 static void answer_at_once(struct connection *connection, uint64_t id, const char *error) {
   Mxway__V1__ControlReply reply = MXWAY__V1__CONTROL_REPLY__INIT;
-  size_t length;
   reply.id = id;
   reply.error = (char *)error;
-  uint8_t *frame = pack_reply(&reply, &length);
-  uint8_t *at = frame ? server_reserve(connection, length) : NULL;
-  if (at) {
-    memcpy(at, frame, length);
-    server_commit(connection, length);
-  }
-  free(frame);
+  size_t body_length = mxway__v1__control_reply__get_packed_size(&reply);
+  uint8_t *at = server_reserve(connection, FRAME_HEADER_MAX + body_length);
+  if (!at)
+    return;
+  size_t length = frame_build_header(at, body_length);
+  server_commit(connection, length + mxway__v1__control_reply__pack(&reply, at + length));
 }
 
 static struct session *session_of(struct control *control, struct connection *connection) {
@@ -145,10 +144,14 @@ static void take_request(struct session *session, Mxway__V1__ControlRequest *req
 }
 
 static void on_frame(struct control *control, struct connection *connection, const struct frame *frame) {
-  struct session *session = session_of(control, connection);
+  errno = 0;
   Mxway__V1__ControlRequest *request =
       mxway__v1__control_request__unpack(NULL, frame->body_length, frame->body);
-  if (!session || !request) {
+  bool has_memory = request || errno != ENOMEM;
+  struct session *session = has_memory ? session_of(control, connection) : NULL;
+  if (!session) {
+    answer_at_once(connection, request ? request->id : 0, "the daemon has no memory");
+  } else if (!request) {
     answer_at_once(connection, 0, "this is no request of the control protocol; is it the lookup socket's?");
     server_break(connection);
   } else if (request->command_case == MXWAY__V1__CONTROL_REQUEST__COMMAND__NOT_SET) {

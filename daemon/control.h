@@ -20,7 +20,7 @@
 
 enum {
   CONTROL_CONNECTIONS_MAX = 16,
-  CONTROL_SLICE_US = 500, /* a step begun within it may take as long again */
+  CONTROL_SLICE_US = 300, /* a step begun within it may take as long again */
 };
 
 struct control;

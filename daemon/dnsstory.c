@@ -94,6 +94,7 @@ void dnsstory_replied(struct story *story, const struct dnsstory_try *sent, cons
 }
 
 void dnsstory_failed(struct story *story, const struct dnsstory_try *sent, bool was_silent) {
-  story_add(story, "L1", "%s asked for %s %s over %s: %s", sent->server, sent->name, type_text(sent->qtype),
-            sent->transport, was_silent ? "no reply in time" : "it cannot be reached");
+  story_add(story, was_silent ? "L1" : "V10", "%s asked for %s %s over %s: %s", sent->server, sent->name,
+            type_text(sent->qtype), sent->transport,
+            was_silent ? "no reply in time" : "it cannot be reached");
 }

@@ -71,9 +71,9 @@ static void end_flight(struct host_flight *flight) {
 void hosts_destroy(struct hosts *hosts) {
   if (!hosts)
     return;
-  for (size_t i = 0; i < hosts->flights.capacity; i++)
-    while (hosts->flights.buckets[i])
-      end_flight((struct host_flight *)hosts->flights.buckets[i]);
+  size_t at = 0;
+  for (struct table_node *node; (node = table_any(&hosts->flights, &at));)
+    end_flight((struct host_flight *)node);
   table_fini(&hosts->flights);
   free(hosts);
 }

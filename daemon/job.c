@@ -244,7 +244,7 @@ static bool step_load(struct job *job) {
   if (!job->load && !(job->load = load_create(served->cache, served->ttl)))
     return refuse_for_memory(job);
   job->at += load_put(job->load, request->piece.data + job->at, request->piece.len - job->at);
-  enum image_status status = load_step(job->load, JOB_STEP_COUNT, &time);
+  enum image_status status = load_step(job->load, 1, &time);
   if (status == IMAGE_GOOD || (status == IMAGE_INCOMPLETE && job->at < request->piece.len))
     return false;
   if (status != IMAGE_INCOMPLETE || (request->last && !load_has_ended(job->load)))

@@ -9,7 +9,8 @@
  * what came before stays in memory. Knows no socket and no loop. Who calls it: control, in the thread of the
  * cache's writer.
  *
- * Cost: a step looks at JOB_STEP_COUNT things at most.
+ * Cost: a step looks at JOB_STEP_COUNT things at most, and loads one record, which may make room for itself:
+ * the largest take some hundred microseconds.
  */
 #ifndef MXWAY_DAEMON_JOB_H
 #define MXWAY_DAEMON_JOB_H
@@ -27,7 +28,7 @@
 #include "ttl.h"
 
 enum {
-  JOB_STEP_COUNT = 64, /* things looked at between two looks at the clock */
+  JOB_STEP_COUNT = 4, /* things looked at between two looks at the clock */
   JOB_ERROR_SIZE = 512,
 };
 

@@ -30,7 +30,7 @@
 
 enum {
   SWEEP_COUNT = 8192,     /* entries looked at each second for expiry, */
-  SWEEP_STEP_COUNT = 256, /* so many between which the loop turns */
+  SWEEP_STEP_COUNT = 128, /* so many between which the loop turns */
   FINISH_MS = 2000,       /* how long lookups under way may finish after a stop */
   FLUSH_MS = 1500,        /* and then how long clients may take to read their answers */
   STOP_POLL_MS = 5,

@@ -119,6 +119,7 @@ static void purge_domain(struct purge *purge) {
   store_remove(purge->store, RECORD_DOMAIN, name->text, name->length);
   if (facts)
     forget_domain(purge, facts);
+  cache_collect(purge->cache);
 }
 
 static void walk_hosts(struct purge *purge) {
@@ -189,4 +190,5 @@ void purge_step(struct purge *purge, size_t most, int64_t now_ms) {
       step_host(purge, now_ms);
     else
       step_domain(purge);
+  cache_collect(purge->cache);
 }

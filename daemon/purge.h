@@ -49,7 +49,8 @@ struct purge {
 void purge_start(struct purge *purge, struct cache *cache, struct resolver *resolver, struct store *store,
                  enum purge_what what, const struct name *name);
 
-/* Looks at the next `most` things in memory. Call until purge_has_ended. */
+/* Looks at the next `most` things in memory, and frees a part of what is purged. Call until purge_has_ended.
+ */
 void purge_step(struct purge *purge, size_t most, int64_t now_ms);
 
 /* Ends it before its end, or does nothing. */

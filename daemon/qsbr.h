@@ -6,8 +6,8 @@
  * waits. What the writer has unlinked is freed once every reader has been
  * offline, or has come online anew, since. Readers never wait and never take a lock;
  * the writer never waits either: it frees at its next calls what has become free, a bounded part at each, so
- * that no call takes long however much there is; but at least twice as much as was retired since the call
- * before, so that what has piled up while a reader was online goes down again.
+ * that no call takes long however much there is; but twice as much as was retired since the call before,
+ * where that is not too much itself, so that what has piled up while a reader was online goes down again.
  *
  * Invariants: an epoch only grows; a reader's epoch is 0 while offline, else
  * not above the writer's; an object retired at epoch e is freed only when every reader's
@@ -38,7 +38,7 @@ struct qsbr_retired {
 enum {
   QSBR_CHUNK = 1023,
   QSBR_COLLECT_LEAST = 256, /* what a call releases, at most, where nothing was retired since the last */
-  QSBR_COLLECT_MOST = 4096  /* and whatever was */
+  QSBR_COLLECT_MOST = 1024  /* and whatever was */
 };
 
 struct qsbr_chunk {

@@ -21,8 +21,8 @@
 enum {
   PATH_SIZE = 256, /* over CONFIG_PATH_SIZE and what is added to it */
   PIECE_BYTES = 2 * IMAGE_RECORD_MAX,
-  STEP_COUNT = 64, /* things looked at between two looks at the clock */
-  SLICE_US = 500,
+  STEP_COUNT = 4, /* things looked at between two looks at the clock */
+  SLICE_US = 300,
   RECORDS_COUNT = 256, /* loaded between two looks at the clock */
   MODE = 0600,
 };

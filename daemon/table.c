@@ -84,6 +84,16 @@ void table_remove(struct table *table, struct table_node *node) {
   table->count--;
 }
 
+struct table_node *table_any(const struct table *table, size_t *at) {
+  for (; *at < table->capacity; ++*at)
+    if (table->buckets[*at])
+      return table->buckets[*at];
+  for (size_t i; table->old && (i = *at - table->capacity) < table->capacity / 2; ++*at)
+    if (i >= table->moved && table->old[i])
+      return table->old[i];
+  return NULL;
+}
+
 size_t table_bytes(const struct table *table) {
   return (table->capacity + (table->old ? table->capacity / 2 : 0)) * sizeof(struct table_node *);
 }

@@ -44,6 +44,10 @@ void table_put(struct table *table, struct table_node *node, uint64_t hash);
 /* Removes `node`, which is in the table. */
 void table_remove(struct table *table, struct table_node *node);
 
+/* Some node, or NULL in an empty table: for who removes each that it gets, and puts none meanwhile. `*at`,
+ * how far it has looked, is 0 at first. */
+struct table_node *table_any(const struct table *table, size_t *at);
+
 /* Octets of the buckets. */
 size_t table_bytes(const struct table *table);
 

@@ -258,7 +258,7 @@ def cache(arguments):
 
 
 def cores(arguments):
-    """TITLE=FILE...: what mxway-bench-hit printed. Where the machine was busy, CPU tells what two whole cores make."""
+    """TITLE=FILE...: what mxway-bench-hit printed. On a machine that is a little busy CPU tells what two cores make."""
     sessions = [(title, load(path)) for title, path in (argument.rsplit("=", 1) for argument in arguments)]
     rows, idle = [], 0
     for title, runs in sessions:
@@ -281,8 +281,8 @@ def cores(arguments):
                 ])
     show(["", "lookups/s", "/ one frontend", "CPU a lookup", "/ one, by CPU", "/ two processes, by CPU"], rows)
     if idle > 0.05:
-        print(f"  note: a frontend was kept from its core for up to {idle:.0%} of a run; rates are those of this machine's mood, "
-              "CPU holds")
+        print(f"  note: a frontend was kept from its core for up to {idle:.0%} of a run: rates say nothing then, and CPU shows "
+              "less of what the two would do to each other, the less they ran at once")
 
 
 def phase(intervals, least_s, most_s):

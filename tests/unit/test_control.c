@@ -9,6 +9,7 @@
 #include "log.h"
 #include "loop_until.h"
 #include "made_memory.h"
+#include "malloc_watch.h"
 #include "resolver.h"
 #include "unix_peer.h"
 
@@ -258,6 +259,39 @@ static void a_connection_has_one_job_at_a_time(void **state) {
   forget(reply);
 }
 
+static void without_memory_a_request_is_refused_in_these_words(void **state) {
+  struct trial *trial = *state;
+  Mxway__V1__ControlRequest request = stats_request(7);
+  unsigned refused_count = 0, known_count = 0;
+  if (!malloc_is_watched())
+    skip();
+  send_request(&trial->other, &request); /* so that the loop has what it needs */
+  forget(receive(trial, &trial->other, 7));
+  loop_settle(trial->loop);
+  for (long allowed = 0; !trial->peer.at_end && allowed < 100; allowed++) {
+    struct frame frame;
+    send_request(&trial->peer, &request);
+    malloc_allow(allowed);
+    loop_settle(trial->loop);
+    malloc_allow(LONG_MAX);
+    if (!has_frame(&trial->peer))
+      continue; /* there was none for the answer, which ends the connection */
+    assert_true(unix_peer_has_frame(&trial->peer, &frame));
+    Mxway__V1__ControlReply *reply = mxway__v1__control_reply__unpack(NULL, frame.body_length, frame.body);
+    assert_non_null(reply);
+    unix_peer_take_frame(&trial->peer, &frame);
+    assert_string_equal(reply->error, "the daemon has no memory");
+    refused_count++;
+    known_count += reply->id == 7;
+    forget(reply);
+  }
+  assert_true(trial->peer.at_end);
+  assert_true(known_count > 0 && refused_count > known_count);
+  Mxway__V1__ControlRequest again = stats_request(8);
+  send_request(&trial->other, &again);
+  forget(receive(trial, &trial->other, 8));
+}
+
 /* ---- dump and load ---- */
 
 /* Takes a whole dump; returns its octets, for free(). */
@@ -417,6 +451,7 @@ int main(void) {
       TRIAL(a_purge_is_done_in_turns_of_the_loop),
       TRIAL(a_short_job_does_not_wait_for_the_end_of_a_long_one),
       TRIAL(a_connection_has_one_job_at_a_time),
+      TRIAL(without_memory_a_request_is_refused_in_these_words),
       TRIAL(what_was_dumped_can_be_loaded),
       TRIAL(after_its_end_a_dump_begins_anew),
       TRIAL(a_client_that_asks_for_no_more_of_its_dump_gets_no_more),

@@ -111,9 +111,11 @@ static void waiting_lateness_silence_and_no_way_are_told(void **state) {
   dnsstory_failed(story, &sent, true);
   assert_string_equal(story_line(story, 2).text,
                       "192.0.2.53:53 asked for d.test MX over UDP: no reply in time");
+  assert_string_equal(story_line(story, 2).rule, "L1");
   dnsstory_failed(story, &sent, false);
   assert_string_equal(story_line(story, 3).text,
                       "192.0.2.53:53 asked for d.test MX over UDP: it cannot be reached");
+  assert_string_equal(story_line(story, 3).rule, "V10"); /* that is no matter of time */
   story_unref(story);
 }
 

@@ -10,7 +10,7 @@
 enum { COUNT = 3 };
 
 struct place {
-  struct redis_server nodes[COUNT];
+  struct redis_server nodes[COUNT], replica;
   char ids[COUNT][64];
   struct asker asker;
 };
@@ -31,12 +31,16 @@ static void add_slots(struct redis_server *node, unsigned first, unsigned end) {
   freeReplyObject(reply);
 }
 
-static void make_node(struct place *place, int at) {
-  struct redis_server *node = &place->nodes[at];
+static void start_node(struct redis_server *node) {
   snprintf(node->lines, sizeof(node->lines),
-           "cluster-enabled yes\ncluster-config-file nodes.conf\ncluster-node-timeout 2000\n"
+           "cluster-enabled yes\ncluster-config-file nodes.conf\ncluster-node-timeout 4000\n"
            "cluster-require-full-coverage no\n");
   redis_start(node);
+}
+
+static void make_node(struct place *place, int at) {
+  struct redis_server *node = &place->nodes[at];
+  start_node(node);
   redis_say(node, "CLUSTER SET-CONFIG-EPOCH %d", at + 1);
   redisReply *id = redis_ask(node, "CLUSTER MYID");
   snprintf(place->ids[at], sizeof(place->ids[at]), "%s", id->str);
@@ -67,6 +71,7 @@ static int end_cluster(void **state) {
   struct place *place = *state;
   for (int i = 0; i < COUNT; i++)
     redis_stop(&place->nodes[i]);
+  redis_stop(&place->replica);
   free(place);
   return 0;
 }
@@ -288,6 +293,26 @@ static void messages_are_heard_from_any_node_and_the_subscription_moves(void **s
   assert_string_equal(asker->message, "moved");
 }
 
+/* Comes last: the cluster is another one after it. */
+static void when_a_master_is_killed_its_replica_takes_its_keys_over(void **state) {
+  struct place *place = *state;
+  struct asker *asker = &place->asker;
+  struct redis_server *replica = &place->replica;
+  start_node(replica);
+  redis_say(replica, "CLUSTER MEET 127.0.0.1 %u", place->nodes[0].port);
+  REDIS_UNTIL(redis_takes(replica, "CLUSTER REPLICATE %s", place->ids[2])); /* not before it knows that one */
+  for (int i = 0; i < COUNT; i++)                                           /* who vote for it */
+    REDIS_UNTIL(redis_says(&place->nodes[i], "CLUSTER NODES", "slave"));
+  REDIS_UNTIL(redis_says(replica, "INFO replication", "master_link_status:up"));
+  open_usual(place);
+  assert_true(asker_hears(asker, key_of(2, 1), "v", "OK"));
+  redis_say(&place->nodes[2], "WAIT 1 30000");
+  redis_kill(&place->nodes[2]);
+  LOOP_UNTIL(asker->loop, asker_hears(asker, key_of(2, 1), NULL, "v"));
+  assert_true(redis_says(replica, "INFO replication", "role:master"));
+  LOOP_UNTIL(asker->loop, view_of(place).up_count == COUNT); /* in the place of the one that is gone */
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
@@ -299,6 +324,7 @@ int main(void) {
       TEST(a_node_that_is_killed_takes_only_its_keys_away),
       TEST(a_fleet_begins_with_whatever_seed_is_there),
       TEST(messages_are_heard_from_any_node_and_the_subscription_moves),
+      TEST(when_a_master_is_killed_its_replica_takes_its_keys_over),
   };
   if (!redis_is_there()) {
     print_message("there is no redis-server: skipped\n");

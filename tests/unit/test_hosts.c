@@ -1390,10 +1390,45 @@ static void destroying_takes_back_every_read_and_calls_nobody(void **state) {
   assert_int_equal(a.calls + b.calls, 0);
 }
 
+/* So many that the table of what is under way grows, and is not done with that. */
+enum { CROWD = 66 };
+
+static void ask_for_crowd(struct trial *trial, struct host *hosts[CROWD]) {
+  static const struct hosts_wish wish;
+  for (int i = 0; i < CROWD; i++) {
+    char name[32], host[32];
+    snprintf(name, sizeof(name), "d%d.test", i);
+    snprintf(host, sizeof(host), "h%d.test", i);
+    const struct domain_facts *facts = put_domain(trial->cache, name, host, NULL);
+    hosts[i] = facts->set->exchanges[0].host;
+    cache_release(trial->cache, facts);
+    assert_true(hosts_ask(trial->hosts, hosts[i], &wish, NOW_MS, NULL));
+  }
+}
+
+static void a_purge_overtakes_all_that_is_under_way_however_much(void **state) {
+  struct trial *trial = *state;
+  struct host *hosts[CROWD];
+  ask_for_crowd(trial, hosts);
+  hosts_forget(trial->hosts, NULL, EVERY_STATE);
+  for (int i = 0; i < CROWD; i++) {
+    deliver(trial, hosts[i]->name, DNSMSG_AAAA, fake_aaaa(300, 1, 1));
+    deliver(trial, hosts[i]->name, DNSMSG_A, fake_a(300, 1, 1));
+    check_family(hosts[i], FAMILY_V4, FAMILY_OK, 1, NOW_MS);
+  }
+}
+
+static void the_end_takes_back_all_that_is_under_way_however_much(void **state) {
+  struct host *hosts[CROWD];
+  ask_for_crowd(*state, hosts); /* close_it looks whether any query is left */
+}
+
 int main(void) {
   name_hash_init();
 #define TRIAL(test) cmocka_unit_test_setup_teardown(test, open_trial, close_trial)
   const struct CMUnitTest tests[] = {
+      TRIAL(a_purge_overtakes_all_that_is_under_way_however_much),
+      TRIAL(the_end_takes_back_all_that_is_under_way_however_much),
       TRIAL(a_host_is_asked_for_in_both_families_at_once),
       TRIAL(the_addresses_are_those_of_the_reply),
       TRIAL(the_order_of_the_replies_does_not_matter),

@@ -31,7 +31,8 @@ static int set_up(void **state) {
 /* Each test lets go of all that it got. */
 static int tear_down(void **state) {
   struct fixture *fixture = *state;
-  qsbr_collect(&fixture->blocks.qsbr);
+  while (qsbr_collect(&fixture->blocks.qsbr) > 0)
+    continue;
   assert_int_equal(fixture->intern.sets.count, 0);
   assert_int_equal(fixture->intern.hosts.count, 0);
   assert_null(fixture->intern.newest_host);
@@ -175,11 +176,13 @@ static void facts_are_charged_and_those_they_replace_are_not(void **state) {
   assert_true(with_bytes > without_bytes);
   intern_put_facts(&fixture->intern, host, second);
   assert_ptr_equal(facts_of(host), second);
-  qsbr_collect(&fixture->blocks.qsbr);
+  while (qsbr_collect(&fixture->blocks.qsbr) > 0)
+    continue;
   assert_int_equal(blocks_bytes(&fixture->blocks), with_bytes);
   assert_true(intern_forget_facts(&fixture->intern, host));
   assert_null(facts_of(host));
-  qsbr_collect(&fixture->blocks.qsbr);
+  while (qsbr_collect(&fixture->blocks.qsbr) > 0)
+    continue;
   assert_int_equal(blocks_bytes(&fixture->blocks), without_bytes);
   intern_put_facts(&fixture->intern, host, new_facts()); /* go with their host */
   intern_unref_set(&fixture->intern, set);

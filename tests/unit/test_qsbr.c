@@ -165,13 +165,13 @@ static void the_part_is_at_most_so_large_however_much_was_retired(void **state) 
 /* What has piled up goes down although as much comes as may between two calls. */
 static void more_is_released_than_is_retired(void **state) {
   struct fixture *fixture = *state;
-  enum { PILE = 5000, EACH = 1000 };
+  enum { PILE = 5000, EACH = 300 };
   qsbr_online(&fixture->qsbr, &fixture->readers[0]);
   retire(fixture, 0, PILE);
   qsbr_collect(&fixture->qsbr);
   qsbr_offline(&fixture->readers[0]);
   size_t before = PILE;
-  for (size_t at = PILE; at < OBJECTS; at += EACH) {
+  for (size_t at = PILE; at + EACH <= OBJECTS; at += EACH) {
     retire(fixture, at, EACH);
     size_t left = qsbr_collect(&fixture->qsbr);
     size_t less = EACH + QSBR_COLLECT_LEAST;
@@ -194,7 +194,8 @@ static void the_order_survives_from_chunk_to_chunk(void **state) {
     retire(&fixture, first + 1000, 3000);
     assert_int_equal(fixture.released, first);
     qsbr_offline(&fixture.readers[0]);
-    assert_int_equal(qsbr_collect(&fixture.qsbr), 0);
+    while (qsbr_collect(&fixture.qsbr) > 0)
+      continue;
     assert_int_equal(fixture.released, first + 4000);
     qsbr_fini(&fixture.qsbr);
   }
@@ -207,7 +208,8 @@ static void steady_use_takes_no_memory(void **state) {
     skip();
   size_t most = 0, at = 2 * QSBR_CHUNK - 100;
   retire(fixture, 0, at);
-  qsbr_collect(&fixture->qsbr);
+  while (qsbr_collect(&fixture->qsbr) > 0)
+    continue;
   malloc_allow(0);
   for (size_t reader = 0; at < OBJECTS - 100; at += 100, reader = !reader) {
     qsbr_online(&fixture->qsbr, &fixture->readers[reader]);
@@ -389,8 +391,8 @@ static void threads_read_only_what_is_alive(void **state) {
   for (int i = 0; i < READERS; i++)
     pthread_join(threads[i], NULL);
   assert_true(shared.torn == 0);
-  for (uint64_t calls = 0; qsbr_collect(&shared.qsbr) > 0; calls++)
-    assert_true(calls < rounds);
+  while (qsbr_collect(&shared.qsbr) > 0)
+    continue;
   assert_true(shared.released == rounds);
   qsbr_fini(&shared.qsbr);
   free(shared.current);

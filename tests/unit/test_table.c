@@ -119,6 +119,30 @@ static void a_table_that_grows_finds_and_removes_what_has_not_moved_yet(void **s
   table_fini(&table);
 }
 
+static void any_gives_all_of_a_table_that_grows_one_after_the_other(void **state) {
+  (void)state;
+  enum { GROWN = 1025 };
+  static struct thing things[GROWN + 1];
+  struct table table;
+  size_t at = 0;
+  assert_int_equal(table_init(&table), 0);
+  assert_null(table_any(&table, &at));
+  for (int i = 0; i <= GROWN; i++)
+    put(&table, &things[i], i, (uint64_t)i * 0x9e3779b97f4a7c15);
+  assert_non_null(table.old);
+  at = 0;
+  for (struct table_node *node; (node = table_any(&table, &at));) {
+    struct thing *thing = (struct thing *)node;
+    assert_false(thing->is_in);
+    thing->is_in = true;
+    table_remove(&table, node);
+  }
+  assert_int_equal(table.count, 0);
+  for (int i = 0; i <= GROWN; i++)
+    assert_true(things[i].is_in);
+  table_fini(&table);
+}
+
 static void random_puts_and_removals_leave_what_the_model_says(void **state) {
   (void)state;
   static struct thing things[MANY];
@@ -195,6 +219,7 @@ int main(void) {
       cmocka_unit_test(a_node_of_the_same_bucket_and_another_hash_is_not_offered),
       cmocka_unit_test(any_node_of_a_chain_can_be_removed),
       cmocka_unit_test(a_table_keeps_at_most_one_node_a_bucket_on_average),
+      cmocka_unit_test(any_gives_all_of_a_table_that_grows_one_after_the_other),
       cmocka_unit_test(a_table_that_grows_finds_and_removes_what_has_not_moved_yet),
       cmocka_unit_test(random_puts_and_removals_leave_what_the_model_says),
       cmocka_unit_test(a_table_that_cannot_be_made_says_so),
