@@ -22,6 +22,7 @@ struct write {
   struct writebehind *owner;
   struct fleet_call *call; /* NULL: free */
   uint64_t hash;           /* of the key */
+  char *deleted;           /* the key of a deletion, a malloc block; else NULL */
   struct write *next_free;
 };
 
@@ -61,12 +62,17 @@ struct writebehind *writebehind_create(struct fleet *fleet, const struct writebe
   return writebehind;
 }
 
+static void end_write(struct write *write) {
+  if (write->call)
+    fleet_cancel(write->call);
+  free(write->deleted);
+}
+
 void writebehind_destroy(struct writebehind *writebehind) {
   if (!writebehind)
     return;
   for (size_t i = 0; i < writebehind->options.max_sent; i++)
-    if (writebehind->writes[i].call)
-      fleet_cancel(writebehind->writes[i].call);
+    end_write(&writebehind->writes[i]);
   backlog_destroy(writebehind->backlog);
   free(writebehind);
 }
@@ -153,6 +159,8 @@ size_t writebehind_bytes(const struct writebehind *writebehind) {
 static void free_write(struct write *write) {
   struct writebehind *writebehind = write->owner;
   write->call = NULL;
+  free(write->deleted);
+  write->deleted = NULL;
   write->next_free = writebehind->free;
   writebehind->free = write;
   writebehind->sent_count--;
@@ -162,6 +170,8 @@ static void on_reply(void *context, const struct redisReply *reply, int64_t now_
   struct write *write = context;
   struct writebehind *writebehind = write->owner;
   bool is_error = reply && reply->type == REDIS_REPLY_ERROR, has_failed = is_error || !reply;
+  if (!reply && write->deleted)
+    writebehind_remove(writebehind, write->deleted);
   free_write(write);
   if (is_error)
     writebehind->paused_until_ms = now_ms + WRITEBEHIND_PAUSE_MS;
@@ -201,7 +211,16 @@ static int send_command(struct writebehind *writebehind, const struct backlog_en
 static int send_deletion(struct writebehind *writebehind, const struct backlog_entry *entry) {
   const struct link_command command = {
       .count = 2, .words = {"DEL", entry->key}, .lengths = {3, entry->key_length}};
-  return send_command(writebehind, entry, &command);
+  struct write *write = writebehind->free;
+  char *key = strndup(entry->key, entry->key_length);
+  if (!key)
+    return ERR_NOMEM;
+  int error = send_command(writebehind, entry, &command);
+  if (error == 0)
+    write->deleted = key;
+  else
+    free(key);
+  return error;
 }
 
 static int send_value(struct writebehind *writebehind, const struct backlog_entry *entry, int64_t life_ms) {

@@ -8,9 +8,9 @@
  *
  * Where the store is away they wait; the oldest are dropped where there are too many, and what has waited
  * until its life was over. One that was sent and is lost with its connection, or refused, is not sent again:
- * it costs another node a question to the DNS. A server that refuses one refuses them all (no memory, a
- * replica, no permission): after an error there is a pause of WRITEBEHIND_PAUSE_MS, and then one at a time
- * until one is taken.
+ * it costs another node a question to the DNS. But for a deletion that is lost: somebody has asked for that.
+ * A server that refuses one refuses them all (no memory, a replica, no permission): after an error there is a
+ * pause of WRITEBEHIND_PAUSE_MS, and then one at a time until one is taken.
  *
  * One thread; time is an argument, on both clocks, as lives wait on the one that outlives the process. Who
  * calls it: store. Bounds: `max_count` and WRITEBEHIND_BYTES wait; `max_sent` are under way.

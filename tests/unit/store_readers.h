@@ -44,7 +44,6 @@ struct tested {
   void (*create)(void);      /* from the options as they are */
   void (*destroy)(void);
   void (*set_lease_wait)(uint32_t ms);
-  bool (*wants_leases)(void);
   const struct seal *(*seal)(void);
   int (*ask)(struct reader *own, const struct store_question *question);
   void (*cancel)(struct store_read *read);
@@ -89,7 +88,7 @@ static const struct store_calls calls = {on_value, on_late, on_done};
 
 static int get_named(struct reader *own, const char *name) {
   const struct store_question question = {
-      .kind = made.kind, .name = name, .length = strlen(name), .wants_lease = tested.wants_leases()};
+      .kind = made.kind, .name = name, .length = strlen(name), .wants_lease = true};
   return tested.ask(own, &question);
 }
 

@@ -101,7 +101,9 @@ static void what_was_purged_is_refused(void **state) {
   assert_refused(pack(), STATS_STORE_PURGED);
   made.generation = 42;
   assert_int_equal(appraise(REDIS_REPLY_STRING, bytes, pack()), APPRAISED_FACTS);
-  bytes[0] ^= 1;
+  made.generation = 41;
+  assert_refused(pack(), STATS_STORE_PURGED);
+  bytes[0] ^= 1; /* what is no record is no purged one */
   assert_refused(sizeof(bytes), STATS_STORE_NO_RECORD);
 }
 

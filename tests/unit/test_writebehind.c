@@ -262,6 +262,22 @@ static void a_deletion_waits_for_the_store_however_long_it_is_away(void **state)
   assert_string_equal(text_of(0), "DEL mxway:1:d:shop.example");
 }
 
+static void a_deletion_that_is_lost_is_sent_again_and_one_that_is_refused_is_not(void **state) {
+  (void)state;
+  writebehind_remove(behind, key);
+  run();
+  fake_answer(0, NULL, now.now_ms);
+  assert_int_equal(counted(STATS_STORE_WRITES_FAILED), 1);
+  run();
+  assert_int_equal(fake_fleet.count, 2);
+  assert_string_equal(text_of(1), "DEL mxway:1:d:shop.example");
+  fake_answer_error(1, "NOPERM this user has no permissions", now.now_ms);
+  pass(WRITEBEHIND_PAUSE_MS);
+  run();
+  assert_int_equal(fake_fleet.count, 2);
+  assert_int_equal(writebehind_count(behind), 0);
+}
+
 /* ---- bounds ---- */
 
 static void while_the_store_is_away_the_oldest_are_dropped(void **state) {
@@ -383,7 +399,7 @@ static void silence_is_no_refusal(void **state) {
 
 static void who_is_destroyed_hears_of_nothing(void **state) {
   put_number(0);
-  put_number(1);
+  writebehind_remove(behind, key);
   run();
   fake_answer_ok(0, now.now_ms);
   close_it(state);
@@ -412,6 +428,7 @@ int main(void) {
       TEST(a_deletion_takes_the_place_of_what_waits),
       TEST(a_write_takes_the_place_of_a_deletion),
       TEST(a_deletion_waits_for_the_store_however_long_it_is_away),
+      TEST(a_deletion_that_is_lost_is_sent_again_and_one_that_is_refused_is_not),
       TEST(while_the_store_is_away_the_oldest_are_dropped),
       TEST(a_key_that_is_written_again_waits_once),
       TEST(only_so_many_are_under_way),
