@@ -13,7 +13,7 @@ import select
 import threading
 import time
 
-from harness import INSTRUMENTED, run_tool, wait_until
+from harness import INSTRUMENTED, cpu_stalls_s, run_tool, wait_until
 from protocol import ADDRESSES, STABLE
 from redis_servers import RedisTest
 from simulated import SimulatedUpstream
@@ -29,6 +29,8 @@ PATIENT = {"redis_timeout": 1000, "redis_head_start": 1000, "redis_lease": 1000}
 # What a busy machine adds to one answer of a hundred; who waits for Redis without a bound waits longer.
 LATEST_MS = 5000.0 if INSTRUMENTED else 2000.0
 BUSY = 8.0 if INSTRUMENTED else 1.0
+# However busy it is: what is bounded stays bounded.
+BUSIEST = 10.0
 
 
 @dataclasses.dataclass
@@ -99,6 +101,8 @@ class Traffic:
     def __init__(self, node, reference, known, fresh, pause_s=0.004):
         self.known, self.fresh = [], []  # of Asked
         self._pause_s = pause_s
+        self._began_s, self._stalls_s = time.monotonic(), cpu_stalls_s()
+        self.busy = 1.0  # by how much others on the machine drew it out, from 1 on; once it is stopped
         self._stopping = threading.Event()
         self._failures = []
         self._threads = [
@@ -123,6 +127,8 @@ class Traffic:
         self._stopping.set()
         for thread in self._threads:
             thread.join(60)
+        stalled = (cpu_stalls_s() - self._stalls_s) / (time.monotonic() - self._began_s)
+        self.busy = 1.0 / max(1.0 - stalled, 1.0 / BUSIEST)
         if self._failures:
             raise AssertionError(f"a sender failed: {self._failures[0]!r}") from self._failures[0]
 
@@ -193,11 +199,12 @@ class StoreTest(RedisTest):
 
     def assert_in_time(self, asked, typical_ms, nearly_all_ms):
         """No answer later than without a store: not by more than so much for half of them, and for 95 of 100. How unsteady the
-        other one's times are, which has nothing to wait for but the DNS, says how busy the machine is."""
+        other one's times are, which has nothing to wait for but the DNS, says how busy the machine is; and so does Linux."""
+        busy = BUSY * self.traffic.busy
         excess, others = [one.excess_ms for one in asked], [one.other_ms for one in asked]
         unsteady_ms = quantile(others, 0.95) - quantile(others, 0.5)
-        self.assertLessEqual(quantile(excess, 0.5), typical_ms * BUSY + unsteady_ms)
-        self.assertLessEqual(quantile(excess, 0.95), nearly_all_ms * BUSY + 3 * unsteady_ms)
+        self.assertLessEqual(quantile(excess, 0.5), typical_ms * busy + unsteady_ms)
+        self.assertLessEqual(quantile(excess, 0.95), nearly_all_ms * busy + 3 * unsteady_ms)
         latest = max(asked, key=lambda one: one.excess_ms)
         self.assertLessEqual(latest.excess_ms, LATEST_MS, latest)
 
