@@ -167,10 +167,11 @@ class StoreTest(RedisTest):
         """Until nothing that a node has learned waits to be written."""
         wait_until(lambda: self.stats(node)["store"]["writes_queued"] == 0, "all is written")
 
-    def wait_for_keys(self, wanted, server=None):
+    def wait_for_keys(self, wanted, server=None, database=0):
         """Until the writes behind have brought these keys."""
         with (server or self.server).client() as client:
             names = sorted(wanted)
+            client("SELECT", database)
             wait_until(lambda: all(client.many(("EXISTS", name) for name in names)), "all is written")
 
     def ask_all(self, node, domains, **options):
