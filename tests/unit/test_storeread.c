@@ -108,6 +108,7 @@ static void what_cannot_be_used_is_not_shown_and_counted(void **state) {
   assert_ended(reader, STORE_MISSING);
   assert_int_equal(reader->shown_count, 0);
   assert_int_equal(counted(STATS_STORE_NO_RECORD), 1);
+  assert_string_equal(reader->why, "its value is none of mxway");
   assert_string_equal(seen, "mxway:1:d:shop.example -");
   assert_int_equal(counted(STATS_STORE_MISSES), 1);
 }
@@ -138,6 +139,8 @@ static void what_has_been_purged_is_not_shown(void **state) {
   assert_ended(reader, STORE_MISSING);
   assert_int_equal(reader->shown_count, 0);
   assert_int_equal(counted(STATS_STORE_PURGED), 1);
+  assert_null(readers[1].why);
+  assert_string_equal(reader->why, "its value is from before a purge");
 }
 
 static void an_error_is_no_answer(void **state) {
@@ -146,6 +149,7 @@ static void an_error_is_no_answer(void **state) {
   fake_answer_error(0, "LOADING Redis is loading the dataset in memory", now.now_ms);
   assert_ended(reader, STORE_AWAY);
   assert_int_equal(counted(STATS_STORE_ERRORS), 1);
+  assert_string_equal(reader->why, "its server answers with an error");
   assert_int_equal(counted(STATS_STORE_MISSES), 0);
   assert_string_equal(seen, "");
 }
