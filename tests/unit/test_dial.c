@@ -425,14 +425,14 @@ static void a_real_server_that_cannot_save_is_of_use(void **state) {
   assert_int_equal(mkdir(path, 0700), 0); /* a folder in the place of its file, for root, too */
   real_redis_do(&fixture->real, "BGSAVE");
   bool has_failed = false;
-  for (int64_t end_ms = clock_now_ms() + REAL_REDIS_MS; !has_failed;) {
+  for (int64_t end_ms = clock_now_ms() + REDIS_WAIT_MS; !has_failed;) {
     redisContext *context = real_redis_connect(&fixture->real);
     redisReply *reply = redisCommand(context, "PING");
     has_failed = reply->type == REDIS_REPLY_ERROR;
     freeReplyObject(reply);
     redisFree(context);
     assert_true(clock_now_ms() < end_ms);
-    real_redis_pause(10);
+    redis_pause();
   }
   start(fixture, NULL);
   expect_ready(fixture);
