@@ -23,6 +23,7 @@ struct write {
   struct fleet_call *call; /* NULL: free */
   uint64_t hash;           /* of the key */
   char *deleted;           /* the key of a deletion, a malloc block; else NULL */
+  unsigned tries;          /* of a deletion, this one included */
   struct write *next_free;
 };
 
@@ -127,11 +128,18 @@ bool writebehind_put(struct writebehind *writebehind, const char *key, const str
 }
 
 /* Among what waits, no octets stand for a deletion: no value is empty. */
-void writebehind_remove(struct writebehind *writebehind, const char *key) {
-  const struct backlog_entry entry = {
-      .key = key, .key_length = strlen(key), .value = (const uint8_t *)"", .until_wall_ms = INT64_MAX};
-  seen_remove(&writebehind->seen, name_hash(key, entry.key_length));
+static void put_deletion(struct writebehind *writebehind, const char *key, unsigned tries) {
+  const struct backlog_entry entry = {.key = key,
+                                      .key_length = strlen(key),
+                                      .value = (const uint8_t *)"",
+                                      .until_wall_ms = INT64_MAX,
+                                      .tries = tries};
   put(writebehind, &entry);
+}
+
+void writebehind_remove(struct writebehind *writebehind, const char *key) {
+  seen_remove(&writebehind->seen, name_hash(key, strlen(key)));
+  put_deletion(writebehind, key, 0);
 }
 
 void writebehind_saw(struct writebehind *writebehind, const char *key, const struct record *record) {
@@ -166,12 +174,20 @@ static void free_write(struct write *write) {
   writebehind->sent_count--;
 }
 
+/* A deletion that has failed: somebody has asked for it. */
+static void try_again(const struct write *write) {
+  struct writebehind *writebehind = write->owner;
+  if (write->tries < WRITEBEHIND_TRIES &&
+      !backlog_has(writebehind->backlog, write->deleted, strlen(write->deleted)))
+    put_deletion(writebehind, write->deleted, write->tries);
+}
+
 static void on_reply(void *context, const struct redisReply *reply, int64_t now_ms) {
   struct write *write = context;
   struct writebehind *writebehind = write->owner;
   bool is_error = reply && reply->type == REDIS_REPLY_ERROR, has_failed = is_error || !reply;
-  if (!reply && write->deleted)
-    writebehind_remove(writebehind, write->deleted);
+  if (has_failed && write->deleted)
+    try_again(write);
   free_write(write);
   if (is_error)
     writebehind->paused_until_ms = now_ms + WRITEBEHIND_PAUSE_MS;
@@ -216,11 +232,13 @@ static int send_deletion(struct writebehind *writebehind, const struct backlog_e
   if (!key)
     return ERR_NOMEM;
   int error = send_command(writebehind, entry, &command);
-  if (error == 0)
-    write->deleted = key;
-  else
+  if (error != 0) {
     free(key);
-  return error;
+    return error;
+  }
+  write->deleted = key;
+  write->tries = entry->tries + 1;
+  return 0;
 }
 
 static int send_value(struct writebehind *writebehind, const struct backlog_entry *entry, int64_t life_ms) {
