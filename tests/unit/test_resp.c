@@ -277,7 +277,8 @@ static void an_endless_array_closes_it(void **state) {
   assert_string_equal(fixture->reason, "a reply of more than 1 MiB came");
 }
 
-/* Not only the whole of it is bounded: its end would be looked for from its start with each octet that comes. */
+/* Not only the whole of it is bounded: its end would be looked for from its start with each octet that comes.
+ */
 static void an_endless_line_closes_it(void **state) {
   struct fixture *fixture = *state;
   static const char *const beginnings[] = {"+", "-", ":", "$", "*", "*2\r\n:1\r\n+"};

@@ -465,6 +465,20 @@ static void who_loses_it_looks_again_and_finds_the_value(void **state) {
   assert_int_equal(reader->late_count, 0);
 }
 
+static void what_cannot_be_used_is_told_and_counted_once_however_often_it_is_looked_at(void **state) {
+  (void)state;
+  get(reader);
+  fake_answer_text(0, REDIS_REPLY_STRING, "rubbish", now.now_ms);
+  fake_answer_nil(1, now.now_ms);
+  run_until(storeread_next_ms(reads));
+  storeread_run(reads, now.now_ms);
+  assert_text(2, "GET mxway:1:d:shop.example");
+  fake_answer_text(2, REDIS_REPLY_STRING, "rubbish", now.now_ms);
+  assert_int_equal(reader->done_count, 0);
+  assert_string_equal(reader->why, "its value is none of mxway");
+  assert_int_equal(counted(STATS_STORE_NO_RECORD), 1);
+}
+
 static void pauses_grow_and_end_in_time(void **state) {
   (void)state;
   int64_t looks[8];
@@ -698,6 +712,7 @@ int main(void) {
       LEASED(who_wins_the_lease_asks_the_dns),
       LEASED(who_has_a_lease_does_not_wait_for_itself),
       LEASED(who_loses_it_looks_again_and_finds_the_value),
+      LEASED(what_cannot_be_used_is_told_and_counted_once_however_often_it_is_looked_at),
       LEASED(pauses_grow_and_end_in_time),
       LEASED(the_last_look_is_made_in_time_for_its_answer),
       LEASED(a_look_that_is_not_answered_ends_with_the_wait),
