@@ -68,16 +68,18 @@ struct server {
 };
 
 static void take_batch(struct server *server) {
-  struct frame frames[SERVER_BATCH_MAX];
+  struct arrival arrivals[SERVER_BATCH_MAX];
   for (size_t i = 0; i < SERVER_BATCH_MAX; i++) {
+    struct frame *frame = &arrivals[i].frame;
+    arrivals[i].connection = &server->connection;
     if (server->at == server->end)
       server->at = server->requests;
     enum frame_state state =
-        frame_parse(server->at, (size_t)(server->end - server->at), FRAME_REQUEST_MAX, &frames[i]);
+        frame_parse(server->at, (size_t)(server->end - server->at), FRAME_REQUEST_MAX, frame);
     assert(state == FRAME_COMPLETE);
-    server->at += frames[i].header_length + frames[i].body_length;
+    server->at += frame->header_length + frame->body_length;
   }
-  server->on_frames(server->context, &server->connection, frames, SERVER_BATCH_MAX);
+  server->on_frames(server->context, arrivals, SERVER_BATCH_MAX);
   server->output_length = 0;
 }
 
@@ -168,14 +170,15 @@ static void put_domains(struct cache *cache, uint32_t count, struct random *rand
 static void put_addresses(struct cache *cache, struct random *random) {
   struct cache_host_walk walk;
   struct host *host;
+  int64_t expires_at_ms = clock_now_ms() + MADE_LIFE_MS;
   cache_host_walk_start(&walk, cache);
   while ((host = cache_host_walk_next(&walk))) {
     static struct family_value values[FAMILY_COUNT];
     uint32_t number = random_below(random, 1 << 16);
     bool has_v6 = number % 2;
-    values[FAMILY_V4] = (struct family_value){.state = FAMILY_OK, .expires_at_ms = INT64_MAX, .count = 2};
+    values[FAMILY_V4] = (struct family_value){.state = FAMILY_OK, .expires_at_ms = expires_at_ms, .count = 2};
     values[FAMILY_V6] = (struct family_value){
-        .state = has_v6 ? FAMILY_OK : FAMILY_NODATA, .expires_at_ms = INT64_MAX, .count = has_v6};
+        .state = has_v6 ? FAMILY_OK : FAMILY_NODATA, .expires_at_ms = expires_at_ms, .count = has_v6};
     for (uint8_t i = 0; i < 2; i++)
       memcpy(values[FAMILY_V4].addresses[i],
              (uint8_t[]){198, 18 + i, (uint8_t)(number >> 8), (uint8_t)number}, 4);

@@ -9,9 +9,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clock.h"
 #include "facts.h"
 
-enum { MADE_SETS = 5000, MADE_NAME_SIZE = 32 };
+enum { MADE_SETS = 5000, MADE_NAME_SIZE = 32, MADE_LIFE_MS = 86400000 };
 
 /* Returns the name's length. */
 static inline size_t made_name(char name[MADE_NAME_SIZE], uint64_t number) {
@@ -22,7 +23,8 @@ static inline size_t made_name(char name[MADE_NAME_SIZE], uint64_t number) {
 static inline void made_value(struct domain_value *value, uint32_t set) {
   value->kind = DOMAIN_MX;
   value->count = (uint16_t)(1 + set % 4);
-  value->expires_at_ms = INT64_MAX;
+  value->stored_at_ms = clock_now_ms();
+  value->expires_at_ms = value->stored_at_ms + MADE_LIFE_MS;
   for (uint16_t i = 0; i < value->count; i++) {
     value->exchanges[i].preference = (uint16_t)(10 * i);
     snprintf(value->exchanges[i].host, FACTS_NAME_SIZE, "mx%u.p%u.mail.bench.test", i + 1u, set);

@@ -312,15 +312,14 @@ static void load_ahead(struct api *api, size_t count) {
     cache_prefetch_addresses(ahead[i]->guess);
 }
 
-static void on_frames(void *context, struct connection *connection, const struct frame *frames,
-                      size_t count) {
+static void on_frames(void *context, const struct arrival *arrivals, size_t count) {
   struct api *api = context;
   for (size_t i = 0; i < count; i++)
-    read_frame(api, connection, &frames[i], &api->lookups[i]);
+    read_frame(api, arrivals[i].connection, &arrivals[i].frame, &api->lookups[i]);
   load_ahead(api, count);
   for (size_t i = 0; i < count; i++)
-    if (api->lookups[i].is_pending && !answer_from_memory(api, connection, &api->lookups[i]))
-      send_miss(api, connection, &api->lookups[i]);
+    if (api->lookups[i].is_pending && !answer_from_memory(api, arrivals[i].connection, &api->lookups[i]))
+      send_miss(api, arrivals[i].connection, &api->lookups[i]);
 }
 
 /* ---- misses that come home ---- */

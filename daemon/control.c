@@ -121,8 +121,6 @@ static void answer_at_once(struct connection *connection, uint64_t id, const cha
   reply.error = (char *)error;
   size_t body_length = mxway__v1__control_reply__get_packed_size(&reply);
   uint8_t *at = server_reserve(connection, FRAME_HEADER_MAX + body_length);
-  if (!at)
-    return;
   size_t length = frame_build_header(at, body_length);
   server_commit(connection, length + mxway__v1__control_reply__pack(&reply, at + length));
 }
@@ -165,11 +163,10 @@ static void on_frame(struct control *control, struct connection *connection, con
   mxway__v1__control_request__free_unpacked(request, NULL);
 }
 
-static void on_frames(void *context, struct connection *connection, const struct frame *frames,
-                      size_t count) {
+static void on_frames(void *context, const struct arrival *arrivals, size_t count) {
   struct control *control = context;
   for (size_t i = 0; i < count; i++)
-    on_frame(control, connection, &frames[i]);
+    on_frame(control, arrivals[i].connection, &arrivals[i].frame);
   schedule(control);
 }
 

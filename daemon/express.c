@@ -7,9 +7,10 @@
 #include "wire.h"
 
 enum {
-  HEADER_USUAL = 2,        /* octets of the length of a frame of 128 to 16383 octets */
-  BODY_LEAST = 128,        /* of those */
-  COPY = SET_OVERREAD + 1, /* octets copied at once */
+  HEADER_USUAL = 2,          /* octets of the length of a frame of 128 to 16383 octets */
+  EXCHANGE_HEADER_USUAL = 2, /* octets of the tag and length of an exchange of less than 128 octets */
+  BODY_LEAST = 128,          /* of those */
+  COPY = FACTS_OVERREAD + 1, /* octets copied at once */
 };
 
 /* Longer lives are for those who count more carefully. */
@@ -26,6 +27,7 @@ void express_init(struct express *express, const struct route_policy *policy) {
   express->is_open = !policy->judge.self && !policy->judge.reject_mx_address;
   express->gives_addresses = families != FAMILIES_V4 && families != FAMILIES_V6;
   express->families = families;
+  express->is_v6_first = families != FAMILIES_V4_FIRST;
 }
 
 /* ---- copying: octets behind the end, of source and target, do not matter ---- */
@@ -63,18 +65,6 @@ static inline bool is_usual(const struct domain_facts *facts, int64_t now_ms) {
          left_ms < LIFE_MOST_MS - 1000 && facts->set->count <= EXPRESS_EXCHANGES_MAX;
 }
 
-/* Whether a host has addresses, and fresh, about which nothing is odd. Such an exchange is usable. */
-static inline bool has_usual_addresses(const struct host *host, const struct host_facts *facts,
-                                       int64_t now_ms) {
-  return facts && facts->is_plain && !host->is_address && facts->expires_at_ms[FAMILY_V6] > now_ms &&
-         facts->expires_at_ms[FAMILY_V4] > now_ms;
-}
-
-static inline int64_t addresses_expire_at_ms(const struct host_facts *facts) {
-  return lesser(facts->count[FAMILY_V6] ? facts->expires_at_ms[FAMILY_V6] : INT64_MAX,
-                facts->count[FAMILY_V4] ? facts->expires_at_ms[FAMILY_V4] : INT64_MAX);
-}
-
 /* What the hosts add to the head of the answer. */
 struct sum {
   bool authentic, is_due;
@@ -87,15 +77,14 @@ static inline bool look_at_hosts(const struct exchange_set *set, struct addresse
   for (uint16_t i = 0; i < set->count; i++) {
     const struct host *host = set->exchanges[i].host;
     const struct host_facts *facts = atomic_load_explicit(&host->facts, memory_order_acquire);
-    if (!has_usual_addresses(host, facts, now_ms))
-      return false;
-    int64_t expires_at_ms = addresses_expire_at_ms(facts);
-    if (expires_at_ms - now_ms >= LIFE_MOST_MS - 1000)
+    bool is_usual =
+        facts && facts->plain_until_ms > now_ms && facts->given_until_ms - now_ms < LIFE_MOST_MS - 1000;
+    if (!is_usual)
       return false;
     hosts[i].facts = facts;
-    hosts[i].ttl_s = seconds_left(expires_at_ms, now_ms);
+    hosts[i].ttl_s = seconds_left(facts->given_until_ms, now_ms);
     sum->ttl_s = hosts[i].ttl_s < sum->ttl_s ? hosts[i].ttl_s : sum->ttl_s;
-    sum->authentic &= facts->authentic[FAMILY_V6] & facts->authentic[FAMILY_V4];
+    sum->authentic &= facts->are_authentic;
     sum->is_due |= host_facts_want_refresh(facts, now_ms);
   }
   return true;
@@ -106,16 +95,13 @@ static inline bool look_at_hosts(const struct exchange_set *set, struct addresse
 /* Fills `order` with the places of the exchanges: by preference, each level in random order (ROUTING O1,
  * RFC 5321 section 5.1). */
 static inline void shuffle(const struct exchange_set *set, uint8_t order[], struct random *random) {
-  for (uint32_t at = 0, end = 0, count = set->count; at < count; at = end) {
-    for (uint16_t level = set->exchanges[at].preference;
-         end < count && set->exchanges[end].preference == level; end++)
-      order[end] = (uint8_t)end;
-    for (uint32_t i = at; end - i > 1; i++) {
-      uint32_t other = i + random_below(random, end - i);
-      uint8_t kept = order[i];
-      order[i] = order[other];
-      order[other] = kept;
-    }
+  for (uint8_t i = 0; i < set->count; i++)
+    order[i] = i;
+  if (!set->has_equals)
+    return;
+  for (uint8_t at = 0, end; at < set->count; at = end) {
+    end = (uint8_t)set->exchanges[at].level_end;
+    random_shuffle(random, order + at, (uint8_t)(end - at), (uint8_t)(end - at));
   }
 }
 
@@ -133,34 +119,42 @@ static inline uint8_t *put_head(uint8_t *at, uint64_t id, const struct name *nam
   return wire_put_uint(at, FIELD_REPLY_AUTHENTICATED, sum->authentic);
 }
 
-static uint8_t *put_exchange(uint8_t *at, const struct exchange_set *set, const struct exchange *exchange,
-                             uint32_t ttl_s, uint8_t count, const uint8_t *const addresses[]) {
-  size_t length = exchange->inner_length + 2u + 1u + wire_varint_length(ttl_s);
-  for (uint8_t i = 0; i < count; i++)
-    length += 2u + addresses[i][1];
-  *at++ = WIRE_TAG(FIELD_REPLY_EXCHANGES, WIRE_TYPE_BYTES);
-  at = wire_put_varint(at, length);
-  at = copy(at, exchange_set_bytes(set) + exchange->offset + exchange->length - exchange->inner_length,
-            exchange->inner_length);
-  *at++ = WIRE_TAG(FIELD_EXCHANGE_STATUS, WIRE_TYPE_VARINT);
-  *at++ = STATUS_OK;
-  for (uint8_t i = 0; i < count; i++)
-    at = addresses[i][1] == 16 ? wire_put_bytes(at, addresses[i], PACKED_V6_LENGTH)
-                               : wire_put_bytes(at, addresses[i], PACKED_V4_LENGTH);
-  return wire_put_uint(at, FIELD_EXCHANGE_TTL, ttl_s);
-}
-
-static inline uint8_t *put_exchange_with_addresses(const struct express *express, uint8_t *at,
-                                                   const struct exchange_set *set,
-                                                   const struct exchange *exchange,
-                                                   const struct addressed *host, struct random *random) {
-  const struct host_facts *facts = host->facts;
+/* The addresses that a caller gets of a host with more than one of a family. */
+static uint8_t *put_choice(const struct express *express, uint8_t *at, const struct host_facts *facts,
+                           struct random *random) {
   const uint8_t *addresses[ORDERING_ADDRESSES_MAX];
   const uint32_t usable[FAMILY_COUNT] = {host_facts_bits(facts->count[FAMILY_V6]),
                                          host_facts_bits(facts->count[FAMILY_V4])};
   uint8_t count =
       ordering_addresses(NULL, express->families, facts, usable, ORDERING_ADDRESSES_MAX, random, addresses);
-  return put_exchange(at, set, exchange, host->ttl_s, count, addresses);
+  for (uint8_t i = 0; i < count; i++)
+    at = addresses[i][1] == 16 ? wire_put_bytes(at, addresses[i], PACKED_V6_LENGTH)
+                               : wire_put_bytes(at, addresses[i], PACKED_V4_LENGTH);
+  return at;
+}
+
+/* An exchange with its addresses. The message is written first, behind the octets that its length usually
+ * takes. */
+static inline uint8_t *put_exchange(const struct express *express, uint8_t *at,
+                                    const struct exchange_set *set, const struct exchange *exchange,
+                                    const struct addressed *host, struct random *random) {
+  const struct host_facts *facts = host->facts;
+  const uint8_t *inner =
+      exchange_set_bytes(set) + exchange->offset + exchange->length - exchange->inner_length;
+  uint8_t *message = at + EXCHANGE_HEADER_USUAL, *end = copy(message, inner, exchange->inner_length);
+  *end++ = WIRE_TAG(FIELD_EXCHANGE_STATUS, WIRE_TYPE_VARINT);
+  *end++ = STATUS_OK;
+  end = facts->has_choice || !express->is_v6_first ? put_choice(express, end, facts, random)
+                                                   : copy(end, facts->bytes, facts->addresses_length);
+  end = wire_put_uint(end, FIELD_EXCHANGE_TTL, host->ttl_s);
+  size_t length = (size_t)(end - message);
+  at[0] = WIRE_TAG(FIELD_REPLY_EXCHANGES, WIRE_TYPE_BYTES);
+  at[1] = (uint8_t)length;
+  if (length < 0x80)
+    return end;
+  memmove(message + 1, message, length);
+  wire_put_varint(at + 1, length);
+  return end + 1;
 }
 
 /* Writes the length in front of a body that was begun HEADER_USUAL behind `at`. */
@@ -187,13 +181,17 @@ size_t express_build(const struct express *express, uint8_t *at, uint64_t id, en
   if (!express->is_open || !is_usual(facts, now_ms) ||
       (with_addresses && (!express->gives_addresses || !look_at_hosts(set, hosts, now_ms, &sum))))
     return 0;
-  shuffle(set, order, random);
   uint8_t *end = put_head(at + HEADER_USUAL, id, name, facts, now_ms, &sum);
-  end = copy(end, exchange_set_site(set), set->site_length);
   const uint8_t *bytes = exchange_set_bytes(set);
+  if (!with_addresses && !set->has_equals) {
+    *is_due = sum.is_due;
+    return finish(at, copy(end, bytes, set->length));
+  }
+  shuffle(set, order, random);
+  end = copy(end, bytes, set->site_length);
   for (uint16_t i = 0; i < set->count; i++) {
     const struct exchange *exchange = &set->exchanges[order[i]];
-    end = with_addresses ? put_exchange_with_addresses(express, end, set, exchange, &hosts[order[i]], random)
+    end = with_addresses ? put_exchange(express, end, set, exchange, &hosts[order[i]], random)
                          : copy(end, bytes + exchange->offset, exchange->length);
   }
   *is_due = sum.is_due;

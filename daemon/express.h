@@ -30,6 +30,7 @@ struct express {
   bool is_open; /* else it takes nothing */
   bool gives_addresses;
   enum families families;
+  bool is_v6_first; /* of one address of each */
 };
 
 void express_init(struct express *express, const struct route_policy *policy);

@@ -37,6 +37,21 @@ static bool is_plain(const struct host_facts *facts) {
          facts->state[FAMILY_V4] != FAMILY_LOOP;
 }
 
+static int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* Fills in what a hit asks, from what is there of each family. */
+static void sum_up(struct host_facts *facts) {
+  const int64_t *expires_at_ms = facts->expires_at_ms;
+  facts->is_plain = is_plain(facts);
+  facts->are_authentic = facts->authentic[FAMILY_V6] && facts->authentic[FAMILY_V4];
+  facts->has_choice = facts->count[FAMILY_V6] > 1 || facts->count[FAMILY_V4] > 1;
+  facts->plain_until_ms =
+      facts->is_plain ? lesser(expires_at_ms[FAMILY_V6], expires_at_ms[FAMILY_V4]) : INT64_MIN;
+  facts->given_until_ms = lesser(facts->count[FAMILY_V6] ? expires_at_ms[FAMILY_V6] : INT64_MAX,
+                                 facts->count[FAMILY_V4] ? expires_at_ms[FAMILY_V4] : INT64_MAX);
+  facts->refresh_from_ms = lesser(facts->refresh_at_ms[FAMILY_V6], facts->refresh_at_ms[FAMILY_V4]);
+}
+
 struct host_facts *host_facts_build(const struct family_value values[FAMILY_COUNT]) {
   const char *expanded = expanded_of(values);
   size_t expanded_length = strlen(expanded);
@@ -48,7 +63,7 @@ struct host_facts *host_facts_build(const struct family_value values[FAMILY_COUN
   uint8_t *end = wire_put_string(at, FIELD_EXCHANGE_EXPANDED, expanded, expanded_length);
   size_t length = (size_t)(end - packed);
 
-  struct host_facts *facts = malloc(sizeof(*facts) + length);
+  struct host_facts *facts = malloc(sizeof(*facts) + length + FACTS_OVERREAD);
   if (!facts)
     return NULL;
   atomic_init(&facts->is_claimed, false);
@@ -64,8 +79,10 @@ struct host_facts *host_facts_build(const struct family_value values[FAMILY_COUN
     facts->odd[family] = find_odd(&values[family], family);
   }
   facts->expanded_length = (uint16_t)(end - at);
-  facts->is_plain = is_plain(facts);
+  facts->addresses_length = (uint16_t)(at - packed);
+  sum_up(facts);
   memcpy(facts->bytes, packed, length);
+  memset(facts->bytes + length, 0, FACTS_OVERREAD);
   return facts;
 }
 
@@ -204,21 +221,34 @@ static uint8_t *pack_site(uint8_t *at, const struct exchange_value *exchanges, u
   return wire_put_string(at, FIELD_REPLY_SITE_NAME, site.name, site.name_length);
 }
 
+static void find_levels(struct exchange_set *set) {
+  struct exchange *exchanges = set->exchanges;
+  set->has_equals = false;
+  for (uint16_t i = set->count; i-- > 0;) {
+    bool is_last = i + 1 == set->count || exchanges[i + 1].preference != exchanges[i].preference;
+    exchanges[i].level_end = is_last ? (uint16_t)(i + 1) : exchanges[i + 1].level_end;
+    set->has_equals |= !is_last;
+  }
+}
+
 struct exchange_set *exchange_set_build(const struct exchange_value *exchanges, uint16_t count, bool implicit,
                                         struct host *const hosts[]) {
   assert(count >= 1 && count <= FACTS_EXCHANGES_MAX);
   uint8_t packed[FACTS_NAME_SIZE + 32], site[SITE_NAME_MAX + 32];
   size_t site_length = (size_t)(pack_site(site, exchanges, count, implicit) - site);
-  size_t total = site_length, inner_length;
+  size_t length = site_length, inner_length;
   for (uint16_t i = 0; i < count; i++)
-    total += (size_t)(pack_exchange(packed, &exchanges[i], &inner_length) - packed);
-  struct exchange_set *set = malloc(sizeof(*set) + count * sizeof(set->exchanges[0]) + total + SET_OVERREAD);
+    length += (size_t)(pack_exchange(packed, &exchanges[i], &inner_length) - packed);
+  struct exchange_set *set =
+      malloc(sizeof(*set) + count * sizeof(set->exchanges[0]) + length + FACTS_OVERREAD);
   if (!set)
     return NULL;
   set->refs = 0;
   set->count = count;
   set->implicit = implicit;
-  uint8_t *bytes = (uint8_t *)&set->exchanges[count], *at = bytes;
+  set->length = (uint32_t)length;
+  set->site_length = (uint16_t)site_length;
+  uint8_t *bytes = (uint8_t *)&set->exchanges[count], *at = wire_put_bytes(bytes, site, site_length);
   for (uint16_t i = 0; i < count; i++) {
     uint8_t *end = pack_exchange(at, &exchanges[i], &inner_length);
     set->exchanges[i] = (struct exchange){.host = hosts[i],
@@ -229,9 +259,7 @@ struct exchange_set *exchange_set_build(const struct exchange_value *exchanges, 
                                           .offset = (uint32_t)(at - bytes)};
     at = end;
   }
-  set->site_offset = (uint32_t)(at - bytes);
-  set->site_length = (uint16_t)site_length;
-  memcpy(at, site, site_length);
-  memset(at + site_length, 0, SET_OVERREAD);
+  memset(at, 0, FACTS_OVERREAD);
+  find_levels(set);
   return set;
 }

@@ -58,6 +58,10 @@ enum warning {
   WARNING_ALL = 0xfe,
 };
 
+/* So many octets behind the packed ones may be read, whatever they are: who copies a few at a time need not
+ * count the last ones. */
+enum { FACTS_OVERREAD = 15 };
+
 /* ---- hosts ---- */
 
 enum family { FAMILY_V6, FAMILY_V4, FAMILY_COUNT };
@@ -91,19 +95,26 @@ struct family_value {
 };
 
 struct host_facts {
+  /* What a hit asks of nearly every host, at one place. Plain is one with addresses, none of them odd, and
+   * without an alias. */
+  int64_t plain_until_ms;       /* both families are fresh until then; INT64_MIN where it is not plain */
+  int64_t given_until_ms;       /* the addresses are; INT64_MAX where there are none */
+  int64_t refresh_from_ms;      /* a hit refreshes a family; INT64_MAX: none does */
+  uint16_t addresses_length;    /* octets of the packed addresses */
+  bool is_plain, are_authentic; /* both families */
+  bool has_choice;              /* more than one address of a family */
+  _Atomic bool is_claimed;      /* somebody refreshes it: the one thing here that changes */
+  uint8_t count[FAMILY_COUNT];
   int64_t expires_at_ms[FAMILY_COUNT];
   int64_t stale_until_ms[FAMILY_COUNT];
   int64_t refresh_at_ms[FAMILY_COUNT];
   uint32_t life_ms[FAMILY_COUNT];
-  _Atomic bool is_claimed;     /* somebody refreshes it: the one thing here that changes */
   uint8_t state[FAMILY_COUNT]; /* enum family_state */
-  uint8_t count[FAMILY_COUNT];
   uint8_t failures[FAMILY_COUNT];
   bool authentic[FAMILY_COUNT];
   uint32_t odd[FAMILY_COUNT]; /* bit n: address n is not ordinary (see reach) */
-  bool is_plain;              /* addresses, none of them odd, and no alias: as nearly every host */
   uint16_t expanded_length;   /* octets of the packed field `expanded`, 0 without an alias */
-  uint8_t bytes[];            /* packed: addresses v6, addresses v4, expanded */
+  uint8_t bytes[];            /* packed: addresses v6, addresses v4, expanded; then FACTS_OVERREAD octets */
 };
 
 enum { PACKED_V6_LENGTH = 18, PACKED_V4_LENGTH = 6 };
@@ -130,8 +141,7 @@ static inline uint32_t host_facts_bits(unsigned count) {
 
 /* The packed field `expanded`. */
 static inline const uint8_t *host_facts_expanded(const struct host_facts *facts) {
-  return facts->bytes + facts->count[FAMILY_V6] * (size_t)PACKED_V6_LENGTH +
-         facts->count[FAMILY_V4] * (size_t)PACKED_V4_LENGTH;
+  return facts->bytes + facts->addresses_length;
 }
 
 /* Until when a family is answered: its life, or beyond it where it may be stale (RFC 8767). */
@@ -164,7 +174,7 @@ static inline bool host_facts_are_kept(const struct host_facts *facts, int64_t m
 
 /* Whether a hit at `now_ms` is to start a refresh. */
 static inline bool host_facts_want_refresh(const struct host_facts *facts, int64_t now_ms) {
-  return facts->refresh_at_ms[FAMILY_V6] <= now_ms || facts->refresh_at_ms[FAMILY_V4] <= now_ms;
+  return facts->refresh_from_ms <= now_ms;
 }
 
 /* Builds facts from what the two queries said. Returns a block for free(), or NULL. */
@@ -185,30 +195,24 @@ struct exchange {
   uint16_t length;       /* of the packed LookupReply.exchanges field */
   uint16_t inner_length; /* of the Exchange message in it: the field's last octets */
   uint16_t port;         /* 0: that of SMTP */
+  uint16_t level_end;    /* the place behind the last exchange of the same preference */
   uint32_t offset;       /* of the field in exchange_set_bytes() */
 };
-
-/* So many octets behind those of a set may be read, whatever they are: who copies a few at a time need not
- * count the last ones. */
-enum { SET_OVERREAD = 15 };
 
 struct exchange_set {
   struct table_node node;      /* intern's */
   uint32_t refs;               /* intern's */
-  uint32_t site_offset;        /* of LookupReply.site_id and site_name in exchange_set_bytes() */
-  uint16_t site_length;        /* of both fields */
+  uint32_t length;             /* of exchange_set_bytes() */
+  uint16_t site_length;        /* of LookupReply.site_id and site_name, the first of those octets */
+  bool has_equals;             /* two exchanges of the same preference */
   bool implicit;               /* the one exchange stands for a domain without MX: its site is another */
   uint16_t count;              /* 1 to FACTS_EXCHANGES_MAX */
   struct exchange exchanges[]; /* by preference, name, port; but for ports no host twice; then the bytes */
 };
 
+/* The packed fields site_id, site_name and exchanges, in that order, then FACTS_OVERREAD octets. */
 static inline const uint8_t *exchange_set_bytes(const struct exchange_set *set) {
   return (const uint8_t *)&set->exchanges[set->count];
-}
-
-/* The packed fields `site_id` and `site_name`, of set->site_length octets. */
-static inline const uint8_t *exchange_set_site(const struct exchange_set *set) {
-  return exchange_set_bytes(set) + set->site_offset;
 }
 
 /* ---- domains ---- */

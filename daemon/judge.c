@@ -226,24 +226,19 @@ static void judge_addresses(struct judge *judge, const struct exchange *exchange
                          (view.facts->authentic[FAMILY_V4] || judge->families == FAMILIES_V6);
 }
 
-static int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
-
 /* Nearly every judgement at one glance: an ordinary caller and a host with addresses, nothing odd about
  * them. Says what judge_addresses would say, or false. */
 static bool judge_plain(const struct judge *judge, const struct host_facts *facts,
                         struct judgement *judgement) {
-  if (!judge->is_plain || !facts || !facts->is_plain || facts->expires_at_ms[FAMILY_V6] < judge->since_ms ||
-      facts->expires_at_ms[FAMILY_V4] < judge->since_ms)
+  if (!judge->is_plain || !facts || !facts->is_plain || facts->plain_until_ms < judge->since_ms)
     return false;
-  uint32_t v6 = host_facts_bits(facts->count[FAMILY_V6]), v4 = host_facts_bits(facts->count[FAMILY_V4]);
   judgement->status = STATUS_OK;
   judgement->is_alias = judgement->stale = false;
-  judgement->authentic = facts->authentic[FAMILY_V6] && facts->authentic[FAMILY_V4];
+  judgement->authentic = facts->are_authentic;
   judgement->facts = facts;
-  judgement->usable[FAMILY_V6] = v6;
-  judgement->usable[FAMILY_V4] = v4;
-  judgement->expires_at_ms = lesser(v6 ? facts->expires_at_ms[FAMILY_V6] : INT64_MAX,
-                                    v4 ? facts->expires_at_ms[FAMILY_V4] : INT64_MAX);
+  judgement->usable[FAMILY_V6] = host_facts_bits(facts->count[FAMILY_V6]);
+  judgement->usable[FAMILY_V4] = host_facts_bits(facts->count[FAMILY_V4]);
+  judgement->expires_at_ms = facts->given_until_ms;
   return true;
 }
 

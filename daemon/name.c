@@ -8,6 +8,10 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#if defined(__SSE2__) && !defined(MXWAY_NO_VECTORS)
+#include <emmintrin.h>
+#endif
+
 #include "random.h"
 
 static const char ipv6_tag[] = "IPv6:"; /* RFC 5321 section 4.1.3 */
@@ -21,12 +25,73 @@ static bool is_allowed(uint8_t octet) {
   return octet > 0x20 && octet < 0x7f && octet != '@' && octet != '\\';
 }
 
-/* ---- eight octets at a time, for the usual name: letters, digits, '-', '.', '/', of no great length ----
+/* ---- the usual name, many octets at a time: letters, digits, '-', '.', '/', of no great length ----
  *
- * A word holds eight octets, each below 0x80 where these are asked; a mask has the top bit of each octet for
- * which something is true. */
+ * copy_usual copies in lower case a text of HALF to USUAL_MAX octets, in which no label can be too long, and
+ * sees whether it has dots. False where anything is not usual: the octets one by one will tell. The last
+ * octets may be copied twice. */
 
-enum { WORD = 8, TOP = 0x80, USUAL_MAX = NAME_LABEL_MAX };
+enum { TOP = 0x80, HALF = 8, USUAL_MAX = NAME_LABEL_MAX };
+
+#if defined(__SSE2__) && !defined(MXWAY_NO_VECTORS)
+enum { VECTOR = 2 * HALF, VECTOR_ALL = 0xffff };
+
+/* All ones in each octet that is one of the `count` from `first` on. */
+static inline __m128i among(__m128i octets, uint8_t first, uint8_t count) {
+  return _mm_cmplt_epi8(_mm_add_epi8(octets, _mm_set1_epi8((char)(TOP - first))),
+                        _mm_set1_epi8((char)(count - TOP)));
+}
+
+/* Makes octets lower case; `dots` has a bit for each that is one. False where one is not usual. */
+static inline bool fold(__m128i *octets, uint64_t *dots) {
+  __m128i lower = _mm_or_si128(*octets, _mm_and_si128(among(*octets, 'A', 26), _mm_set1_epi8(0x20)));
+  __m128i usual = _mm_or_si128(among(lower, 'a', 26), among(lower, '-', '9' + 1 - '-'));
+  *octets = lower;
+  *dots = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(lower, _mm_set1_epi8('.')));
+  return _mm_movemask_epi8(usual) == VECTOR_ALL;
+}
+
+/* HALF to VECTOR octets: the first half of the vector is those of the text, the second its last ones. */
+static inline bool copy_halves(const uint8_t *text, size_t length, char *out, uint64_t *dots) {
+  size_t from = length - HALF;
+  __m128i octets = _mm_unpacklo_epi64(_mm_loadu_si64(text), _mm_loadu_si64(text + from));
+  uint64_t found;
+  if (!fold(&octets, &found))
+    return false;
+  _mm_storeu_si64(out, octets);
+  _mm_storeu_si64(out + from, _mm_unpackhi_epi64(octets, octets));
+  *dots = (found & 0xff) | found >> HALF << from;
+  return true;
+}
+
+/* More than VECTOR. */
+static inline bool copy_vectors(const uint8_t *text, size_t length, char *out, uint64_t *dots) {
+  *dots = 0;
+  for (size_t at = 0; at < length; at += VECTOR) {
+    size_t from = at + VECTOR <= length ? at : length - VECTOR;
+    __m128i octets = _mm_loadu_si128((const __m128i *)(const void *)(text + from));
+    uint64_t found;
+    if (!fold(&octets, &found))
+      return false;
+    _mm_storeu_si128((__m128i *)(void *)(out + from), octets);
+    *dots |= found << from;
+  }
+  return true;
+}
+
+static bool copy_usual(const uint8_t *text, size_t length, char *out, bool *has_dot) {
+  uint64_t dots; /* a bit for each octet */
+  if (!(length <= VECTOR ? copy_halves(text, length, out, &dots) : copy_vectors(text, length, out, &dots)))
+    return false;
+  uint64_t ends = UINT64_C(1) | UINT64_C(1) << (length - 1);
+  *has_dot = dots != 0;
+  return !(dots & (dots << 1 | ends));
+}
+
+#else
+
+/* A word holds eight octets, each below 0x80 where these are asked; a mask has the top bit of each octet for
+ * which something is true. */
 
 static uint64_t each(uint8_t octet) { return UINT64_C(0x0101010101010101) * octet; }
 
@@ -53,14 +118,11 @@ static void store_word(char *at, uint64_t word) {
   memcpy(at, &word, sizeof(word));
 }
 
-/* Copies in lower case a text of WORD to USUAL_MAX octets, in which no label can be too long; sees whether it
- * has dots. False where anything is not usual: the octets one by one will tell. The last word may overlap the
- * one before it. */
-static bool copy_words(const uint8_t *text, size_t length, struct name *out, bool *has_dot) {
+static bool copy_usual(const uint8_t *text, size_t length, char *out, bool *has_dot) {
   uint64_t before = TOP; /* whether the octet before the word is a dot: as if there were one */
   uint64_t dotted = 0;
-  for (size_t at = 0; at < length; at += WORD) {
-    size_t from = at + WORD <= length ? at : length - WORD;
+  for (size_t at = 0; at < length; at += HALF) {
+    size_t from = at + HALF <= length ? at : length - HALF;
     uint64_t word = load_word(text + from), folded = word | each(0x20), dots = equal(word, '.');
     uint64_t letters = at_least(folded, 'a') & ~at_least(folded, 'z' + 1);
     uint64_t others = at_least(folded, '-') & ~at_least(folded, '9' + 1) & at_least(word, 0x21);
@@ -69,13 +131,12 @@ static bool copy_words(const uint8_t *text, size_t length, struct name *out, boo
       return false;
     dotted |= dots;
     before = dots >> 56;
-    store_word(out->text + from, word | letters >> 2); /* 0x80 to 0x20 */
+    store_word(out + from, word | letters >> 2); /* 0x80 to 0x20 */
   }
-  out->text[length] = '\0';
-  out->length = (uint8_t)length;
   *has_dot = dotted != 0;
   return !before;
 }
+#endif
 
 /* ---- octet by octet ---- */
 
@@ -187,11 +248,13 @@ static bool parse_usual(const uint8_t *text, size_t length, struct name *out) {
   bool has_dot;
   if (length > 0 && text[length - 1] == '.')
     length--;
-  if (length < WORD || length > USUAL_MAX || !copy_words(text, length, out, &has_dot))
+  if (length < HALF || length > USUAL_MAX || !copy_usual(text, length, out->text, &has_dot))
     return false;
   bool may_be_address = (uint8_t)(out->text[length - 1] - '0') < 10;
   if (may_be_address || !has_dot)
     return false;
+  out->text[length] = '\0';
+  out->length = (uint8_t)length;
   out->kind = NAME_DOMAIN;
   out->address_length = 0;
   return true;
@@ -268,22 +331,11 @@ size_t name_as_address(const char *text, size_t length, uint8_t address[NAME_ADD
   return 0;
 }
 
-static inline bool ends_in(const char *end, const char four[5]) { return memcmp(end - 4, four, 4) == 0; }
-
-/* Whether the last four octets of a text are those of a name for special use: one glance, because almost
- * none is. */
-static bool may_be_special_use(const char *end) {
-  return ends_in(end, ".alt") | ends_in(end, "ocal") | ends_in(end, "nion") | ends_in(end, "alid") |
-         ends_in(end, "host");
-}
-
-bool name_is_special_use(const char *text, size_t length) {
+bool name_ends_in_special_use(const char *text, size_t length) {
   static const struct {
     size_t length;
     char text[10];
   } labels[] = {{3, "alt"}, {5, "local"}, {5, "onion"}, {7, "invalid"}, {9, "localhost"}};
-  if (length > 3 && !may_be_special_use(text + length))
-    return false;
   const char *dot = memrchr(text, '.', length);
   const char *last = dot ? dot + 1 : text;
   size_t last_length = length - (size_t)(last - text);

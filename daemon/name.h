@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum { NAME_TEXT_MAX = 253, NAME_LABEL_MAX = 63, NAME_ADDRESS_MAX = 16 };
 
@@ -64,10 +65,23 @@ const char *name_error_text(enum name_error error);
  * `address` and returns how many, or returns 0. */
 size_t name_as_address(const char *text, size_t length, uint8_t address[NAME_ADDRESS_MAX]);
 
+/* As name_is_special_use, without its glance. */
+bool name_ends_in_special_use(const char *text, size_t length);
+
+static inline bool name_ends_in_four(const char *end, const char four[5]) {
+  return memcmp(end - 4, four, 4) == 0;
+}
+
 /* Whether a canonical `text` is, or ends in, a name that the DNS does not have: .invalid and .localhost (RFC
  * 6761), .local (RFC 6762), .onion (RFC 7686) and .alt (RFC 9476) (ROUTING Q7). Not .test, which private
- * networks use. */
-bool name_is_special_use(const char *text, size_t length);
+ * networks use. Almost none is: its last four octets tell. */
+static inline bool name_is_special_use(const char *text, size_t length) {
+  const char *end = text + length;
+  bool may_be = length < 4 || name_ends_in_four(end, ".alt") || name_ends_in_four(end, "ocal") ||
+                name_ends_in_four(end, "nion") || name_ends_in_four(end, "alid") ||
+                name_ends_in_four(end, "host");
+  return may_be && name_ends_in_special_use(text, length);
+}
 
 /* Whether a canonical `text` is `suffix` or a name below it. */
 bool name_is_below(const char *text, size_t length, const struct name *suffix);

@@ -14,12 +14,6 @@ static void swap_places(uint8_t *a, uint8_t *b) {
   *b = kept;
 }
 
-/* Makes the first `wanted` places a random choice in random order (Fisher and Yates, stopped early). */
-static inline void shuffle(uint8_t *places, uint8_t count, uint8_t wanted, struct random *random) {
-  for (uint8_t i = 0; i < wanted && i + 1 < count; i++)
-    swap_places(&places[i], &places[i + random_below(random, (uint32_t)(count - i))]);
-}
-
 /* The heaviest first; where weights are equal the places stay in order. */
 static void sort_by_weight(uint8_t *places, uint64_t *weights, uint8_t count) {
   for (uint8_t i = 1; i < count; i++) {
@@ -47,7 +41,7 @@ void ordering_exchanges(const struct wishes *wishes, const struct exchange_set *
                         uint8_t count, struct random *random) {
   switch (order_of(wishes)) {
   case ORDER_RANDOM:
-    shuffle(places, count, count, random);
+    random_shuffle(random, places, count, count);
     break;
   case ORDER_KEYED:
     order_by_key(wishes->key, set, places, count);
@@ -86,7 +80,7 @@ static void order_pool(const struct wishes *wishes, struct pool *pool, uint8_t m
   uint64_t weights[FACTS_ADDRESSES_MAX];
   switch (order_of(wishes)) {
   case ORDER_RANDOM:
-    shuffle(pool->places, pool->count, most, random);
+    random_shuffle(random, pool->places, pool->count, most);
     break;
   case ORDER_STABLE:
     sort_by_number(pool);
@@ -125,6 +119,21 @@ static void take_alternating(const struct pool *first, const struct pool *second
   }
 }
 
+/* The usable ones: all of them, as nearly always, or those of the bits. */
+static inline void fill_pool(struct pool *pool, unsigned count, uint32_t usable) {
+  static const uint8_t all[FACTS_ADDRESSES_MAX] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10,
+                                                   11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21,
+                                                   22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
+  if (usable == host_facts_bits(count)) {
+    memcpy(pool->places, all, sizeof(all));
+    pool->count = (uint8_t)count;
+    return;
+  }
+  pool->count = 0;
+  for (; usable; usable &= usable - 1)
+    pool->places[pool->count++] = (uint8_t)__builtin_ctz(usable);
+}
+
 static uint8_t choose(const struct wishes *wishes, enum families families, const struct host_facts *facts,
                       const uint32_t usable[FAMILY_COUNT], uint8_t most, struct random *random,
                       const uint8_t *addresses[ORDERING_ADDRESSES_MAX]) {
@@ -133,9 +142,7 @@ static uint8_t choose(const struct wishes *wishes, enum families families, const
     struct pool *pool = &pools[family];
     pool->packed = host_facts_addresses(facts, family);
     pool->each = packed_length[family];
-    pool->count = 0;
-    for (uint32_t left = usable[family]; left; left &= left - 1)
-      pool->places[pool->count++] = (uint8_t)__builtin_ctz(left);
+    fill_pool(pool, facts->count[family], usable[family]);
     if (pool->count > 1)
       order_pool(wishes, pool, most, random);
   }

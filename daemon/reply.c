@@ -100,7 +100,7 @@ size_t reply_build_route(uint8_t *at, uint64_t id, enum source source, const str
   if (!set)
     return (size_t)(end - at);
   const uint8_t *bytes = exchange_set_bytes(set);
-  end = wire_put_bytes(end, exchange_set_site(set), set->site_length);
+  end = wire_put_bytes(end, bytes, set->site_length);
   for (uint8_t i = 0; i < route->count; i++) {
     const struct route_exchange *exchange = &route->exchanges[i];
     end = exchange->status != STATUS_NOT_RESOLVED

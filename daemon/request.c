@@ -135,8 +135,8 @@ static inline void take_field(const struct field *field, struct request *request
   }
 }
 
-/* Nearly every message begins with an id of up to four octets and a domain of less than 128: reads those,
- * where they are there, and returns where the rest begins. */
+/* Nearly every message is an id of up to four octets, a domain of less than 128, and perhaps a depth: reads
+ * those, where they are there, and returns where the rest begins. */
 static inline const uint8_t *read_usual(const uint8_t *at, const uint8_t *end, struct request *request) {
   const uint8_t *from = at + 1;
   if (end - at < 8 || *at != (REQUEST_ID << TYPE_BITS | TYPE_VARINT))
@@ -152,7 +152,11 @@ static inline const uint8_t *read_usual(const uint8_t *at, const uint8_t *end, s
   request->id = id;
   request->has_id = true;
   request->domain = (struct request_bytes){from + 2, from[1]};
-  return from + 2 + from[1];
+  from += 2 + from[1];
+  if (end - from < 2 || from[0] != (REQUEST_DEPTH << TYPE_BITS | TYPE_VARINT) || from[1] >= 0x80)
+    return from;
+  request->depth = from[1];
+  return from + 2;
 }
 
 bool request_parse(const uint8_t *bytes, size_t length, struct request *request) {

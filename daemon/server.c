@@ -9,16 +9,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "log.h"
+#include "acceptor.h"
+#include "outbox.h"
 
 enum {
-  INPUT_BYTES = 64 * 1024,
+  READ_BYTES = 64 * 1024, /* one read */
+  GATHERED_BYTES = 1024,  /* of one connection, that wait for those of others */
+  INPUT_BYTES = READ_BYTES + SERVER_BATCH_MAX * GATHERED_BYTES,
   PARTIAL_BYTES = FRAME_REQUEST_MAX + FRAME_HEADER_MAX, /* a frame half read */
   OUTPUT_BYTES = 256 * 1024,
 };
-
-/* How long accepting rests when the process is out of descriptors. */
-static const double ACCEPT_PAUSE_S = 0.1;
 
 struct connection {
   struct server *server;
@@ -28,9 +28,8 @@ struct connection {
   /* Read but not handed on: at most one frame, or more while the client is paused. */
   uint8_t *partial;
   size_t partial_length;
-  /* Answered but not written. */
-  uint8_t *pending;
-  size_t pending_at, pending_length, pending_capacity;
+  struct outbox outbox;
+  unsigned gathered;    /* frames in server->gathered */
   unsigned outstanding; /* promised answers */
   void *word;           /* the context's */
   bool is_open, is_broken, at_end, is_paused;
@@ -38,8 +37,7 @@ struct connection {
 
 struct server {
   struct ev_loop *loop;
-  ev_io acceptable;
-  ev_timer accept_pause;
+  struct acceptor acceptor;
   _Atomic uint32_t *connection_count;
   uint32_t max_connections;
   struct stats *stats;
@@ -49,7 +47,11 @@ struct server {
   struct connection **connections; /* by index; never freed before the server */
   size_t capacity, used;
   struct connection *free;
-  struct connection *current; /* whose answers gather in `output` */
+  /* Frames of connections that sent few, until all that are readable have been read. */
+  struct arrival gathered[SERVER_BATCH_MAX];
+  size_t gathered_count, gathered_bytes; /* they are the first of `input` */
+  ev_timer settling;                     /* only to be called behind them */
+  struct connection *current;            /* whose answers gather in `output` */
   size_t output_length;
   bool is_stopped;
   uint8_t input[INPUT_BYTES];
@@ -60,72 +62,14 @@ static void update(struct connection *connection);
 
 /* ---- output ---- */
 
-static size_t unwritten(const struct connection *connection) {
-  return connection->pending_length - connection->pending_at;
-}
+static size_t unwritten(const struct connection *connection) { return outbox_left(&connection->outbox); }
 
-/* Makes room for `length` more octets behind what is pending. */
-static bool grow_pending(struct connection *connection, size_t length) {
-  if (connection->pending_at > 0) {
-    memmove(connection->pending, connection->pending + connection->pending_at, unwritten(connection));
-    connection->pending_length = unwritten(connection);
-    connection->pending_at = 0;
-  }
-  size_t needed = connection->pending_length + length;
-  if (needed <= connection->pending_capacity)
-    return true;
-  size_t capacity = connection->pending_capacity ? connection->pending_capacity : 4096;
-  while (capacity < needed)
-    capacity *= 2;
-  uint8_t *pending = realloc(connection->pending, capacity);
-  if (!pending) {
-    connection->is_broken = true;
-    return false;
-  }
-  connection->pending = pending;
-  connection->pending_capacity = capacity;
-  return true;
-}
-
-/* Sends what the socket takes; returns how many octets, 0 also when it is gone. */
-static size_t send_some(struct connection *connection, const uint8_t *bytes, size_t length) {
-  ssize_t sent;
-  do
-    sent = send(connection->readable.fd, bytes, length, MSG_NOSIGNAL);
-  while (sent < 0 && errno == EINTR);
-  if (sent >= 0)
-    return (size_t)sent;
-  if (errno != EAGAIN && errno != EWOULDBLOCK)
-    connection->is_broken = true;
-  return 0;
-}
-
-static void write_pending(struct connection *connection) {
-  connection->pending_at +=
-      send_some(connection, connection->pending + connection->pending_at, unwritten(connection));
-  if (unwritten(connection) == 0) {
-    free(connection->pending);
-    connection->pending = NULL;
-    connection->pending_at = connection->pending_length = connection->pending_capacity = 0;
-  }
-}
-
-/* Writes `bytes`, or keeps what the socket does not take. */
 static void put_output(struct connection *connection, const uint8_t *bytes, size_t length) {
-  if (connection->is_broken || length == 0)
-    return;
-  if (unwritten(connection) == 0) {
-    size_t sent = send_some(connection, bytes, length);
-    bytes += sent;
-    length -= sent;
-  }
-  if (length == 0 || connection->is_broken || !grow_pending(connection, length))
-    return;
-  memcpy(connection->pending + connection->pending_length, bytes, length);
-  connection->pending_length += length;
+  if (!connection->is_broken && outbox_put(&connection->outbox, connection->readable.fd, bytes, length) != 0)
+    connection->is_broken = true;
 }
 
-/* Writes what has gathered for the connection that is being read. */
+/* Writes what has gathered for the connection that is being answered. */
 static void flush(struct server *server) {
   size_t length = server->output_length;
   server->output_length = 0;
@@ -135,9 +79,11 @@ static void flush(struct server *server) {
 
 uint8_t *server_reserve(struct connection *connection, size_t length) {
   struct server *server = connection->server;
-  assert(connection == server->current && length <= OUTPUT_BYTES);
-  if (server->output_length + length > OUTPUT_BYTES)
+  assert(length <= OUTPUT_BYTES);
+  if (server->current != connection || server->output_length + length > OUTPUT_BYTES) {
     flush(server);
+    server->current = connection;
+  }
   return server->output + server->output_length;
 }
 
@@ -158,6 +104,21 @@ static size_t batch_size(const struct connection *connection) {
   return left < SERVER_BATCH_MAX ? left : SERVER_BATCH_MAX;
 }
 
+/* Cuts the frames at the start of `bytes` off, `most` of them; counts their octets in `*at`. */
+static enum frame_state cut(struct connection *connection, const uint8_t *bytes, size_t length,
+                            struct arrival arrivals[], size_t most, size_t *count, size_t *at) {
+  enum frame_state state = FRAME_COMPLETE;
+  for (*count = 0; *count < most; ++*count) {
+    struct frame *frame = &arrivals[*count].frame;
+    state = frame_parse(bytes + *at, length - *at, FRAME_REQUEST_MAX, frame);
+    if (state != FRAME_COMPLETE)
+      break;
+    arrivals[*count].connection = connection;
+    *at += frame->header_length + frame->body_length;
+  }
+  return state;
+}
+
 /* Hands on the frames at the start of `bytes`, a batch at a time; stops where the
  * client must wait. Returns how many octets are used up. */
 static size_t hand_on(struct connection *connection, const uint8_t *bytes, size_t length) {
@@ -166,15 +127,11 @@ static size_t hand_on(struct connection *connection, const uint8_t *bytes, size_
   enum frame_state state = FRAME_COMPLETE;
   while (state == FRAME_COMPLETE && !connection->is_broken && !connection->at_end &&
          !must_pause(connection)) {
-    struct frame frames[SERVER_BATCH_MAX];
-    size_t count = 0, most = batch_size(connection);
-    while (count < most && (state = frame_parse(bytes + at, length - at, FRAME_REQUEST_MAX,
-                                                &frames[count])) == FRAME_COMPLETE) {
-      at += frames[count].header_length + frames[count].body_length;
-      count++;
-    }
+    struct arrival arrivals[SERVER_BATCH_MAX];
+    size_t count;
+    state = cut(connection, bytes, length, arrivals, batch_size(connection), &count, &at);
     if (count > 0)
-      server->on_frames(server->context, connection, frames, count);
+      server->on_frames(server->context, arrivals, count);
     if (server->output_length > OUTPUT_BYTES / 2)
       flush(server);
   }
@@ -183,6 +140,63 @@ static size_t hand_on(struct connection *connection, const uint8_t *bytes, size_
     server_break(connection);
   return at;
 }
+
+/* ---- gathering: what many connections sent a little of is looked up together ---- */
+
+/* Hands on what has gathered. */
+static void settle(struct server *server) {
+  struct arrival arrivals[SERVER_BATCH_MAX];
+  size_t count = server->gathered_count;
+  memcpy(arrivals, server->gathered, count * sizeof(arrivals[0]));
+  server->gathered_count = server->gathered_bytes = 0;
+  for (size_t i = 0; i < count; i++)
+    arrivals[i].connection->gathered = 0;
+  if (count > 0)
+    server->on_frames(server->context, arrivals, count);
+  flush(server);
+  for (size_t i = 0; i < count; i++)
+    if (i + 1 == count || arrivals[i + 1].connection != arrivals[i].connection)
+      update(arrivals[i].connection);
+}
+
+static void on_settling(struct ev_loop *loop, ev_timer *timer, int events) {
+  (void)loop, (void)events;
+  settle(timer->data);
+}
+
+/* Whether the `length` octets read behind those that have gathered gather as well: whole frames, and few. */
+static bool gather(struct connection *connection, size_t length) {
+  struct server *server = connection->server;
+  size_t room = SERVER_BATCH_MAX - server->gathered_count, count, at = 0;
+  const uint8_t *bytes = server->input + server->gathered_bytes;
+  if (length > GATHERED_BYTES || must_pause(connection) || batch_size(connection) < room)
+    return false;
+  cut(connection, bytes, length, server->gathered + server->gathered_count, room, &count, &at);
+  if (at < length)
+    return false;
+  if (server->gathered_count == 0)
+    ev_feed_event(server->loop, &server->settling, EV_CUSTOM);
+  server->gathered_count += count;
+  server->gathered_bytes += length;
+  connection->gathered = (unsigned)count;
+  if (server->gathered_count == SERVER_BATCH_MAX)
+    settle(server);
+  return true;
+}
+
+/* Forgets what has gathered of a connection that ends. */
+static void drop_gathered(struct connection *connection) {
+  struct server *server = connection->server;
+  size_t kept = 0;
+  for (size_t i = 0; connection->gathered > 0 && i < server->gathered_count; i++)
+    if (server->gathered[i].connection != connection)
+      server->gathered[kept++] = server->gathered[i];
+  if (connection->gathered > 0)
+    server->gathered_count = kept;
+  connection->gathered = 0;
+}
+
+/* ---- half frames ---- */
 
 static void drop_partial(struct connection *connection) {
   free(connection->partial);
@@ -204,9 +218,7 @@ static bool keep_partial(struct connection *connection, const uint8_t *bytes, si
 }
 
 static void consume(struct connection *connection, const uint8_t *bytes, size_t length) {
-  connection->server->current = connection;
   size_t used = hand_on(connection, bytes, length);
-  connection->server->current = NULL;
   if (connection->at_end)
     drop_partial(connection);
   else if (!connection->is_broken && !keep_partial(connection, bytes + used, length - used))
@@ -219,20 +231,24 @@ static bool has_hung_up(const struct connection *connection) {
   return poll(&state, 1, 0) == 1 && state.revents & (POLLHUP | POLLERR);
 }
 
-/* One read: behind a half-read frame into the connection's buffer, otherwise into the thread's. */
-static void read_some(struct connection *connection) {
+/* One read: behind a half-read frame into the connection's buffer, otherwise into the thread's. Returns false
+ * where what was read has gathered. */
+static bool read_some(struct connection *connection) {
   struct server *server = connection->server;
   bool behind = connection->partial_length > 0;
-  uint8_t *buffer = behind ? connection->partial : server->input;
+  uint8_t *buffer = behind ? connection->partial : server->input + server->gathered_bytes;
   size_t at = behind ? connection->partial_length : 0;
-  size_t room = (behind ? (size_t)PARTIAL_BYTES : (size_t)INPUT_BYTES) - at;
+  size_t room = (behind ? (size_t)PARTIAL_BYTES : (size_t)READ_BYTES) - at;
   ssize_t got = recv(connection->readable.fd, buffer + at, room, 0);
+  if (got > 0 && !behind && gather(connection, (size_t)got))
+    return false;
   if (got > 0)
     consume(connection, buffer, at + (size_t)got);
   else if (got == 0 && !has_hung_up(connection))
     connection->at_end = true;
   else if (got == 0 || (errno != EAGAIN && errno != EINTR))
     connection->is_broken = true;
+  return true;
 }
 
 /* ---- connections ---- */
@@ -242,9 +258,9 @@ static void close_connection(struct connection *connection) {
   ev_io_stop(server->loop, &connection->readable);
   ev_io_stop(server->loop, &connection->writable);
   close(connection->readable.fd);
-  free(connection->partial);
-  free(connection->pending);
-  connection->partial = connection->pending = NULL;
+  drop_partial(connection);
+  drop_gathered(connection);
+  outbox_clear(&connection->outbox);
   connection->is_open = false;
   server->on_closed(server->context, connection);
   connection->ref.generation++;
@@ -287,14 +303,15 @@ static void resume(struct connection *connection) {
 static void on_readable(struct ev_loop *loop, ev_io *io, int events) {
   (void)loop, (void)events;
   struct connection *connection = io->data;
-  read_some(connection);
-  update(connection);
+  if (read_some(connection))
+    update(connection);
 }
 
 static void on_writable(struct ev_loop *loop, ev_io *io, int events) {
   (void)loop, (void)events;
   struct connection *connection = io->data;
-  write_pending(connection);
+  if (outbox_send(&connection->outbox, io->fd) != 0)
+    connection->is_broken = true;
   resume(connection);
   update(connection);
 }
@@ -347,7 +364,8 @@ static struct connection *get_connection(struct server *server) {
   return connection;
 }
 
-static void open_connection(struct server *server, int fd) {
+static void open_connection(void *context, int fd) {
+  struct server *server = context;
   uint32_t before = atomic_fetch_add_explicit(server->connection_count, 1, memory_order_relaxed);
   struct connection *connection = before < server->max_connections ? get_connection(server) : NULL;
   if (!connection) {
@@ -362,29 +380,6 @@ static void open_connection(struct server *server, int fd) {
   ev_io_init(&connection->writable, on_writable, fd, EV_WRITE);
   connection->readable.data = connection->writable.data = connection;
   ev_io_start(server->loop, &connection->readable);
-}
-
-/* One connection a wake-up, so that the frontends share them. */
-static void on_acceptable(struct ev_loop *loop, ev_io *io, int events) {
-  (void)events;
-  struct server *server = io->data;
-  int fd = accept4(io->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-  if (fd >= 0) {
-    open_connection(server, fd);
-  } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-    /* The connection stays in the backlog: asking again at once would spin. */
-    log_warning("cannot accept a connection: %s", strerror(errno));
-    ev_io_stop(loop, &server->acceptable);
-    ev_timer_set(&server->accept_pause, ACCEPT_PAUSE_S, 0.);
-    ev_timer_start(loop, &server->accept_pause);
-  }
-}
-
-static void on_accept_pause_end(struct ev_loop *loop, ev_timer *timer, int events) {
-  (void)events;
-  struct server *server = timer->data;
-  if (!server->is_stopped)
-    ev_io_start(loop, &server->acceptable);
 }
 
 /* ---- the room ---- */
@@ -402,17 +397,16 @@ struct server *server_create(struct ev_loop *loop, int listen_fd, _Atomic uint32
   server->on_frames = on_frames;
   server->on_closed = on_closed;
   server->context = context;
-  ev_io_init(&server->acceptable, on_acceptable, listen_fd, EV_READ);
-  ev_timer_init(&server->accept_pause, on_accept_pause_end, ACCEPT_PAUSE_S, 0.);
-  server->acceptable.data = server->accept_pause.data = server;
-  ev_io_start(loop, &server->acceptable);
+  ev_timer_init(&server->settling, on_settling, 0., 0.);
+  ev_set_priority(&server->settling, EV_MINPRI);
+  server->settling.data = server;
+  acceptor_start(&server->acceptor, loop, listen_fd, open_connection, server);
   return server;
 }
 
 void server_stop(struct server *server) {
   server->is_stopped = true;
-  ev_io_stop(server->loop, &server->acceptable);
-  ev_timer_stop(server->loop, &server->accept_pause);
+  acceptor_stop(&server->acceptor);
   for (size_t i = 0; i < server->used; i++)
     if (server->connections[i]->is_open)
       ev_io_stop(server->loop, &server->connections[i]->readable);
@@ -421,7 +415,7 @@ void server_stop(struct server *server) {
 int server_is_drained(const struct server *server) {
   for (size_t i = 0; i < server->used; i++) {
     const struct connection *connection = server->connections[i];
-    if (connection->is_open && (connection->outstanding > 0 || unwritten(connection) > 0))
+    if (connection->is_open && connection->outstanding + connection->gathered + unwritten(connection) > 0)
       return 0;
   }
   return 1;
@@ -436,6 +430,7 @@ void server_destroy(struct server *server) {
       close_connection(server->connections[i]);
     free(server->connections[i]);
   }
+  ev_clear_pending(server->loop, &server->settling);
   free(server->connections);
   free(server);
 }

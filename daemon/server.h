@@ -2,11 +2,11 @@
  * server: sockets, connections, buffers, back-pressure, drain. Bytes only.
  *
  * One server a frontend thread; all accept from one listening socket. What arrives is cut into
- * frames and handed on, many at a time; what is answered at once is gathered and written
- * with one send. A client that does not read is not read: input stops while more than
- * OUTPUT_PAUSE octets wait for it or OUTSTANDING_MAX of its requests are unanswered, so that
- * neither memory nor another client suffers. Where framing is lost nothing more is read, and the
- * connection is closed behind the answers to what came before.
+ * frames and handed on, many at a time, those of connections that sent little together when all that are
+ * readable have been read; what is answered at once is gathered and written with one send a connection. A
+ * client that does not read is not read: input stops while more than OUTPUT_PAUSE octets wait for it or
+ * OUTSTANDING_MAX of its requests are unanswered, so that neither memory nor another client suffers. Where
+ * framing is lost nothing more is read, and the connection is closed behind the answers to what came before.
  *
  * Buffers belong to the thread; a connection owns memory only while a frame is
  * half read or an answer half written. One thread, no clock.
@@ -36,10 +36,16 @@ struct connection_ref {
   uint32_t index, generation;
 };
 
-/* Whole frames from `connection`, oldest first, lent for the call. Each is to be answered once: now
- * (server_reserve, server_commit) or later (server_defer, server_answer). May call server_break. */
-typedef void server_frames_fn(void *context, struct connection *connection, const struct frame *frames,
-                              size_t count);
+/* A whole frame from a connection. */
+struct arrival {
+  struct connection *connection;
+  struct frame frame;
+};
+
+/* Whole frames, lent for the call; those of one connection stand together, oldest first. Each is to be
+ * answered once: now (server_reserve, server_commit; those of one connection together) or later
+ * (server_defer, server_answer). May call server_break. */
+typedef void server_frames_fn(void *context, const struct arrival *arrivals, size_t count);
 
 /* `connection` ends, with all answers it is still owed. Must not call back into the server. */
 typedef void server_closed_fn(void *context, struct connection *connection);
@@ -62,8 +68,8 @@ int server_is_drained(const struct server *server);
 /* Closes all connections. */
 void server_destroy(struct server *server);
 
-/* Room for an answer of at most `length` octets (bounded by REPLY sizes); NULL where the
- * connection is broken. Then server_commit says how many were written. */
+/* Room for an answer of at most `length` octets (bounded by REPLY sizes), in a call of server_frames_fn. Then
+ * server_commit says how many were written, 0 for none. */
 uint8_t *server_reserve(struct connection *connection, size_t length);
 void server_commit(struct connection *connection, size_t length);
 

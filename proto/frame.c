@@ -2,7 +2,7 @@
 
 #include "wire.h"
 
-enum frame_state frame_parse(const uint8_t *bytes, size_t length, size_t body_max, struct frame *frame) {
+enum frame_state frame_parse_any(const uint8_t *bytes, size_t length, size_t body_max, struct frame *frame) {
   uint64_t body_length = 0;
   size_t at = 0;
   frame->header_length = 0;

@@ -32,9 +32,22 @@ struct frame {
 /* Reads the frame at the start of `bytes`. COMPLETE fills `frame`; INCOMPLETE
  * fills only header_length and body_length, and only where the whole header is
  * there (else header_length is 0). */
-enum frame_state frame_parse(const uint8_t *bytes, size_t length, size_t body_max, struct frame *frame);
+static inline enum frame_state frame_parse(const uint8_t *bytes, size_t length, size_t body_max,
+                                           struct frame *frame);
+
+/* As frame_parse, for a header of any length. */
+enum frame_state frame_parse_any(const uint8_t *bytes, size_t length, size_t body_max, struct frame *frame);
 
 /* Writes the header for a body of `body_length` octets; returns its length. */
 size_t frame_build_header(uint8_t header[FRAME_HEADER_MAX], size_t body_length);
+
+/* Most requests have less than 128 octets: one glance tells that they are there. */
+static inline enum frame_state frame_parse(const uint8_t *bytes, size_t length, size_t body_max,
+                                           struct frame *frame) {
+  if (length == 0 || bytes[0] >= 0x80 || bytes[0] >= length || bytes[0] > body_max)
+    return frame_parse_any(bytes, length, body_max, frame);
+  *frame = (struct frame){bytes + 1, bytes[0], 1};
+  return FRAME_COMPLETE;
+}
 
 #endif

@@ -26,6 +26,21 @@ static inline size_t wire_varint_length(uint64_t value) {
 
 /* Each writes at `at`, which has room, and returns the end of what it wrote. */
 static inline uint8_t *wire_put_varint(uint8_t *at, uint64_t value) {
+  if (value < 1u << 7) { /* the usual lengths, without a loop */
+    at[0] = (uint8_t)value;
+    return at + 1;
+  }
+  if (value < 1u << 14) {
+    at[0] = (uint8_t)(value | 0x80);
+    at[1] = (uint8_t)(value >> 7);
+    return at + 2;
+  }
+  if (value < 1u << 21) {
+    at[0] = (uint8_t)(value | 0x80);
+    at[1] = (uint8_t)(value >> 7 | 0x80);
+    at[2] = (uint8_t)(value >> 14);
+    return at + 3;
+  }
   for (; value >= 0x80; value >>= 7)
     *at++ = (uint8_t)(value | 0x80);
   *at++ = (uint8_t)value;

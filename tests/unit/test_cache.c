@@ -497,7 +497,7 @@ static void an_implicit_exchange_shares_the_host_of_an_explicit_one_but_is_anoth
   assert_ptr_equal(implicit->set->exchanges[0].host, explicit->set->exchanges[0].host);
   assert_true(implicit->set->implicit);
   assert_false(explicit->set->implicit);
-  assert_memory_not_equal(exchange_set_site(implicit->set), exchange_set_site(explicit->set),
+  assert_memory_not_equal(exchange_set_bytes(implicit->set), exchange_set_bytes(explicit->set),
                           implicit->set->site_length);
   assert_int_equal(implicit->kind, DOMAIN_NODATA);
   assert_int_equal(explicit->kind, DOMAIN_MX);

@@ -118,7 +118,9 @@ static void draw_zone(struct zone *zone, struct random *random) {
     zone->facts->stale_for_ms = 60000;
   for (unsigned i = 0; i < zone->value.count; i++) {
     zone->hosts[i]->is_address = zone->hosts[i]->name[0] == '1';
-    if (!one_in(random, 20))
+    if (zone->hosts[i]->is_address)
+      atomic_store(&zone->hosts[i]->facts, host_facts_build_address((const uint8_t[]){192, 0, 2, 1}, 4));
+    else if (!one_in(random, 20))
       zone_give(zone, i, draw_family(random, FAMILY_V6), draw_family(random, FAMILY_V4));
   }
 }

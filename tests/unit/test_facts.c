@@ -356,7 +356,7 @@ static void check_exchange(const Mxway__V1__Exchange *decoded, const struct exch
 
 /* Each exchange alone, as a field of LookupReply and as an Exchange. */
 static void check_pieces(const struct exchange_set *set, const struct domain_value *value) {
-  uint32_t offset = 0;
+  uint32_t offset = set->site_length;
   for (uint16_t i = 0; i < set->count; i++) {
     const struct exchange *exchange = &set->exchanges[i];
     const uint8_t *field = exchange_set_bytes(set) + exchange->offset;
@@ -380,8 +380,10 @@ static void check_pieces(const struct exchange_set *set, const struct domain_val
 /* All exchanges one after the other, and as the generated code would have packed them. */
 static void check_whole(const struct exchange_set *set, const struct domain_value *value) {
   const struct exchange *last = &set->exchanges[set->count - 1];
-  size_t length = last->offset + last->length;
-  Mxway__V1__LookupReply *reply = mxway__v1__lookup_reply__unpack(NULL, length, exchange_set_bytes(set));
+  const uint8_t *bytes = exchange_set_bytes(set) + set->site_length;
+  size_t length = set->length - set->site_length;
+  assert_int_equal(set->length, last->offset + last->length);
+  Mxway__V1__LookupReply *reply = mxway__v1__lookup_reply__unpack(NULL, length, bytes);
   assert_non_null(reply);
   assert_int_equal(reply->n_exchanges, value->count);
   for (uint16_t i = 0; i < value->count; i++)
@@ -389,13 +391,27 @@ static void check_whole(const struct exchange_set *set, const struct domain_valu
   assert_int_equal(mxway__v1__lookup_reply__get_packed_size(reply), length);
   uint8_t *packed = malloc(length);
   mxway__v1__lookup_reply__pack(reply, packed);
-  assert_memory_equal(packed, exchange_set_bytes(set), length);
+  assert_memory_equal(packed, bytes, length);
   free(packed);
   mxway__v1__lookup_reply__free_unpacked(reply, NULL);
 }
 
+/* Which exchanges are of the same preference. */
+static void check_levels(const struct exchange_set *set) {
+  bool has_equals = false;
+  for (uint16_t i = 0; i < set->count; i++) {
+    uint16_t end = i;
+    while (end < set->count && set->exchanges[end].preference == set->exchanges[i].preference)
+      end++;
+    assert_int_equal(set->exchanges[i].level_end, end);
+    has_equals |= end - i > 1;
+  }
+  assert_int_equal(set->has_equals, has_equals);
+}
+
 static void check_set(struct domain_value *value) {
   struct exchange_set *set = build(value);
+  check_levels(set);
   check_pieces(set, value);
   check_whole(set, value);
   free(set);
@@ -551,6 +567,44 @@ static void odd_addresses_are_known_from_the_start(void **state) {
   free(facts);
 }
 
+/* What a hit asks of a host, summed up. */
+static void a_host_sums_up_its_families(void **state) {
+  (void)state;
+  static struct family_value values[FAMILY_COUNT];
+  fill_family(&values[FAMILY_V6], FAMILY_V6, 1, 2000);
+  fill_family(&values[FAMILY_V4], FAMILY_V4, 1, 1000);
+  memset(values[FAMILY_V6].addresses, 0x20, sizeof(values[FAMILY_V6].addresses));
+  memset(values[FAMILY_V4].addresses, 0x20, sizeof(values[FAMILY_V4].addresses));
+  values[FAMILY_V6].authentic = true;
+  values[FAMILY_V4].authentic = false;
+  values[FAMILY_V6].refresh_at_ms = values[FAMILY_V4].refresh_at_ms = 0;
+  struct host_facts *facts = host_facts_build(values);
+  assert_int_equal(facts->plain_until_ms, values[FAMILY_V4].expires_at_ms);
+  assert_int_equal(facts->given_until_ms, values[FAMILY_V4].expires_at_ms);
+  assert_true(facts->refresh_from_ms == INT64_MAX);
+  assert_int_equal(facts->addresses_length, PACKED_V6_LENGTH + PACKED_V4_LENGTH);
+  assert_false(facts->are_authentic);
+  assert_false(facts->has_choice);
+  free(facts);
+  /* That there is none of a family counts for its life, not for that of the addresses. */
+  values[FAMILY_V4].count = 0;
+  values[FAMILY_V4].state = FAMILY_NODATA;
+  values[FAMILY_V4].authentic = true;
+  values[FAMILY_V6].refresh_at_ms = 700;
+  facts = host_facts_build(values);
+  assert_int_equal(facts->plain_until_ms, values[FAMILY_V4].expires_at_ms);
+  assert_int_equal(facts->given_until_ms, values[FAMILY_V6].expires_at_ms);
+  assert_int_equal(facts->refresh_from_ms, 700);
+  assert_true(facts->are_authentic);
+  free(facts);
+  memset(values[FAMILY_V6].addresses[0], 0, 16);
+  values[FAMILY_V6].count = 2;
+  facts = host_facts_build(values);
+  assert_true(facts->has_choice);
+  assert_true(facts->plain_until_ms == INT64_MIN);
+  free(facts);
+}
+
 static void a_set_says_whether_it_is_implicit_in_its_site(void **state) {
   (void)state;
   struct exchange_value exchange = {.preference = 0, .host = "d.test"};
@@ -559,7 +613,7 @@ static void a_set_says_whether_it_is_implicit_in_its_site(void **state) {
   for (int implicit = 0; implicit < 2; implicit++) {
     struct exchange_set *set = exchange_set_build(&exchange, 1, implicit, hosts);
     assert_int_equal(set->implicit, implicit);
-    replies[implicit] = mxway__v1__lookup_reply__unpack(NULL, set->site_length, exchange_set_site(set));
+    replies[implicit] = mxway__v1__lookup_reply__unpack(NULL, set->site_length, exchange_set_bytes(set));
     assert_non_null(replies[implicit]);
     assert_int_equal(replies[implicit]->base.n_unknown_fields, 0);
     assert_string_equal(replies[implicit]->site_name, "d.test");
@@ -818,6 +872,7 @@ int main(void) {
       cmocka_unit_test(a_port_is_packed_and_one_host_may_have_several),
       cmocka_unit_test(an_address_as_exchange_is_packed_as_its_text),
       cmocka_unit_test(odd_addresses_are_known_from_the_start),
+      cmocka_unit_test(a_host_sums_up_its_families),
       cmocka_unit_test(a_set_says_whether_it_is_implicit_in_its_site),
       cmocka_unit_test(any_number_of_addresses_goes_round),
       cmocka_unit_test(expanded_names_of_every_length_go_round),

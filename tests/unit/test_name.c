@@ -576,7 +576,7 @@ static enum name_error judge(const char *text, size_t length) {
   return labels == 1 ? NAME_SINGLE_LABEL : NAME_OK;
 }
 
-/* Names are read eight octets at a time: every place of everything in a word must be tried. */
+/* Names are read many octets at a time: every place of everything must be tried. */
 static void ascii_names_of_any_length_are_judged_as_octet_by_octet(void **state) {
   (void)state;
   static const char odd[] = "..AZaz@[\\]^_`{|}~-/:;<=>?!#0189 \t\x01\x7f";

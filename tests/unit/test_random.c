@@ -1,5 +1,6 @@
 #include "cmocka_compat.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "random.h"
@@ -66,6 +67,49 @@ static void random_bytes_of_no_length_touches_nothing(void **state) {
   assert_int_equal(byte, 0x5a);
 }
 
+/* All of four places, or two of them: which, and in which order. */
+static void shuffles_are_equally_likely(void **state) {
+  (void)state;
+  enum { ROUNDS = 240000 };
+  struct random random = {7};
+  for (uint8_t wanted = 2; wanted <= 4; wanted += 2) {
+    static unsigned seen[256];
+    unsigned outcomes = 0;
+    memset(seen, 0, sizeof(seen));
+    for (int i = 0; i < ROUNDS; i++) {
+      uint8_t places[4] = {0, 1, 2, 3};
+      random_shuffle(&random, places, 4, wanted);
+      seen[places[0] << 6 | places[1] << 4 | (wanted == 4 ? places[2] << 2 | places[3] : 0)]++;
+    }
+    for (size_t i = 0; i < 256; i++) {
+      outcomes += seen[i] > 0;
+      if (seen[i] > 0) /* within six standard deviations */
+        assert_in_range(seen[i], wanted == 4 ? 9400 : 19200, wanted == 4 ? 10600 : 20800);
+    }
+    assert_int_equal(outcomes, wanted == 4 ? 24 : 12);
+  }
+}
+
+static void a_shuffle_keeps_each_place_and_takes_a_draw_for_four(void **state) {
+  (void)state;
+  for (unsigned count = 0; count <= 100; count++) {
+    struct random random = {count}, draws = random;
+    uint8_t places[100];
+    bool is_there[100] = {false};
+    for (uint8_t i = 0; i < 100; i++)
+      places[i] = i;
+    random_shuffle(&random, places, (uint8_t)count, 100);
+    for (unsigned i = 0; i < 100; i++) {
+      assert_false(is_there[places[i]]);
+      is_there[places[i]] = true;
+      assert_true(i < count ? places[i] < count : places[i] == i);
+    }
+    for (unsigned i = 0; i + 1 < count; i += RANDOM_PLACES_OF_DRAW)
+      random_next(&draws);
+    assert_true(draws.state == random.state);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_sequence_of_a_state_is_splitmix64),
@@ -74,6 +118,8 @@ int main(void) {
       cmocka_unit_test(two_generators_are_seeded_differently),
       cmocka_unit_test(random_bytes_fills_all_it_was_given_and_no_more),
       cmocka_unit_test(random_bytes_of_no_length_touches_nothing),
+      cmocka_unit_test(shuffles_are_equally_likely),
+      cmocka_unit_test(a_shuffle_keeps_each_place_and_takes_a_draw_for_four),
   };
   return cmocka_run_group_tests_name("random", tests, NULL, NULL);
 }

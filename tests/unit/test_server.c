@@ -71,15 +71,15 @@ static void keep_promise(struct fixture *fixture, struct connection *connection,
   promise->length += frame->body_length;
 }
 
-static void on_frames(void *context, struct connection *connection, const struct frame *frames,
-                      size_t count) {
+static void on_frames(void *context, const struct arrival *arrivals, size_t count) {
   struct fixture *fixture = context;
   fixture->call_count++;
-  *server_word(connection) = fixture;
   if (count > fixture->largest_batch)
     fixture->largest_batch = count;
   for (size_t i = 0; i < count; i++) {
-    const struct frame *frame = &frames[i];
+    struct connection *connection = arrivals[i].connection;
+    const struct frame *frame = &arrivals[i].frame;
+    *server_word(connection) = fixture;
     fixture->frame_count++;
     if (frame->body_length == 5 && memcmp(frame->body, "break", 5) == 0) {
       server_break(connection);
@@ -291,6 +291,94 @@ static void replies_to_one_read_are_one_write(void **state) {
   LOOP_UNTIL(fixture->loop, (next = take_numbers(&peer, next)) == 1000);
   assert_int_equal(send_count, 1);
   unix_peer_close(&peer);
+}
+
+/* ---- what many connections sent a little of ---- */
+
+static void frames_of_connections_that_are_readable_together_are_handed_on_together(void **state) {
+  struct fixture *fixture = *state;
+  enum { PEERS = 20 };
+  struct unix_peer peers[PEERS];
+  for (int i = 0; i < PEERS; i++)
+    connect_peer(fixture, &peers[i]);
+  for (uint32_t i = 0; i < PEERS; i++)
+    send_numbers(&peers[i], 100 * i, 1);
+  ev_run(fixture->loop, EVRUN_NOWAIT);
+  assert_int_equal(fixture->frame_count, PEERS);
+  assert_int_equal(fixture->call_count, 1);
+  for (uint32_t i = 0; i < PEERS; i++) {
+    assert_int_equal(take_numbers(&peers[i], 100 * i), 100 * i + 1);
+    unix_peer_close(&peers[i]);
+  }
+}
+
+static void more_than_a_batch_from_many_connections_is_handed_on_in_batches(void **state) {
+  struct fixture *fixture = *state;
+  enum { PEERS = 30, EACH = 3 };
+  struct unix_peer peers[PEERS];
+  for (int i = 0; i < PEERS; i++)
+    connect_peer(fixture, &peers[i]);
+  send_count = 0;
+  for (uint32_t i = 0; i < PEERS; i++)
+    send_numbers(&peers[i], 100 * i, EACH);
+  ev_run(fixture->loop, EVRUN_NOWAIT);
+  assert_int_equal(fixture->frame_count, PEERS * EACH);
+  assert_in_range(fixture->largest_batch, SERVER_BATCH_MAX - EACH, SERVER_BATCH_MAX);
+  assert_int_equal(send_count, PEERS); /* one for each */
+  for (uint32_t i = 0; i < PEERS; i++) {
+    assert_int_equal(take_numbers(&peers[i], 100 * i), 100 * i + EACH);
+    unix_peer_close(&peers[i]);
+  }
+}
+
+static void whole_and_half_frames_of_many_connections_are_all_answered(void **state) {
+  struct fixture *fixture = *state;
+  struct unix_peer peers[3];
+  for (int i = 0; i < 3; i++)
+    connect_peer(fixture, &peers[i]);
+  unix_peer_write_all(&peers[0], "\004echo", 5);
+  unix_peer_write_all(&peers[1], "\004echo\004ec", 8);
+  unix_peer_write_all(&peers[2], "\004echo", 5);
+  ev_run(fixture->loop, EVRUN_NOWAIT);
+  assert_int_equal(fixture->frame_count, 3);
+  unix_peer_write_all(&peers[1], "ho", 2);
+  LOOP_UNTIL(fixture->loop, has_received(&peers[1], "\004echo\004echo", 10));
+  assert_true(has_received(&peers[0], "\004echo", 5) && has_received(&peers[2], "\004echo", 5));
+  for (int i = 0; i < 3; i++)
+    unix_peer_close(&peers[i]);
+}
+
+static void on_answer_now(struct ev_loop *loop, ev_check *check, int events) {
+  (void)loop, (void)events;
+  struct fixture *fixture = check->data;
+  if (fixture->promise_count == 1)
+    assert_int_equal(answer(fixture, 0), 0);
+}
+
+/* Its end is found by the answer to something else, after its frame was read and before it is handed on. */
+static void what_has_gathered_of_a_connection_that_ends_is_forgotten(void **state) {
+  struct fixture *fixture = *state;
+  struct unix_peer gone, other;
+  ev_check check;
+  connect_peer(fixture, &gone);
+  connect_peer(fixture, &other);
+  fixture->defers = true;
+  send_numbers(&gone, 7, 1);
+  LOOP_UNTIL(fixture->loop, fixture->promise_count == 1);
+  fixture->defers = false;
+  send_numbers(&gone, 8, 1);
+  send_numbers(&other, 9, 1);
+  unix_peer_close(&gone);
+  ev_check_init(&check, on_answer_now);
+  ev_set_priority(&check, EV_MINPRI + 1); /* behind those that read */
+  check.data = fixture;
+  ev_check_start(fixture->loop, &check);
+  ev_run(fixture->loop, EVRUN_NOWAIT);
+  ev_check_stop(fixture->loop, &check);
+  assert_int_equal(fixture->closed_count, 1);
+  assert_int_equal(fixture->frame_count, 2); /* of both before, and of the other */
+  assert_int_equal(take_numbers(&other, 9), 10);
+  unix_peer_close(&other);
 }
 
 static void writes_cut_short_or_interrupted_lose_nothing(void **state) {
@@ -999,14 +1087,13 @@ struct worker {
 
 static void echo_closed(void *context, struct connection *connection) { (void)context, (void)connection; }
 
-static void echo_frames(void *context, struct connection *connection, const struct frame *frames,
-                        size_t count) {
+static void echo_frames(void *context, const struct arrival *arrivals, size_t count) {
   (void)context;
   for (size_t i = 0; i < count; i++) {
-    uint8_t *at = server_reserve(connection, FRAME_HEADER_MAX + frames[i].body_length);
-    size_t header_length = frame_build_header(at, frames[i].body_length);
-    memcpy(at + header_length, frames[i].body, frames[i].body_length);
-    server_commit(connection, header_length + frames[i].body_length);
+    uint8_t *at = server_reserve(arrivals[i].connection, FRAME_HEADER_MAX + arrivals[i].frame.body_length);
+    size_t header_length = frame_build_header(at, arrivals[i].frame.body_length);
+    memcpy(at + header_length, arrivals[i].frame.body, arrivals[i].frame.body_length);
+    server_commit(arrivals[i].connection, header_length + arrivals[i].frame.body_length);
   }
 }
 
@@ -1095,6 +1182,10 @@ int main(void) {
       TEST(frames_that_come_octet_by_octet_are_put_together),
       TEST(many_frames_in_one_write_are_handed_on_in_order_in_bounded_batches),
       TEST(replies_to_one_read_are_one_write),
+      TEST(frames_of_connections_that_are_readable_together_are_handed_on_together),
+      TEST(more_than_a_batch_from_many_connections_is_handed_on_in_batches),
+      TEST(whole_and_half_frames_of_many_connections_are_all_answered),
+      TEST(what_has_gathered_of_a_connection_that_ends_is_forgotten),
       TEST(writes_cut_short_or_interrupted_lose_nothing),
       TEST(a_frame_of_the_largest_size_is_taken),
       TEST(a_connection_that_waits_for_nothing_holds_no_memory),
