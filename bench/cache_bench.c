@@ -91,7 +91,9 @@ static double measure(const struct cache *cache, uint64_t count, unsigned batch,
     int64_t start_ns = now_ns();
     for (unsigned first = 0; first < BATCH_MOST; first += batch) {
       for (unsigned i = first; batch > 1 && i < first + batch; i++)
-        cache_prefetch(cache, questions[i].hash);
+        cache_prefetch_directory(cache, questions[i].hash);
+      for (unsigned i = first; batch > 1 && i < first + batch; i++)
+        cache_prefetch_slot(cache, questions[i].hash);
       for (unsigned i = first; batch > 1 && i < first + batch; i++)
         questions[i].guess = cache_guess(cache, questions[i].hash);
       for (unsigned i = first; batch > 1 && i < first + batch; i++)

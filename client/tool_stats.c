@@ -34,6 +34,8 @@ static void print_store(const Mxway__V1__StoreState *store) {
   printf("shared store: %s; breaker %s; %" PRIu64 " reads under way, %" PRIu64 " writes waiting (%.1f KiB)\n",
          store->text, store->is_up ? "closed" : "open", store->read_count, store->write_count,
          (double)store->write_bytes / 1024);
+  if (store->warm_start[0])
+    printf("warm start: %s\n", store->warm_start);
 }
 
 static void print_text(const Mxway__V1__ControlReply *reply) {
@@ -55,11 +57,12 @@ static void print_text(const Mxway__V1__ControlReply *reply) {
 static json_t *pack_store(const Mxway__V1__StoreState *store) {
   if (!store || !store->is_configured)
     return json_pack("{s:s}", "state", "off");
-  return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "state", store->is_up ? "up" : "down",
-                   "breaker", store->is_up ? "closed" : "open", "text", store->text, "servers",
-                   (json_int_t)store->server_count, "servers_up", (json_int_t)store->up_count, "latency_us",
-                   (json_int_t)store->latency_us, "reads", (json_int_t)store->read_count, "writes_queued",
-                   (json_int_t)store->write_count, "bytes_queued", (json_int_t)store->write_bytes);
+  return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "state",
+                   store->is_up ? "up" : "down", "breaker", store->is_up ? "closed" : "open", "text",
+                   store->text, "servers", (json_int_t)store->server_count, "servers_up",
+                   (json_int_t)store->up_count, "latency_us", (json_int_t)store->latency_us, "reads",
+                   (json_int_t)store->read_count, "writes_queued", (json_int_t)store->write_count,
+                   "bytes_queued", (json_int_t)store->write_bytes, "warm_start", store->warm_start);
 }
 
 static json_t *make_json(const Mxway__V1__ControlReply *reply) {

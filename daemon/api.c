@@ -150,7 +150,7 @@ static void accept_request(struct api *api, struct connection *connection, struc
     return;
   }
   lookup->is_pending = true;
-  cache_prefetch(api->shared->cache, lookup->hash);
+  cache_prefetch_directory(api->shared->cache, lookup->hash);
 }
 
 static void read_frame(struct api *api, struct connection *connection, const struct frame *frame,
@@ -295,6 +295,9 @@ static void send_miss(struct api *api, struct connection *connection, const stru
 static void load_ahead(struct api *api, size_t count) {
   struct lookup *ahead[SERVER_BATCH_MAX];
   size_t known = 0, deep = 0;
+  for (size_t i = 0; i < count; i++)
+    if (api->lookups[i].is_pending)
+      cache_prefetch_slot(api->shared->cache, api->lookups[i].hash);
   for (size_t i = 0; i < count; i++) {
     struct lookup *lookup = &api->lookups[i];
     lookup->guess = lookup->is_pending ? cache_guess(api->shared->cache, lookup->hash) : NULL;

@@ -77,6 +77,13 @@ static size_t own_bytes(const struct cache *cache) {
   return cache_bytes(cache) - blocks_retired_bytes(&cache->blocks);
 }
 
+bool cache_has_room(const struct cache *cache, enum domain_kind kind) {
+  size_t most_bytes = cache->bound_bytes / 10 * 9;
+  bool is_denial = kind == DOMAIN_NXDOMAIN || kind == DOMAIN_FAILED;
+  return cache_bytes(cache) < most_bytes &&
+         !(is_denial && cache->entries.denied_bytes >= most_bytes / DENIED_SHARE);
+}
+
 /* ---- the table ---- */
 
 static struct entry *entry_at(const struct cache *cache, uint32_t ref) {
@@ -87,12 +94,16 @@ static uint32_t ref_of(const struct cache *cache, const struct entry *entry) {
   return arena_ref(&cache->blocks.arena, entry);
 }
 
-void cache_prefetch(const struct cache *cache, uint64_t hash) {
-  slots_prefetch(&cache->slots, (uint32_t)hash);
+void cache_prefetch_directory(const struct cache *cache, uint64_t hash) {
+  slots_prefetch_directory(&cache->slots, (uint32_t)hash);
+}
+
+void cache_prefetch_slot(const struct cache *cache, uint64_t hash) {
+  slots_prefetch_slot(&cache->slots, (uint32_t)hash);
 }
 
 /* How much of each is loaded ahead; the rest, where there is any, is waited for. */
-enum { ENTRY_USUAL_BYTES = 88, SET_LINES = 4, HOSTS_AHEAD = 4 };
+enum { ENTRY_USUAL_BYTES = 88, SET_LINES = 4, HOST_FACTS_LINES = 3, HOSTS_AHEAD = 8 };
 
 static void prefetch_lines(const void *start, int count) {
   for (int i = 0; i < count; i++)
@@ -119,13 +130,14 @@ void cache_prefetch_set(const struct domain_facts *guess) {
 void cache_prefetch_hosts(const struct domain_facts *guess) {
   const struct exchange_set *set = guess->set;
   for (uint16_t i = 0; set && i < set->count && i < HOSTS_AHEAD; i++)
-    __builtin_prefetch(set->exchanges[i].host);
+    __builtin_prefetch(&set->exchanges[i].host->facts);
 }
 
 void cache_prefetch_addresses(const struct domain_facts *guess) {
   const struct exchange_set *set = guess->set;
   for (uint16_t i = 0; set && i < set->count && i < HOSTS_AHEAD; i++)
-    prefetch_lines(atomic_load_explicit(&set->exchanges[i].host->facts, memory_order_acquire), 2);
+    prefetch_lines(atomic_load_explicit(&set->exchanges[i].host->facts, memory_order_acquire),
+                   HOST_FACTS_LINES);
 }
 
 static bool is_of(const struct domain_facts *facts, const char *name, size_t length) {

@@ -63,11 +63,12 @@ struct qsbr *cache_qsbr(struct cache *cache);
 /* ---- readers, between qsbr_online and qsbr_offline ---- */
 
 /* Questions that came together are best looked up so that their ways to memory overlap: each of these reads
- * what the one before has started to load. 16 to 32 together are enough; far more are evicted from the
+ * what the one before has started to load. About 32 together are enough; far more are evicted from the
  * nearest cache before they are used. `hash` is name_hash of the name.
  *
- * First the slot: as soon as the hash is known. */
-void cache_prefetch(const struct cache *cache, uint64_t hash);
+ * First what tells where the slot is, as soon as the hash is known; then the slot. */
+void cache_prefetch_directory(const struct cache *cache, uint64_t hash);
+void cache_prefetch_slot(const struct cache *cache, uint64_t hash);
 
 /* Reads the slot: gives the facts that are to be expected, and starts to load them. They may be of another
  * name, or NULL although the name is there; not to be read but by these functions. Lent until qsbr_offline.
@@ -197,6 +198,10 @@ struct cache_host_walk {
 void cache_host_walk_start(struct cache_host_walk *walk, struct cache *cache);
 struct host *cache_host_walk_next(struct cache_host_walk *walk);
 void cache_host_walk_stop(struct cache_host_walk *walk);
+
+/* Whether facts of `kind` may still come that nobody has asked for: nine tenths of what these may take, and
+ * of the whole, are not used yet, so that they evict nothing. */
+bool cache_has_room(const struct cache *cache, enum domain_kind kind);
 
 /* Entries, sets, hosts; octets in use, those still held for readers included. */
 size_t cache_count(const struct cache *cache);

@@ -39,6 +39,10 @@ struct member *cluster_get(const struct cluster *cluster, uint16_t slot) {
   return place < 0 ? NULL : cluster->nodes[place];
 }
 
+struct member *cluster_at(const struct cluster *cluster, size_t place) {
+  return place < cluster->map.node_count ? cluster->nodes[place] : NULL;
+}
+
 bool cluster_has(const struct cluster *cluster, const struct link_target *target) {
   for (size_t i = 0; i < cluster->map.node_count; i++)
     if (cluster->nodes[i] && link_target_is_same(&cluster->nodes[i]->target, target))

@@ -45,6 +45,9 @@ void cluster_destroy(struct cluster *cluster);
 /* The master of `slot`, up or not; NULL where none is known. */
 struct member *cluster_get(const struct cluster *cluster, uint16_t slot);
 
+/* The master at `place` of the map, from 0 to SHARDMAP_NODES_MAX - 1, up or not; NULL where there is none. */
+struct member *cluster_at(const struct cluster *cluster, size_t place);
+
 /* Whether a master is up. */
 bool cluster_is_up(const struct cluster *cluster);
 

@@ -98,6 +98,18 @@ struct host_facts *host_facts_build_address(const uint8_t *octets, size_t length
   return host_facts_build(values);
 }
 
+void host_values_agree(struct family_value values[FAMILY_COUNT]) {
+  int64_t learned_at_ms[FAMILY_COUNT];
+  for (enum family family = 0; family < FAMILY_COUNT; family++)
+    learned_at_ms[family] = family_state_is_definite(values[family].state)
+                                ? values[family].expires_at_ms - values[family].life_ms
+                                : INT64_MIN;
+  bool is_v4 = learned_at_ms[FAMILY_V4] > learned_at_ms[FAMILY_V6];
+  const struct family_value *later = &values[is_v4 ? FAMILY_V4 : FAMILY_V6];
+  struct family_value *earlier = &values[is_v4 ? FAMILY_V6 : FAMILY_V4];
+  memcpy(earlier->expanded, later->expanded, FACTS_NAME_SIZE);
+}
+
 void host_facts_unpack(const struct host_facts *facts, enum family family, struct family_value *value) {
   value->state = FAMILY_UNKNOWN;
   value->expires_at_ms = INT64_MIN;

@@ -177,6 +177,14 @@ static inline bool host_facts_want_refresh(const struct host_facts *facts, int64
   return facts->refresh_from_ms <= now_ms;
 }
 
+/* Whether a state is what the DNS said, rather than that it could not be learned. */
+static inline bool family_state_is_definite(enum family_state state) {
+  return state == FAMILY_OK || state == FAMILY_NODATA || state == FAMILY_NXDOMAIN;
+}
+
+/* Of families that were learned one by one the later answer says for both what the host's alias is. */
+void host_values_agree(struct family_value values[FAMILY_COUNT]);
+
 /* Builds facts from what the two queries said. Returns a block for free(), or NULL. */
 struct host_facts *host_facts_build(const struct family_value values[FAMILY_COUNT]);
 

@@ -81,11 +81,15 @@ static size_t octets_of(const struct link_command *command) {
   return length;
 }
 
-static struct fleet_call *open_call(struct fleet *fleet, const struct link_command *command) {
+/* As `wanted` says who is told, and of what. */
+static struct fleet_call *open_call(struct fleet *fleet, const struct fleet_call *wanted,
+                                    const struct link_command *command) {
   struct fleet_call *call = malloc(sizeof(*call) + (is_cluster(fleet) ? octets_of(command) : 0));
   if (!call)
     return NULL;
-  *call = (struct fleet_call){.fleet = fleet, .next = fleet->first};
+  *call = *wanted;
+  call->fleet = fleet;
+  call->next = fleet->first;
   if (is_cluster(fleet)) {
     char *at = call->octets;
     call->command = *command;
@@ -188,22 +192,16 @@ static void on_reply(void *context, const struct redisReply *reply, int64_t now_
   done(asker, reply, now_ms);
 }
 
-int fleet_send(struct fleet *fleet, enum fleet_purpose purpose, const char *key, size_t key_length,
-               const struct link_command *command, uint32_t timeout_ms, link_reply_fn *done, void *context,
-               struct fleet_call **result) {
-  uint16_t slot = is_cluster(fleet) ? shardmap_slot(key, key_length) : 0;
-  struct member *member = server_for(fleet, purpose, slot);
+/* As fleet_send; `member`: NULL where no server is up for it. */
+static int send_first(struct fleet *fleet, struct member *member, const struct fleet_call *wanted,
+                      const struct link_command *command, uint32_t timeout_ms, struct fleet_call **result) {
   if (!member)
     return ERR_NETWORK;
   if (fleet->call_count >= fleet->options.max_commands)
     return ERR_OVERLOAD;
-  struct fleet_call *call = open_call(fleet, command);
+  struct fleet_call *call = open_call(fleet, wanted, command);
   if (!call)
     return ERR_NOMEM;
-  call->done = done;
-  call->context = context;
-  call->purpose = purpose;
-  call->slot = slot;
   call->due_ms = clock_now_ms() + timeout_ms;
   int error = send_to(call, member, command, timeout_ms);
   if (error != 0) {
@@ -213,6 +211,41 @@ int fleet_send(struct fleet *fleet, enum fleet_purpose purpose, const char *key,
   if (result)
     *result = call;
   return 0;
+}
+
+int fleet_send(struct fleet *fleet, enum fleet_purpose purpose, const char *key, size_t key_length,
+               const struct link_command *command, uint32_t timeout_ms, link_reply_fn *done, void *context,
+               struct fleet_call **call) {
+  uint16_t slot = is_cluster(fleet) ? shardmap_slot(key, key_length) : 0;
+  const struct fleet_call wanted = {.done = done, .context = context, .purpose = purpose, .slot = slot};
+  return send_first(fleet, server_for(fleet, purpose, slot), &wanted, command, timeout_ms, call);
+}
+
+_Static_assert((int)FLEET_SERVERS_MAX == (int)SHARDMAP_NODES_MAX, "a place for every server");
+
+static struct member *server_at(const struct fleet *fleet, size_t place) {
+  if (is_cluster(fleet))
+    return cluster_at(fleet->cluster, place);
+  return place == 0 ? server_for(fleet, FLEET_READ, 0) : NULL;
+}
+
+bool fleet_server(const struct fleet *fleet, size_t place, struct link_target *target) {
+  const struct member *member = server_at(fleet, place);
+  if (member)
+    *target = member->target;
+  return member != NULL;
+}
+
+int fleet_send_to(struct fleet *fleet, const struct link_target *target, const struct link_command *command,
+                  uint32_t timeout_ms, link_reply_fn *done, void *context, struct fleet_call **call) {
+  /* No slot: so there is none to which an error could send it on. */
+  const struct fleet_call wanted = {.done = done, .context = context, .slot = SHARDMAP_SLOTS};
+  for (size_t place = 0; place < FLEET_SERVERS_MAX; place++) {
+    struct member *member = server_at(fleet, place);
+    if (member && member_is_up(member) && link_target_is_same(&member->target, target))
+      return send_first(fleet, member, &wanted, command, timeout_ms, call);
+  }
+  return ERR_NETWORK;
 }
 
 void fleet_cancel(struct fleet_call *call) {

@@ -27,6 +27,7 @@
 enum fleet_topology { FLEET_SINGLE, FLEET_SENTINEL, FLEET_CLUSTER };
 enum fleet_purpose { FLEET_READ, FLEET_WRITE };
 enum { FLEET_SEEDS_MAX = 16, FLEET_MOVES_MAX = 2, FLEET_SENTINEL_PORT = 26379, FLEET_TEXT_SIZE = 160 };
+enum { FLEET_SERVERS_MAX = 128 }; /* that have keys */
 
 /* Texts are "" or NULL where there is none, and lent as long as the fleet lives. */
 struct fleet_options {
@@ -61,6 +62,16 @@ void fleet_destroy(struct fleet *fleet);
 int fleet_send(struct fleet *fleet, enum fleet_purpose purpose, const char *key, size_t key_length,
                const struct link_command *command, uint32_t timeout_ms, link_reply_fn *done, void *context,
                struct fleet_call **call);
+
+/* The servers whose keys together are all that there is to read, as far as they are known now (not all need
+ * be up): the one at `place`, from 0 to FLEET_SERVERS_MAX - 1. False where there is none; others may have
+ * one. */
+bool fleet_server(const struct fleet *fleet, size_t place, struct link_target *target);
+
+/* As fleet_send, a command for reading that names no key, to the one of these servers that is at `target`:
+ * ERR_NETWORK where it is none of them any more, too. */
+int fleet_send_to(struct fleet *fleet, const struct link_target *target, const struct link_command *command,
+                  uint32_t timeout_ms, link_reply_fn *done, void *context, struct fleet_call **call);
 
 /* `done` will not be called; it has not been. The command may be carried out all the same. */
 void fleet_cancel(struct fleet_call *call);

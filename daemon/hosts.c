@@ -156,10 +156,6 @@ static struct host_flight *flight_of(struct fetch *fetch) {
   return (struct host_flight *)((char *)fetch - offsetof(struct host_flight, fetch));
 }
 
-static bool is_definite(const struct family_value *value) {
-  return value->state == FAMILY_OK || value->state == FAMILY_NODATA || value->state == FAMILY_NXDOMAIN;
-}
-
 static void on_part(struct fetch *fetch, size_t part, const struct chase_end *end, int64_t now_ms) {
   struct host_flight *flight = flight_of(fetch);
   struct hosts *hosts = flight->hosts;
@@ -169,7 +165,7 @@ static void on_part(struct fetch *fetch, size_t part, const struct chase_end *en
     flight->origins[part] = FETCH_OF_DNS;
     flight->learned_at_ms[part] = now_ms;
     flight->raw_until_ms[part] = now_ms + learn_raw_life_s(end) * INT64_C(1000);
-  } else if (!is_definite(value)) {
+  } else if (!family_state_is_definite(value->state)) {
     flight->origins[part] = FETCH_OF_DNS; /* its failure, in the place of whatever there was */
     flight->raw_until_ms[part] = flight->learned_at_ms[part];
   }
@@ -186,22 +182,19 @@ static void on_done(struct fetch *fetch, int64_t now_ms) {
 enum worth { WORTH_NOTHING, WORTH_STALE, WORTH_ALL };
 
 /* What a family of the store is worth beside what is known: enough where it holds and what is known does not,
- * or not for as long by more than the time in which a hit refreshes it (ROUTING T7). What a purge is for is
- * not taken from there (T11). */
-static enum worth worth_of(const struct host_flight *flight, enum family family,
+ * or not for as long by more than the time in which a hit refreshes it (ROUTING T7). */
+static enum worth worth_of(const struct learn_policy *policy, const struct family_value *known,
                            const struct family_value *shared, int64_t now_ms) {
-  const struct family_value *known = &flight->values[family];
-  bool holds = is_definite(known) && known->expires_at_ms > now_ms;
-  if (is_forgotten(flight, shared->state))
-    return WORTH_NOTHING;
+  bool holds = family_state_is_definite(known->state) && known->expires_at_ms > now_ms;
   if (shared->expires_at_ms > now_ms) {
     bool is_due = holds && known->refresh_at_ms > 0 && known->refresh_at_ms < known->expires_at_ms;
     int64_t lead_ms = is_due ? known->expires_at_ms - known->refresh_at_ms : 0;
     return !holds || shared->expires_at_ms > known->expires_at_ms + lead_ms ? WORTH_ALL : WORTH_NOTHING;
   }
   bool may_be_stale = family_is_lasting(shared->state, shared->life_ms) &&
-                      shared->expires_at_ms + flight->hosts->ways->policy->max_stale_ms > now_ms;
-  return may_be_stale && !(is_definite(known) && known->expires_at_ms >= shared->expires_at_ms)
+                      shared->expires_at_ms + policy->max_stale_ms > now_ms;
+  return may_be_stale &&
+                 !(family_state_is_definite(known->state) && known->expires_at_ms >= shared->expires_at_ms)
              ? WORTH_STALE
              : WORTH_NOTHING;
 }
@@ -232,7 +225,9 @@ static bool take_family(struct host_flight *flight, enum family family, const st
   if (state == FETCH_ENDED ||
       !learn_family_shared(flight->hosts->ways->policy, record, family, &flight->hosts->random, &shared))
     return is_wanted;
-  enum worth worth = worth_of(flight, family, &shared, now_ms);
+  enum worth worth = is_forgotten(flight, shared.state) /* what a purge is for is not taken (T11) */
+                         ? WORTH_NOTHING
+                         : worth_of(flight->hosts->ways->policy, &flight->values[family], &shared, now_ms);
   if (!is_wanted) {
     if (shared.expires_at_ms + LATER_MS >= flight->values[family].expires_at_ms)
       take(flight, family, &shared, record);
@@ -277,6 +272,49 @@ static bool suffices(struct fetch *fetch, const struct record *record, int64_t n
 static void on_shared(struct fetch *fetch, const struct record *record, int64_t now_ms) {
   (void)record; /* has been taken */
   land(flight_of(fetch), now_ms);
+}
+
+static int64_t learned_at_ms(const struct family_value *value) {
+  return value->expires_at_ms - value->life_ms;
+}
+
+/* Whether a family of the store, which nobody waits for, is better than what is known: not than what still
+ * holds and was learned as late. */
+static bool is_better(const struct learn_policy *policy, const struct family_value *known,
+                      const struct family_value *shared, int64_t now_ms) {
+  bool holds = family_state_is_definite(known->state) && known->expires_at_ms > now_ms;
+  return worth_of(policy, known, shared, now_ms) == WORTH_ALL &&
+         !(holds && learned_at_ms(known) + LATER_MS >= learned_at_ms(shared));
+}
+
+enum intake hosts_take(struct hosts *hosts, const struct record *record, int64_t now_ms) {
+  struct host *host = cache_find_host(hosts->cache, record->name, strlen(record->name));
+  if (!host || host->is_address)
+    return INTAKE_UNUSED;
+  if (table_get(&hosts->flights, host->node.hash, is_for_host, host))
+    return INTAKE_KNOWN; /* or it would find nothing new in the store any more */
+  const struct host_facts *before = atomic_load_explicit(&host->facts, memory_order_relaxed);
+  struct family_value values[FAMILY_COUNT], shared;
+  enum intake intake = INTAKE_EXPIRED;
+  for (enum family family = 0; family < FAMILY_COUNT; family++) {
+    host_facts_unpack(before, family, &values[family]);
+    if (!learn_family_shared(hosts->ways->policy, record, family, &hosts->random, &shared) ||
+        shared.expires_at_ms <= now_ms)
+      continue;
+    bool is_taken = is_better(hosts->ways->policy, &values[family], &shared, now_ms);
+    if (is_taken)
+      values[family] = shared;
+    if (intake != INTAKE_TAKEN)
+      intake = is_taken ? INTAKE_TAKEN : INTAKE_KNOWN;
+  }
+  if (intake != INTAKE_TAKEN)
+    return intake;
+  host_values_agree(values);
+  struct host_facts *facts = host_facts_build(values);
+  if (!facts)
+    return INTAKE_NO_MEMORY;
+  cache_put_host(hosts->cache, host, facts, now_ms);
+  return INTAKE_TAKEN;
 }
 
 /* ---- asking ---- */

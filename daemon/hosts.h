@@ -60,6 +60,11 @@ void hosts_destroy(struct hosts *hosts);
 bool hosts_ask(struct hosts *hosts, struct host *host, const struct hosts_wish *wish, int64_t now_ms,
                struct hosts_wait *wait);
 
+/* Takes `record`, of a host that some domain in memory names, that the store was asked for ahead of any
+ * question: each family as a lookup would, where memory does not hold what it learned as late, and no lookup
+ * is under way. A purge that came meanwhile is the caller's to see. Evicts as any put. */
+enum intake hosts_take(struct hosts *hosts, const struct record *record, int64_t now_ms);
+
 /* Lets addresses that have expired be answered for a while longer, as nothing better has come so far (ROUTING
  * T6). */
 void hosts_put_stale(struct hosts *hosts, struct host *host, int64_t now_ms);

@@ -49,7 +49,8 @@ static bool step_stats(struct job *job) {
   return true;
 }
 
-static void fill_store(const struct store *store, struct job_result *result) {
+static void fill_store(const struct job_served *served, struct job_result *result) {
+  const struct store *store = served->store;
   struct store_view *view = &result->store_view;
   Mxway__V1__StoreState *state = &result->store;
   mxway__v1__store_state__init(state);
@@ -65,6 +66,8 @@ static void fill_store(const struct store *store, struct job_result *result) {
   state->read_count = view->read_count;
   state->write_count = view->write_count;
   state->write_bytes = view->write_bytes;
+  if (served->warm)
+    state->warm_start = warm_text(served->warm, result->warm_text);
 }
 
 static void fill_stats(struct job *job, struct job_result *result, Mxway__V1__ControlReply *reply) {
@@ -85,7 +88,7 @@ static void fill_stats(struct job *job, struct job_result *result, Mxway__V1__Co
     counter->text = (char *)stats_text((enum stats_counter)i);
     counter->value = stats_sum((enum stats_counter)i);
   }
-  fill_store(job->served->store, result);
+  fill_store(job->served, result);
   stats->store = &result->store;
   stats->n_counters = STATS_COUNT;
   stats->counters = result->counter_list;

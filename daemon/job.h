@@ -26,6 +26,7 @@
 #include "stats.h"
 #include "store.h"
 #include "ttl.h"
+#include "warm.h"
 
 enum {
   JOB_STEP_COUNT = 4, /* things looked at between two looks at the clock */
@@ -39,7 +40,8 @@ struct job_served {
   struct store *store;          /* NULL: none */
   const struct ttl_policy *ttl; /* of what is loaded */
   uint64_t cache_size_bytes;
-  int64_t since_ms; /* the daemon has been up since then */
+  int64_t since_ms;        /* the daemon has been up since then */
+  const struct warm *warm; /* NULL: none */
 };
 
 /* All of it is the room's. */
@@ -66,6 +68,7 @@ struct job_result {
   };
   Mxway__V1__StoreState store;
   struct store_view store_view;
+  char warm_text[WARM_TEXT_SIZE];
   Mxway__V1__Counter counters[STATS_COUNT];
   Mxway__V1__Counter *counter_list[STATS_COUNT];
 };

@@ -28,6 +28,15 @@ enum {
   LEARN_STALE_MS = 60000,   /* and so long they are answered without waiting for that */
 };
 
+/* What becomes of a value of the shared store that nobody waits for. */
+enum intake {
+  INTAKE_TAKEN,   /* it is in memory now */
+  INTAKE_KNOWN,   /* memory knows as well, from as late an answer */
+  INTAKE_EXPIRED, /* it holds no more: left where it is */
+  INTAKE_UNUSED,  /* of a host that no domain in memory names */
+  INTAKE_NO_MEMORY
+};
+
 struct learn_policy {
   struct ttl_policy ttl;
   int64_t max_stale_ms;  /* how long records are answered after they expired; 0: never (RFC 8767) */

@@ -128,10 +128,6 @@ static void put_domain(struct load *load, const struct image_time *time) {
 
 /* ---- addresses ---- */
 
-static bool is_fact(enum family_state state) {
-  return state != FAMILY_UNKNOWN && state != FAMILY_TEMPFAIL && state != FAMILY_LOOP;
-}
-
 static struct span span_of(const struct family_value *value) {
   return (struct span){value->expires_at_ms - value->life_ms, value->expires_at_ms};
 }
@@ -148,31 +144,19 @@ enum use { USE_EXPIRED, USE_OLDER, USE_FUTURE, USE_TAKEN };
 /* Puts one family of the record over what is known, where that is an improvement. */
 static enum use improve_family(struct load *load, struct family_value *known, struct family_value *read,
                                int64_t now_ms) {
-  if (!is_fact(read->state))
+  if (!family_state_is_definite(read->state))
     return USE_EXPIRED;
   bound_family(load, read);
   if (span_of(read).learned_at_ms > now_ms + FUTURE_MS)
     return USE_FUTURE;
   if (!is_of_use(load, read->expires_at_ms, family_is_lasting(read->state, read->life_ms), now_ms))
     return USE_EXPIRED;
-  if (is_fact(known->state) && is_better(span_of(known), span_of(read), now_ms))
+  if (family_state_is_definite(known->state) && is_better(span_of(known), span_of(read), now_ms))
     return USE_OLDER;
   if (read->state == FAMILY_OK && load->ttl->prefetch_percent)
     read->refresh_at_ms = read->expires_at_ms - draw_lead_ms(load, read->life_ms);
   *known = *read;
   return USE_TAKEN;
-}
-
-/* The later answer says for both families what the host's alias is. */
-static void agree_on_alias(struct family_value values[FAMILY_COUNT]) {
-  int64_t learned_at_ms[FAMILY_COUNT];
-  for (enum family family = 0; family < FAMILY_COUNT; family++)
-    learned_at_ms[family] =
-        is_fact(values[family].state) ? span_of(&values[family]).learned_at_ms : INT64_MIN;
-  bool is_v4 = learned_at_ms[FAMILY_V4] > learned_at_ms[FAMILY_V6];
-  const struct family_value *later = &values[is_v4 ? FAMILY_V4 : FAMILY_V6];
-  struct family_value *earlier = &values[is_v4 ? FAMILY_V6 : FAMILY_V4];
-  memcpy(earlier->expanded, later->expanded, FACTS_NAME_SIZE);
 }
 
 static void improve_host(struct load *load, struct host *host, const struct image_time *time) {
@@ -189,7 +173,7 @@ static void improve_host(struct load *load, struct host *host, const struct imag
   load->counts.future += best == USE_FUTURE;
   if (best != USE_TAKEN)
     return;
-  agree_on_alias(known);
+  host_values_agree(known);
   struct host_facts *facts = host_facts_build(known);
   if (!facts)
     return;

@@ -1,6 +1,10 @@
 #include "mx.h"
 
 #include <stddef.h>
+#include <string.h>
+
+/* Of two answers so close in time neither is the later: reading two clocks is no exact science. */
+enum { LATER_MS = 1000 };
 
 static struct mx *mx_of(struct fetch *fetch) {
   return (struct mx *)((char *)fetch - offsetof(struct mx, fetch));
@@ -118,6 +122,29 @@ static void on_shared(struct fetch *fetch, const struct record *record, int64_t 
   struct mx *mx = mx_of(fetch);
   learn_domain_shared(mx->common->ways->policy, record, &mx->common->random, &mx->common->record.domain);
   publish(mx, FETCH_OF_STORE, 0, now_ms);
+}
+
+/* Whether what is known still holds, and was learned as late. */
+static bool is_as_late(const struct domain_value *value, const struct domain_facts *known, int64_t now_ms) {
+  return known && known->kind != DOMAIN_FAILED && known->expires_at_ms > now_ms &&
+         known->stored_at_ms + LATER_MS >= value->stored_at_ms;
+}
+
+enum intake mx_take(struct mx_common *common, const struct record *record, int64_t now_ms) {
+  struct domain_value *value = &common->record.domain;
+  size_t length = strlen(record->name);
+  uint64_t hash = name_hash(record->name, length);
+  const struct domain_facts *known = cache_peek(common->cache, record->name, length, hash);
+  learn_domain_shared(common->ways->policy, record, &common->random, value);
+  if (value->expires_at_ms <= now_ms)
+    return INTAKE_EXPIRED;
+  if (!is_gain(value, known, now_ms) || is_as_late(value, known, now_ms))
+    return INTAKE_KNOWN;
+  const struct domain_facts *facts = cache_put(common->cache, record->name, length, hash, value);
+  if (!facts)
+    return INTAKE_NO_MEMORY;
+  cache_release(common->cache, facts);
+  return INTAKE_TAKEN;
 }
 
 /* ---- the owner ---- */

@@ -73,6 +73,11 @@ void mx_init(struct mx *mx, struct mx_common *common, const struct mx_calls *cal
  * Requires that nothing is under way. */
 int mx_start(struct mx *mx, bool from_store, int64_t now_ms);
 
+/* Takes `record`, of a domain, that the store was asked for ahead of any question, as mx_start would: where
+ * it holds and memory has nothing as good, nor what it learned as late. A purge that came meanwhile is the
+ * caller's to see. Evicts as any put. */
+enum intake mx_take(struct mx_common *common, const struct record *record, int64_t now_ms);
+
 /* What the cache holds of the domain, or NULL. */
 const struct domain_facts *mx_peek(const struct mx *mx);
 

@@ -204,11 +204,13 @@ static int create_keepers(struct node *node) {
     if (!node->snapshot)
       return ERR_NOMEM;
   }
-  if (node->control_fd < 0)
-    return 0;
+  int error = sharing_start_warm(node->sharing, config, node->resolver, node->cache, &node->worker.stats);
+  if (error != 0 || node->control_fd < 0)
+    return error;
   const struct job_served served = {.cache = node->cache,
                                     .resolver = node->resolver,
                                     .store = sharing_store(node->sharing),
+                                    .warm = sharing_warm(node->sharing),
                                     .ttl = &node->ttl,
                                     .cache_size_bytes = config->cache_size_bytes,
                                     .since_ms = clock_now_ms()};

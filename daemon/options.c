@@ -139,6 +139,8 @@ const struct setting options_table[OPTIONS_COUNT] = {
      "Writes that wait for Redis; of more the oldest are dropped."},
     {"redis-lease", NUMBER(redis_lease_ms, "50", 0, 1000, " ms"),
      "How long a lookup waits for the daemon that asks the DNS for all. 0: each asks for itself."},
+    {"redis-warm-start", NUMBER(redis_warm_start, "0", 0, 100000, " reads/s"),
+     "At the start read what Redis holds into memory, this fast. 0: do not."},
     {"node-name", WORD(node_name, "", 0), "What this daemon calls itself in Redis. Empty: the host's name."},
     {"log-level", LEVEL(log_level, "info"), "The least important messages that are logged."},
 };

@@ -98,12 +98,13 @@ struct config {
   uint32_t redis_max_commands;      /* without an answer */
   uint32_t redis_max_writes;        /* waiting */
   uint32_t redis_lease_ms;          /* 0: none */
+  uint32_t redis_warm_start;        /* reads a second; 0: none */
   char node_name[CONFIG_WORD_SIZE]; /* after config_complete: not empty */
   enum log_level log_level;
   struct override_list routes; /* owned: config_fini */
 };
 
-enum { OPTIONS_COUNT = 65 };
+enum { OPTIONS_COUNT = 66 };
 extern const struct setting options_table[OPTIONS_COUNT];
 
 #endif

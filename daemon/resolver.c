@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "explain.h"
 #include "flight.h"
@@ -20,6 +21,7 @@ struct resolver {
   struct questions questions;
   struct stale stale;
   struct flights flights;
+  uint64_t forgotten_count;
   bool is_stopped;
 };
 
@@ -111,18 +113,23 @@ bool resolver_leave(struct resolver *resolver, struct question *question) {
 /* ---- purging, looking ---- */
 
 void resolver_forget(struct resolver *resolver, const struct name *suffix, unsigned kinds) {
+  resolver->forgotten_count++;
   flights_forget(&resolver->flights, suffix, kinds);
 }
 
 void resolver_forget_domain(struct resolver *resolver, const struct name *name, uint64_t hash) {
   struct flight *flight = flight_find_name(&resolver->flights, name, hash);
+  resolver->forgotten_count++;
   if (flight)
     flight_forget(flight, UINT_MAX);
 }
 
 void resolver_forget_host(struct resolver *resolver, const struct host *host, unsigned states) {
+  resolver->forgotten_count++;
   hosts_forget(resolver->hosts, host, states);
 }
+
+uint64_t resolver_forgotten_count(const struct resolver *resolver) { return resolver->forgotten_count; }
 
 bool resolver_look(const struct resolver *resolver, const struct name *name, uint64_t hash,
                    struct resolver_view *view) {
@@ -155,6 +162,22 @@ void resolver_refresh(struct resolver *resolver, const struct name *name, uint64
   for (uint16_t i = 0; facts->set && i < facts->set->count; i++)
     hosts_ask(resolver->hosts, facts->set->exchanges[i].host, &wish, now_ms, NULL);
   cache_release(resolver->cache, facts);
+}
+
+/* ---- what the store holds, ahead of any question ---- */
+
+/* A lookup under way is about to know as well: to it the store would have nothing new any more. */
+static enum intake take_domain(struct resolver *resolver, const struct record *record, int64_t now_ms) {
+  struct name name = {.length = (uint8_t)strlen(record->name)};
+  memcpy(name.text, record->name, name.length + 1u);
+  if (flight_find_name(&resolver->flights, &name, name_hash(name.text, name.length)))
+    return INTAKE_KNOWN;
+  return mx_take(&resolver->flights.mx, record, now_ms);
+}
+
+enum intake resolver_take(struct resolver *resolver, const struct record *record, int64_t now_ms) {
+  return record->kind == RECORD_HOST ? hosts_take(resolver->hosts, record, now_ms)
+                                     : take_domain(resolver, record, now_ms);
 }
 
 /* ---- time ---- */

@@ -89,6 +89,15 @@ bool resolver_look(const struct resolver *resolver, const struct name *name, uin
 void resolver_refresh(struct resolver *resolver, const struct name *name, uint64_t hash, enum depth depth,
                       int64_t now_ms);
 
+/* Takes a value of the shared store that was asked for ahead of any question into memory, as a lookup that
+ * finds it there would: only what holds, and nothing in the place of what memory knows as well (mx_take,
+ * hosts_take), or is being looked up. Evicts as any put: the caller sees to it that there is room. */
+enum intake resolver_take(struct resolver *resolver, const struct record *record, int64_t now_ms);
+
+/* How often something was to be forgotten: whoever asks the store for himself must not bring into memory what
+ * was asked for before the last time. */
+uint64_t resolver_forgotten_count(const struct resolver *resolver);
+
 /* Ends what is due. */
 void resolver_run(struct resolver *resolver, int64_t now_ms);
 

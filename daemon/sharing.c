@@ -23,6 +23,7 @@ struct sharing {
   struct link_tls *tls; /* NULL: none */
   struct fleet *fleet;
   struct store *store;
+  struct warm *warm;  /* NULL: none */
   ev_check check;     /* the loop has looked at its sockets */
   ev_prepare prepare; /* it is about to sleep */
   ev_timer due;
@@ -47,6 +48,10 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *prepare, int events) {
   struct sharing *sharing = prepare->data;
   store_run(sharing->store, sharing->looked_ms);
   int64_t next_ms = store_next_ms(sharing->store);
+  if (sharing->warm) {
+    warm_run(sharing->warm, clock_now_ms());
+    next_ms = warm_next_ms(sharing->warm) < next_ms ? warm_next_ms(sharing->warm) : next_ms;
+  }
   ev_timer_stop(loop, &sharing->due);
   if (next_ms == INT64_MAX)
     return;
@@ -173,12 +178,24 @@ int sharing_create(struct ev_loop *loop, const struct config *config, struct sta
   return 0;
 }
 
+int sharing_start_warm(struct sharing *sharing, const struct config *config, struct resolver *resolver,
+                       struct cache *cache, struct stats *stats) {
+  if (!sharing || config->redis_warm_start == 0)
+    return 0;
+  const struct warm_options options = {.rate = config->redis_warm_start,
+                                       .max_commands = config->redis_max_commands};
+  return warm_create(sharing->fleet, sharing->store, resolver, cache, &options, stats, &sharing->warm);
+}
+
+const struct warm *sharing_warm(const struct sharing *sharing) { return sharing ? sharing->warm : NULL; }
+
 void sharing_destroy(struct sharing *sharing) {
   if (!sharing)
     return;
   ev_check_stop(sharing->loop, &sharing->check);
   ev_prepare_stop(sharing->loop, &sharing->prepare);
   ev_timer_stop(sharing->loop, &sharing->due);
+  warm_destroy(sharing->warm);
   store_destroy(sharing->store);
   fleet_destroy(sharing->fleet);
   link_tls_destroy(sharing->tls);

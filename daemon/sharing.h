@@ -2,8 +2,8 @@
  * sharing: what this node shares with the others of its cluster, put together from the configuration.
  *
  * Creates the keys (seal), the servers (fleet) and the store over them, has the store run whenever the loop
- * turns, and destroys them in reverse. Without `redis`, or with `redis-mode off`, there is none of it: NULL,
- * which costs nothing.
+ * turns, and destroys them in reverse; and the warm start where one is wanted. Without `redis`, or with
+ * `redis-mode off`, there is none of it: NULL, which costs nothing.
  *
  * Deadlines of the store are judged by when the loop last looked at its sockets: an answer that was there
  * before its time was over counts, however long the loop was held up afterwards.
@@ -15,9 +15,12 @@
 
 #include <ev.h>
 
+#include "cache.h"
 #include "config.h"
+#include "resolver.h"
 #include "stats.h"
 #include "store.h"
+#include "warm.h"
 
 struct sharing;
 
@@ -25,6 +28,15 @@ struct sharing;
  * is shared; or ERR_CONFIG (a file cannot be used), ERR_NOMEM. */
 int sharing_create(struct ev_loop *loop, const struct config *config, struct stats *stats,
                    struct sharing **sharing);
+
+/* Has memory filled from the store from now on (warm), where `redis-warm-start` says so; nothing else, and
+ * for a NULL `sharing` nothing at all. Once. `cache` is lent until sharing_destroy, `resolver` as long as the
+ * loop runs. Returns 0 or ERR_NOMEM. */
+int sharing_start_warm(struct sharing *sharing, const struct config *config, struct resolver *resolver,
+                       struct cache *cache, struct stats *stats);
+
+/* Lent; NULL where there is none. */
+const struct warm *sharing_warm(const struct sharing *sharing);
 
 /* Outside the loop. destroy(NULL) is fine. */
 void sharing_destroy(struct sharing *sharing);

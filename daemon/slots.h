@@ -86,8 +86,14 @@ static inline uint32_t slots_find(struct slots_search *search) {
   }
 }
 
+/* Starts loading what tells where the segment is. */
+static inline void slots_prefetch_directory(const struct slots *slots, uint32_t hash) {
+  const struct slots_directory *directory = atomic_load_explicit(&slots->directory, memory_order_acquire);
+  __builtin_prefetch((const void *)&directory->pages[(uint64_t)hash >> directory->shift]);
+}
+
 /* Starts loading the slot where a search for `hash` begins. */
-static inline void slots_prefetch(const struct slots *slots, uint32_t hash) {
+static inline void slots_prefetch_slot(const struct slots *slots, uint32_t hash) {
   __builtin_prefetch((const void *)&slots_segment(slots, hash)[hash % SLOTS_SEGMENT]);
 }
 

@@ -67,6 +67,14 @@
   X(STORE_WRITES_SAME, "store-writes-same", "values not written because the store has the same")             \
   X(STORE_WRITES_FAILED, "store-writes-failed", "writes refused, or lost with their connection")             \
   X(STORE_WRITES_DROPPED, "store-writes-dropped", "writes dropped because too many waited, or for too long") \
+  X(WARM_FOUND, "warm-found", "names that a warm start has found to be asked for, hosts included")           \
+  X(WARM_LOADED, "warm-loaded", "of these, values put into memory")                                          \
+  X(WARM_KNOWN, "warm-known", "of these, known in memory as well")                                           \
+  X(WARM_MISSING, "warm-missing", "of these, without a value")                                               \
+  X(WARM_EXPIRED, "warm-expired", "of these, values that hold no more")                                      \
+  X(WARM_REFUSED, "warm-refused", "of these, values that cannot be used, and keys that are no names")        \
+  X(WARM_FAILED, "warm-failed", "of these, values that the store did not tell")                              \
+  X(WARM_LEFT, "warm-left", "of these, values without room in memory, or overtaken by a purge")              \
   X(CACHE_EVICTIONS, "cache-evictions", "domains evicted while they were still good")                        \
   X(CACHE_DENIED_EVICTIONS, "cache-denied-evictions", "denials and failures evicted from their tenth")       \
   X(CACHE_EXPIRATIONS, "cache-expirations", "domains removed after their life")

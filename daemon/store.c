@@ -8,9 +8,7 @@
 #include "error.h"
 #include "writebehind.h"
 
-enum { KEY_SIZE = STORE_PREFIX_SIZE + 2 + FACTS_NAME_SIZE /* 2 of "d:" */ };
-
-_Static_assert((int)KEY_SIZE + 2 <= LEASES_KEY_SIZE, "the key of a lease has room");
+_Static_assert((int)STORE_KEY_SIZE + 2 <= LEASES_KEY_SIZE, "the key of a lease has room");
 
 struct store {
   struct fleet *fleet;
@@ -21,11 +19,10 @@ struct store {
   struct record out; /* that is written */
 };
 
-/* Builds the key of a name. */
-static void build_key(const struct store *store, char key[KEY_SIZE], enum record_kind kind, const char *name,
-                      size_t length) {
-  snprintf(key, KEY_SIZE, "%s%c:%.*s", store->options.prefix, kind == RECORD_DOMAIN ? 'd' : 'h', (int)length,
-           name);
+size_t store_key(const struct store *store, enum record_kind kind, const char *name, size_t length,
+                 char key[STORE_KEY_SIZE]) {
+  return (size_t)snprintf(key, STORE_KEY_SIZE, "%s%c:%.*s", store->options.prefix,
+                          kind == RECORD_DOMAIN ? 'd' : 'h', (int)length, name);
 }
 
 /* ---- reading ---- */
@@ -37,11 +34,20 @@ static void saw(void *context, const char *key, const struct record *record) {
 
 int store_get(struct store *store, const struct store_question *question, int64_t now_ms,
               const struct store_calls *calls, void *context, struct store_read **read) {
-  char key[KEY_SIZE];
+  char key[STORE_KEY_SIZE];
   if (!store)
     return ERR_NETWORK;
-  build_key(store, key, question->kind, question->name, question->length);
+  store_key(store, question->kind, question->name, question->length, key);
   return storeread_get(store->reads, question, key, now_ms, calls, context, read);
+}
+
+bool store_is_up(const struct store *store) { return fleet_is_up(store->fleet, FLEET_READ); }
+
+enum appraisal store_appraise(struct store *store, enum record_kind kind, const char *name,
+                              const struct redisReply *reply, int64_t now_ms, struct record *record) {
+  char key[STORE_KEY_SIZE];
+  store_key(store, kind, name, strlen(name), key);
+  return storeread_appraise(store->reads, kind, key, name, reply, now_ms, record);
 }
 
 void store_cancel(struct store_read *read) { storeread_cancel(read); }
@@ -52,10 +58,10 @@ static bool writes(const struct store *store) { return store && !store->options.
 
 void store_put(struct store *store, const struct record *record, int64_t now_ms) {
   const struct image_time time = {.now_ms = now_ms, .wall_ms = clock_wall_ms()};
-  char key[KEY_SIZE];
+  char key[STORE_KEY_SIZE];
   if (!writes(store))
     return;
-  build_key(store, key, record->kind, record->name, strlen(record->name));
+  store_key(store, record->kind, record->name, strlen(record->name), key);
   store->out = *record;
   store->out.generation = store->generation;
   snprintf(store->out.origin, RECORD_ORIGIN_SIZE, "%s", store->options.origin);
@@ -65,18 +71,18 @@ void store_put(struct store *store, const struct record *record, int64_t now_ms)
 
 void store_release(struct store *store, enum record_kind kind, const char *name, size_t length,
                    int64_t now_ms) {
-  char key[KEY_SIZE];
+  char key[STORE_KEY_SIZE];
   if (!writes(store))
     return;
-  build_key(store, key, kind, name, length);
+  store_key(store, kind, name, length, key);
   storeread_release(store->reads, key, now_ms);
 }
 
 void store_remove(struct store *store, enum record_kind kind, const char *name, size_t length) {
-  char key[KEY_SIZE];
+  char key[STORE_KEY_SIZE];
   if (!writes(store))
     return;
-  build_key(store, key, kind, name, length);
+  store_key(store, kind, name, length, key);
   writebehind_remove(store->writebehind, key);
 }
 
@@ -148,7 +154,7 @@ void store_set_purged(struct store *store, appraise_purged_fn *is_purged, void *
 }
 
 void store_look(const struct store *store, struct store_view *view) {
-  view->is_up = fleet_is_up(store->fleet, FLEET_READ);
+  view->is_up = store_is_up(store);
   fleet_look(store->fleet, &view->fleet);
   view->read_count = storeread_count(store->reads);
   view->write_count = writebehind_count(store->writebehind);

@@ -38,6 +38,7 @@
 
 enum {
   STORE_PREFIX_SIZE = 160, /* "mxway:1:", with the cluster's name "mxway:east:1:" */
+  STORE_KEY_SIZE = STORE_PREFIX_SIZE + 2 + FACTS_NAME_SIZE, /* 2 of "d:" */
 };
 
 struct store_options {
@@ -73,6 +74,21 @@ int store_get(struct store *store, const struct store_question *question, int64_
 
 /* Wants no answer any more: no callback follows, and `read` is the store's. */
 void store_cancel(struct store_read *read);
+
+/* ---- for who reads by himself (warm) ---- */
+
+/* Whether it may be read now. */
+bool store_is_up(const struct store *store);
+
+/* The key of a name, terminated; of a name of no octets it is how all keys of the kind begin. Returns its
+ * length. */
+size_t store_key(const struct store *store, enum record_kind kind, const char *name, size_t length,
+                 char key[STORE_KEY_SIZE]);
+
+/* Appraises what a server has answered to GET of the key of `name` (terminated), as of every value that is
+ * read here. FACTS fills `record`; REFUSED and ERROR are counted by their reason. */
+enum appraisal store_appraise(struct store *store, enum record_kind kind, const char *name,
+                              const struct redisReply *reply, int64_t now_ms, struct record *record);
 
 /* ---- writing; a NULL store does nothing ---- */
 

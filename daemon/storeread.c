@@ -55,19 +55,37 @@ struct storeread {
 
 /* ---- what a read has found ---- */
 
+/* As appraise_reply, of a value of this store. */
+static enum appraisal appraise(const struct storeread *reads, enum record_kind kind, const char *key,
+                               const char *name, const struct redisReply *reply, int64_t now_ms,
+                               struct record *record, enum stats_counter *counter) {
+  const struct image_time time = {.now_ms = now_ms, .wall_ms = clock_wall_ms()};
+  struct appraise_expected expected = reads->expected;
+  expected.kind = kind;
+  expected.name = name;
+  expected.key = key;
+  return appraise_reply(reply, &expected, &time, record, counter);
+}
+
+enum appraisal storeread_appraise(struct storeread *reads, enum record_kind kind, const char *key,
+                                  const char *name, const struct redisReply *reply, int64_t now_ms,
+                                  struct record *record) {
+  enum stats_counter counter;
+  enum appraisal appraisal = appraise(reads, kind, key, name, reply, now_ms, record, &counter);
+  if (appraisal == APPRAISED_REFUSED || appraisal == APPRAISED_ERROR)
+    stats_add(reads->stats, counter);
+  return appraisal;
+}
+
 /* What a server has answered to GET; NULL: nothing. The facts of FOUND are in reads->record. */
 static enum store_outcome judge(const struct store_read *read, const struct redisReply *reply,
                                 int64_t now_ms) {
   struct storeread *reads = read->owner;
   struct record *record = &reads->record;
-  const struct image_time time = {.now_ms = now_ms, .wall_ms = clock_wall_ms()};
-  struct appraise_expected expected = reads->expected;
   enum stats_counter counter = now_ms >= read->end.at_ms ? STATS_STORE_TIMEOUTS : STATS_STORE_AWAY;
-  expected.kind = read->kind;
-  expected.name = read->name;
-  expected.key = read->key;
-  enum appraisal appraisal =
-      reply ? appraise_reply(reply, &expected, &time, record, &counter) : APPRAISED_ERROR;
+  enum appraisal appraisal = APPRAISED_ERROR;
+  if (reply)
+    appraisal = appraise(reads, read->kind, read->key, read->name, reply, now_ms, record, &counter);
   bool is_refused = reply && (appraisal == APPRAISED_REFUSED || appraisal == APPRAISED_ERROR);
   if (is_refused && read->phase == PHASE_FIRST) /* once, however often it looks */
     read->calls->refused(read->context, appraise_reason(counter));

@@ -99,6 +99,12 @@ int storeread_get(struct storeread *reads, const struct store_question *question
 
 void storeread_cancel(struct store_read *read);
 
+/* Appraises what a server has answered to GET of `key`, as of every value that is read; `name` is what it has
+ * to be about. FACTS fills `record`; REFUSED and ERROR are counted by their reason. */
+enum appraisal storeread_appraise(struct storeread *reads, enum record_kind kind, const char *key,
+                                  const char *name, const struct redisReply *reply, int64_t now_ms,
+                                  struct record *record);
+
 /* Gives back the lease for `key`, where this node has it. */
 void storeread_release(struct storeread *reads, const char *key, int64_t now_ms);
 

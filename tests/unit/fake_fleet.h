@@ -17,11 +17,11 @@
 #include "error.h"
 #include "fleet.h"
 
-enum { FAKE_CALLS_MAX = 4096, FAKE_TEXT_SIZE = 700, FAKE_VALUE_SIZE = 4200 };
+enum { FAKE_SERVERS_MAX = 4, FAKE_CALLS_MAX = 4096, FAKE_TEXT_SIZE = 700, FAKE_VALUE_SIZE = 4200 };
 
 struct fleet_call {
   enum fleet_purpose purpose;
-  char key[FAKE_TEXT_SIZE];  /* that it was sent for */
+  char key[FAKE_TEXT_SIZE];  /* that it was sent for; without one the path of the server */
   char text[FAKE_TEXT_SIZE]; /* the command; octets that are no text in it as '?', the value of SET as '*' */
   uint8_t value[FAKE_VALUE_SIZE];
   size_t value_length; /* of SET */
@@ -37,6 +37,9 @@ static struct {
   bool is_down[FLEET_WRITE + 1];
   int error;        /* that fleet_send returns; 0: none */
   size_t most_open; /* over which it is ERR_OVERLOAD; 0: no bound */
+  struct link_target servers[FAKE_SERVERS_MAX];
+  size_t server_count;
+  bool is_away[FAKE_SERVERS_MAX]; /* not up, while others may be */
 } fake_fleet;
 
 static inline void fake_fleet_init(void) { memset(&fake_fleet, 0, sizeof(fake_fleet)); }
@@ -64,10 +67,10 @@ static inline void fake_take(struct fleet_call *call, const struct link_command 
   }
 }
 
-int fleet_send(struct fleet *fleet, enum fleet_purpose purpose, const char *key, size_t key_length,
-               const struct link_command *command, uint32_t timeout_ms, link_reply_fn *done, void *context,
-               struct fleet_call **result) {
-  (void)fleet;
+/* `key` is kept as what it was sent for. */
+static inline int fake_send(enum fleet_purpose purpose, const char *key, size_t key_length,
+                            const struct link_command *command, uint32_t timeout_ms, link_reply_fn *done,
+                            void *context, struct fleet_call **result) {
   if (fake_fleet.is_down[purpose])
     return ERR_NETWORK;
   if (fake_fleet.error)
@@ -87,6 +90,37 @@ int fleet_send(struct fleet *fleet, enum fleet_purpose purpose, const char *key,
   if (result)
     *result = call;
   return 0;
+}
+
+int fleet_send(struct fleet *fleet, enum fleet_purpose purpose, const char *key, size_t key_length,
+               const struct link_command *command, uint32_t timeout_ms, link_reply_fn *done, void *context,
+               struct fleet_call **result) {
+  (void)fleet;
+  return fake_send(purpose, key, key_length, command, timeout_ms, done, context, result);
+}
+
+/* One more server, by the path that it is known by. */
+static inline void fake_add_server(const char *path) {
+  assert_true(fake_fleet.server_count < FAKE_SERVERS_MAX);
+  struct link_target *target = &fake_fleet.servers[fake_fleet.server_count++];
+  snprintf(target->path, sizeof(target->path), "%s", path);
+}
+
+bool fleet_server(const struct fleet *fleet, size_t place, struct link_target *target) {
+  (void)fleet;
+  if (place < fake_fleet.server_count)
+    *target = fake_fleet.servers[place];
+  return place < fake_fleet.server_count;
+}
+
+int fleet_send_to(struct fleet *fleet, const struct link_target *target, const struct link_command *command,
+                  uint32_t timeout_ms, link_reply_fn *done, void *context, struct fleet_call **call) {
+  (void)fleet;
+  for (size_t i = 0; i < fake_fleet.server_count; i++)
+    if (strcmp(fake_fleet.servers[i].path, target->path) == 0 && !fake_fleet.is_away[i])
+      return fake_send(FLEET_READ, target->path, strlen(target->path), command, timeout_ms, done, context,
+                       call);
+  return ERR_NETWORK;
 }
 
 void fleet_cancel(struct fleet_call *call) {

@@ -76,6 +76,14 @@ static inline bool asker_ask(struct asker *asker, const char *key, const char *v
   return true;
 }
 
+/* Sends "WORD key" to one server by itself; what fleet_send_to returns. */
+static inline int asker_send_to(struct asker *asker, const struct link_target *target, const char *word,
+                                const char *key) {
+  const struct link_command command = asker_command(word, key, NULL);
+  asker->has_answer = false;
+  return fleet_send_to(asker->fleet, target, &command, ASKER_TIMEOUT_MS, asker_on_reply, asker, NULL);
+}
+
 /* Whether the fleet answers `expected`. */
 static inline bool asker_hears(struct asker *asker, const char *key, const char *value,
                                const char *expected) {

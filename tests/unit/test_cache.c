@@ -1466,7 +1466,8 @@ static void a_hit_allocates_nothing(void **state) {
   for (int i = 0; i < 1000; i++) {
     enum depth depth = i % 2 ? DEPTH_ADDRESSES : DEPTH_EXCHANGES;
     qsbr_online(cache_qsbr(fixture->cache), &fixture->reader);
-    cache_prefetch(fixture->cache, hash);
+    cache_prefetch_directory(fixture->cache, hash);
+    cache_prefetch_slot(fixture->cache, hash);
     const struct domain_facts *guess = cache_guess(fixture->cache, hash);
     assert_non_null(guess);
     cache_prefetch_set(guess);
@@ -1818,7 +1819,8 @@ static void read_one(struct reading *reading, struct route *route, uint8_t *byte
   char text[32];
   snprintf(text, sizeof(text), "d%05d.test", name);
   uint64_t hash = drawn_hash(name);
-  cache_prefetch(reading->cache, hash);
+  cache_prefetch_directory(reading->cache, hash);
+  cache_prefetch_slot(reading->cache, hash);
   const struct domain_facts *guess = cache_guess(reading->cache, hash);
   if (guess) {
     cache_prefetch_set(guess);

@@ -689,7 +689,7 @@ static void the_help_lists_every_option_that_is_printed(void **state) {
   }
   fclose(file);
   free(help);
-  assert_int_equal(options, 65);
+  assert_int_equal(options, 66);
 }
 
 static struct config resolve(const char *text) {

@@ -68,7 +68,11 @@ static int open_trial(void **state) {
   assert_non_null(trial->cache);
   trial->resolver = resolver_create(trial->cache, NULL, trial->dns, &options, &stats, on_answer, trial);
   assert_non_null(trial->resolver);
-  const struct job_served served = {trial->cache, trial->resolver, NULL, &lives, CACHE_BYTES, clock_now_ms()};
+  const struct job_served served = {.cache = trial->cache,
+                                    .resolver = trial->resolver,
+                                    .ttl = &lives,
+                                    .cache_size_bytes = CACHE_BYTES,
+                                    .since_ms = clock_now_ms()};
   trial->control = control_create(trial->loop, trial->place.listener, &served);
   assert_non_null(trial->control);
   unix_peer_connect(&trial->peer, &trial->place);

@@ -193,6 +193,34 @@ static void a_call_that_was_cancelled_is_not_answered(void **state) {
   assert_int_equal(asker_send(&place->asker, "k", NULL, &call), 0); /* left to fleet_destroy */
 }
 
+/* ---- one server by itself ---- */
+
+static void the_server_that_is_read_is_the_one_with_keys(void **state) {
+  struct place *place = *state;
+  struct asker *asker = &place->asker;
+  struct link_target target = {0};
+  redis_start(&place->server);
+  redis_start(&place->reader);
+  struct fleet_options options = options_of(&place->server);
+  options.read = target_of(&place->reader);
+  options.has_read = true;
+  open_one(place, &options);
+  LOOP_UNTIL(asker->loop, fleet_server(asker->fleet, 0, &target) && target.port == place->reader.port);
+  assert_false(fleet_server(asker->fleet, 1, &target));
+  redis_say(&place->reader, "SET k of-the-reader");
+  assert_int_equal(asker_send_to(asker, &target, "GET", "k"), 0);
+  LOOP_UNTIL(asker->loop, asker->has_answer);
+  assert_string_equal(asker->text, "of-the-reader");
+  redis_kill(&place->reader);
+  LOOP_UNTIL(asker->loop, fleet_server(asker->fleet, 0, &target) && target.port == place->server.port);
+  const struct link_target reader = target_of(&place->reader), nobody = {.host = "127.0.0.1", .port = 1};
+  assert_int_equal(asker_send_to(asker, &reader, "GET", "k"), ERR_NETWORK);
+  assert_int_equal(asker_send_to(asker, &nobody, "GET", "k"), ERR_NETWORK);
+  redis_kill(&place->server);
+  LOOP_UNTIL(asker->loop, !fleet_server(asker->fleet, 0, &target));
+  assert_int_equal(asker_send_to(asker, &target, "GET", "k"), ERR_NETWORK);
+}
+
 /* ---- the subscription ---- */
 
 static void messages_are_heard_and_each_return_is_told(void **state) {
@@ -230,6 +258,7 @@ int main(void) {
       TEST(without_the_server_reads_go_on_and_writes_are_away),
       TEST(no_more_calls_are_taken_than_may_be_under_way),
       TEST(a_call_that_was_cancelled_is_not_answered),
+      TEST(the_server_that_is_read_is_the_one_with_keys),
       TEST(messages_are_heard_and_each_return_is_told),
   };
   if (!redis_is_there()) {

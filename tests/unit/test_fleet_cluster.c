@@ -316,11 +316,49 @@ static void when_a_master_is_killed_its_replica_takes_its_keys_over(void **state
   LOOP_UNTIL(asker->loop, view_of(place).up_count == COUNT); /* in the place of the one that is gone */
 }
 
+/* The node at `place` as the fleet has it. */
+static int node_at(struct place *place, size_t at, struct link_target *target) {
+  assert_true(fleet_server(place->asker.fleet, at, target));
+  for (int i = 0; i < COUNT; i++)
+    if (place->nodes[i].port == target->port)
+      return i;
+  fail_msg("the fleet names a server that is none");
+  return -1;
+}
+
+static void each_node_can_be_asked_by_itself_and_sends_nobody_on(void **state) {
+  struct place *place = *state;
+  struct asker *asker = &place->asker;
+  struct link_target target;
+  unsigned seen = 0;
+  open_usual(place);
+  for (size_t at = 0; at < COUNT; at++) {
+    int node = node_at(place, at, &target);
+    seen |= 1u << node;
+    redis_say(&place->nodes[node], "SET %s here", key_of(node, 1));
+    assert_int_equal(asker_send_to(asker, &target, "GET", key_of(node, 1)), 0);
+    LOOP_UNTIL(asker->loop, asker->has_answer);
+    assert_string_equal(asker->text, "here");
+    assert_int_equal(asker_send_to(asker, &target, "GET", key_of((node + 1) % COUNT, 1)), 0);
+    LOOP_UNTIL(asker->loop, asker->has_answer);
+    assert_true(asker->is_error);
+    assert_int_equal(strncmp(asker->text, "MOVED ", 6), 0);
+  }
+  assert_int_equal(seen, (1u << COUNT) - 1);
+  assert_false(fleet_server(asker->fleet, COUNT, &target));
+  assert_false(fleet_server(asker->fleet, FLEET_SERVERS_MAX, &target));
+  assert_int_equal(view_of(place).moved, 0);
+  node_at(place, 0, &target);
+  target.port = place->replica.port ? place->replica.port : 1;
+  assert_int_equal(asker_send_to(asker, &target, "GET", "k"), ERR_NETWORK);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(each_key_is_read_and_written_where_it_is),
+      TEST(each_node_can_be_asked_by_itself_and_sends_nobody_on),
       TEST(there_is_one_connection_a_node),
       TEST(a_slot_that_moves_is_followed),
       TEST(a_value_of_4_kib_is_sent_on_whole),

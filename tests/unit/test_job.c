@@ -43,8 +43,11 @@ static int open_trial(void **state) {
   assert_non_null(trial->cache);
   trial->resolver = resolver_create(trial->cache, NULL, trial->dns, &options, &stats, on_answer, trial);
   assert_non_null(trial->resolver);
-  trial->served = (struct job_served){trial->cache, trial->resolver, NULL,
-                                      &lives,       CACHE_BYTES,     clock_now_ms() - UPTIME_MS};
+  trial->served = (struct job_served){.cache = trial->cache,
+                                      .resolver = trial->resolver,
+                                      .ttl = &lives,
+                                      .cache_size_bytes = CACHE_BYTES,
+                                      .since_ms = clock_now_ms() - UPTIME_MS};
   job_init(&trial->job, &trial->served);
   *state = trial;
   return 0;

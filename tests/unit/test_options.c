@@ -73,6 +73,7 @@ static void the_defaults_share_nothing(void **state) {
   assert_int_equal(config.redis_max_commands, 1000);
   assert_int_equal(config.redis_max_writes, 8192);
   assert_int_equal(config.redis_lease_ms, 50);
+  assert_int_equal(config.redis_warm_start, 0);
   assert_false(config.redis_tls);
   assert_int_equal(config_check(&config, error), 0);
   assert_int_equal(config_complete(&config, error), 0);
@@ -116,8 +117,9 @@ static void each_option_sets_its_field(void **state) {
   assert_int_equal(config.redis_head_start_ms, 0);
   assert_int_equal(config.redis_max_commands, 1);
   assert_int_equal(config.redis_max_writes, 16);
-  SET(&config, "redis-lease=0", "node-name=mx-7");
+  SET(&config, "redis-lease=0", "redis-warm-start=100000", "node-name=mx-7");
   assert_int_equal(config.redis_lease_ms, 0);
+  assert_int_equal(config.redis_warm_start, 100000);
   assert_string_equal(config.node_name, "mx-7");
 }
 

@@ -157,7 +157,8 @@ static void *read_on(void *argument) {
     for (int i = 0; i < 20; i++) {
       struct slots_search search;
       uint32_t hash = hash_of(1 + random_below(&random, STEADY + PASSING));
-      slots_prefetch(&fixture->slots, hash);
+      slots_prefetch_directory(&fixture->slots, hash);
+      slots_prefetch_slot(&fixture->slots, hash);
       slots_search(&fixture->slots, hash, &search);
       for (uint32_t ref; (ref = slots_find(&search));
            atomic_fetch_add_explicit(&reading->found, 1, memory_order_relaxed))
