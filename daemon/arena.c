@@ -18,8 +18,8 @@ enum {
   STEP_PAGES = 512, /* made accessible at once */
   SPARE_MOST = 64,  /* free pages that stay resident */
   LOOKS_MOST = 16,
-  WHOLE = 0xff,                /* `units` of a page that is given away whole */
-  HUGE_LEAST_BYTES = 32 << 20, /* of which a huge page begun is a small part */
+  WHOLE = 0xff,                 /* `units` of a page that is given away whole */
+  HUGE_LEAST_BYTES = 128 << 20, /* of half of which, a cache, two huge pages are a small part */
 };
 
 struct arena_page {

@@ -10,7 +10,7 @@
  * that is little. Where they change, the owner moves what is left in a page elsewhere: arena_choose_sparse
  * finds such a page, arena_close keeps it from being filled again.
  *
- * A range of 32 MiB or more asks the kernel for huge pages: then memory becomes resident in steps of 2 MiB.
+ * A range of 128 MiB or more asks the kernel for huge pages: then memory becomes resident in steps of 2 MiB.
  * The kernel fills a step with zeroes when it is touched first, which can take 5 ms: a thread of the arena's
  * own touches the next one while the last is in use.
  *

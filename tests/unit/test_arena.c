@@ -201,7 +201,7 @@ static void what_is_used_next_is_touched_ahead(void **state) {
   (void)state;
   enum { STEP_BYTES = 2 << 20, PATIENCE_MS = 20000 };
   struct arena arena;
-  assert_int_equal(arena_init(&arena, 64 << 20), 0);
+  assert_int_equal(arena_init(&arena, 128 << 20), 0);
   uint8_t *page = arena_get_page(&arena), *last = arena.base + 2 * STEP_BYTES - ARENA_PAGE_BYTES;
   assert_non_null(page);
 #ifdef MADV_POPULATE_WRITE
