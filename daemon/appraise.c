@@ -30,6 +30,23 @@ static enum stats_counter counter_of(enum record_status status) {
   return STATS_STORE_IMPOSSIBLE;
 }
 
+const char *appraise_reason(enum stats_counter counter) {
+  static const char *const reasons[STATS_COUNT] = {
+      [STATS_STORE_ERRORS] = "its server answers with an error",
+      [STATS_STORE_TOO_LONG] = "its value is longer than any of ours",
+      [STATS_STORE_NO_RECORD] = "its value is none of mxway",
+      [STATS_STORE_UNKNOWN_VERSION] = "its value is of another version of mxway",
+      [STATS_STORE_CORRUPT] = "the checksum of its value is wrong",
+      [STATS_STORE_BAD_MAC] = "its value is not sealed with a key of redis-mac-key-file",
+      [STATS_STORE_WRONG_NAME] = "its value is about another name",
+      [STATS_STORE_IMPOSSIBLE] = "mxway cannot have written its value",
+      [STATS_STORE_SKEWED] = "its value is from over a minute in the future, so a clock is wrong",
+      [STATS_STORE_EXPIRED] = "its value is too old even for a stale answer",
+      [STATS_STORE_PURGED] = "its value is from before a purge",
+  };
+  return reasons[counter];
+}
+
 static enum appraisal appraise_value(const struct redisReply *reply, const struct appraise_expected *expected,
                                      const struct image_time *time, struct record *record,
                                      enum stats_counter *counter) {

@@ -38,4 +38,7 @@ enum appraisal appraise_reply(const struct redisReply *reply, const struct appra
                               const struct image_time *time, struct record *record,
                               enum stats_counter *counter);
 
+/* Why there is nothing of use, by a counter that appraise_reply gives: a clause for people. */
+const char *appraise_reason(enum stats_counter counter);
+
 #endif

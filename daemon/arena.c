@@ -18,8 +18,8 @@ enum {
   STEP_PAGES = 512, /* made accessible at once */
   SPARE_MOST = 64,  /* free pages that stay resident */
   LOOKS_MOST = 16,
-  WHOLE = 0xff,                /* `units` of a page that is given away whole */
-  HUGE_LEAST_BYTES = 32 << 20, /* of which a huge page begun is a small part */
+  WHOLE = 0xff,                 /* `units` of a page that is given away whole */
+  HUGE_LEAST_BYTES = 128 << 20, /* of half of which, a cache, two huge pages are a small part */
 };
 
 struct arena_page {
@@ -53,7 +53,7 @@ static void *reserve(size_t bytes, size_t alignment) {
 }
 
 int arena_init(struct arena *arena, size_t most_bytes) {
-  *arena = (struct arena){.fresh = 1};
+  *arena = (struct arena){.fresh = 1, .is_huge = most_bytes >= HUGE_LEAST_BYTES};
   size_t step_bytes = (size_t)STEP_PAGES * ARENA_PAGE_BYTES;
   size_t bytes =
       (most_bytes < ARENA_BYTES_MOST ? most_bytes : ARENA_BYTES_MOST - 1) / step_bytes * step_bytes +
@@ -70,11 +70,40 @@ int arena_init(struct arena *arena, size_t most_bytes) {
   }
   /* What is read at random in many pages waits mostly for their addresses. Without huge pages it works, too.
    */
-  (void)madvise(range, bytes, most_bytes >= HUGE_LEAST_BYTES ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+  (void)madvise(range, bytes, arena->is_huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
   return 0;
 }
 
+/* ---- touching steps ahead of their use ---- */
+
+static void *touch(void *context) {
+  struct arena *arena = context;
+#ifdef MADV_POPULATE_WRITE
+  /* Without it whoever takes the pages waits for them, as he would have. */
+  (void)madvise(arena->toucher.step, (size_t)STEP_PAGES * ARENA_PAGE_BYTES, MADV_POPULATE_WRITE);
+#endif
+  atomic_store(&arena->toucher.is_done, true);
+  return NULL;
+}
+
+static void await_toucher(struct arena *arena) {
+  if (arena->toucher.is_started)
+    pthread_join(arena->toucher.thread, NULL);
+  arena->toucher.is_started = false;
+}
+
+/* Has the last accessible step touched, but waits for nobody. */
+static void start_toucher(struct arena *arena) {
+  if (arena->toucher.is_started && !atomic_load(&arena->toucher.is_done))
+    return;
+  await_toucher(arena);
+  arena->toucher.step = page_start(arena, arena->usable - STEP_PAGES);
+  atomic_store(&arena->toucher.is_done, false);
+  arena->toucher.is_started = pthread_create(&arena->toucher.thread, NULL, touch, arena) == 0;
+}
+
 void arena_fini(struct arena *arena) {
+  await_toucher(arena);
   size_t bytes = (size_t)arena->page_count * ARENA_PAGE_BYTES;
   if (arena->base) {
     ASAN_UNPOISON_MEMORY_REGION(arena->base, bytes);
@@ -107,6 +136,8 @@ static uint32_t take_page(struct arena *arena) {
     arena->bare = arena->pages[number].next;
   } else if (arena->fresh < arena->usable || extend(arena)) {
     number = arena->fresh++;
+    if (arena->is_huge && arena->fresh > arena->usable - STEP_PAGES && extend(arena))
+      start_toucher(arena);
   } else {
     return 0;
   }

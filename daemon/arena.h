@@ -10,7 +10,9 @@
  * that is little. Where they change, the owner moves what is left in a page elsewhere: arena_choose_sparse
  * finds such a page, arena_close keeps it from being filled again.
  *
- * A range of 32 MiB or more asks the kernel for huge pages: then memory becomes resident in steps of 2 MiB.
+ * A range of 128 MiB or more asks the kernel for huge pages: then memory becomes resident in steps of 2 MiB.
+ * The kernel fills a step with zeroes when it is touched first, which can take 5 ms: a thread of the arena's
+ * own touches the next one while the last is in use.
  *
  * Invariants: taken octets + idle octets = pages in use * 4096; refs are never 0.
  * Cost: each call but arena_choose_sparse is constant; a new page costs one or two more, and a system call
@@ -19,6 +21,8 @@
 #ifndef MXWAY_DAEMON_ARENA_H
 #define MXWAY_DAEMON_ARENA_H
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -40,8 +44,15 @@ struct arena_page; /* what is known of one page */
 struct arena {
   uint8_t *base; /* of the range; readers may use it */
   struct arena_page *pages;
-  uint32_t page_count;         /* in the range; page 0 is never given away */
-  uint32_t fresh, usable;      /* never used from here on; accessible below */
+  uint32_t page_count;    /* in the range; page 0 is never given away */
+  uint32_t fresh, usable; /* never used from here on; accessible below */
+  bool is_huge;           /* a step is a huge page */
+  struct {
+    pthread_t thread;
+    bool is_started;
+    _Atomic bool is_done;
+    void *step;
+  } toucher;
   uint32_t spare, spare_count; /* free pages that are resident */
   uint32_t bare;               /* free pages that are not */
   size_t used_count;           /* pages in use */

@@ -15,6 +15,7 @@ struct node {
   struct table_node node;
   struct node *newer, *older;
   int64_t until_wall_ms;
+  unsigned tries;
   size_t key_length, value_length;
   uint8_t bytes[]; /* the key, then the value */
 };
@@ -107,6 +108,7 @@ static struct node *copy(const struct backlog_entry *entry) {
   if (!node)
     return NULL;
   node->until_wall_ms = entry->until_wall_ms;
+  node->tries = entry->tries;
   node->key_length = entry->key_length;
   node->value_length = entry->value_length;
   memcpy(node->bytes, entry->key, entry->key_length);
@@ -155,7 +157,8 @@ static void lend(const struct node *node, struct backlog_entry *entry) {
                                   .key_length = node->key_length,
                                   .value = node->bytes + node->key_length,
                                   .value_length = node->value_length,
-                                  .until_wall_ms = node->until_wall_ms};
+                                  .until_wall_ms = node->until_wall_ms,
+                                  .tries = node->tries};
 }
 
 bool backlog_first(const struct backlog *backlog, struct backlog_entry *entry) {
@@ -176,13 +179,8 @@ bool backlog_take(struct backlog *backlog, struct backlog_entry *entry) {
   return true;
 }
 
-bool backlog_remove(struct backlog *backlog, const char *key, size_t key_length) {
-  struct node *node = find(backlog, key, key_length);
-  if (node) {
-    unlink_node(backlog, node);
-    free(node);
-  }
-  return node != NULL;
+bool backlog_has(const struct backlog *backlog, const char *key, size_t key_length) {
+  return find(backlog, key, key_length) != NULL;
 }
 
 size_t backlog_count(const struct backlog *backlog) { return backlog->by_key.count; }

@@ -7,7 +7,7 @@
  *
  *   backlog_count() <= max_count, backlog_bytes() <= max_bytes
  *
- * Pure; one thread. Putting, taking and removing cost a look into a hash table (and two allocations at most).
+ * Pure; one thread. Putting and taking cost a look into a hash table (and two allocations at most).
  */
 #ifndef MXWAY_DAEMON_BACKLOG_H
 #define MXWAY_DAEMON_BACKLOG_H
@@ -24,6 +24,7 @@ struct backlog_entry {
   const uint8_t *value;
   size_t value_length;
   int64_t until_wall_ms; /* the key's life ends then: PX is what is left of it when it is sent */
+  unsigned tries;        /* how often it has been sent: the owner's, kept with it */
 };
 
 /* Returns NULL without memory. With a max_count of 0 it takes nothing. */
@@ -42,8 +43,8 @@ bool backlog_first(const struct backlog *backlog, struct backlog_entry *entry);
 /* The same, and it leaves: lent until the next is taken. */
 bool backlog_take(struct backlog *backlog, struct backlog_entry *entry);
 
-/* Forgets the write of a key; returns whether there was one. */
-bool backlog_remove(struct backlog *backlog, const char *key, size_t key_length);
+/* Whether a write of a key waits. */
+bool backlog_has(const struct backlog *backlog, const char *key, size_t key_length);
 
 size_t backlog_count(const struct backlog *backlog);
 

@@ -1,5 +1,6 @@
 #include "blocks.h"
 
+#include <limits.h>
 #include <malloc.h>
 #include <stdlib.h>
 
@@ -17,6 +18,14 @@ static void release(void *context, void *block) {
     blocks->retired_malloc_bytes -= malloc_bytes(block);
     free(block);
   }
+}
+
+void blocks_even_malloc(void) {
+#ifdef __GLIBC__
+  mallopt(M_MXFAST, 0);
+  mallopt(M_ARENA_MAX, 1);
+  mallopt(M_TRIM_THRESHOLD, INT_MAX);
+#endif
 }
 
 int blocks_init(struct blocks *blocks, size_t arena_bytes) {

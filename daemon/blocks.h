@@ -25,6 +25,12 @@ struct blocks {
   struct qsbr qsbr;
 };
 
+/* Makes malloc (glibc's) take about as long for each call as for any other. It puts small blocks aside when
+ * they are freed and joins all of them at some later call, and gives tens of MiB back to the kernel at once:
+ * 5 ms and more, where a purge has freed millions. So blocks are joined one by one, in one heap for all
+ * threads, and what is freed is kept, to be used again. Once, before there are threads. */
+void blocks_even_malloc(void);
+
 /* An arena of at most `arena_bytes`. Returns 0 or ERR_NOMEM. */
 int blocks_init(struct blocks *blocks, size_t arena_bytes);
 

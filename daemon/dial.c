@@ -34,7 +34,6 @@ struct dial {
   char name[LINK_TARGET_TEXT_SIZE + 16];
   enum step step;
   enum greeting greeting;
-  int64_t greeted_at_us;
   struct hostname *hostname;                                 /* in STEP_RESOLVING */
   struct resp *resp;                                         /* from STEP_CONNECTING on */
   struct sockaddr_storage addresses[HOSTNAME_ADDRESSES_MAX]; /* the last ones found */
@@ -120,7 +119,6 @@ static void greet(struct dial *dial) {
   }
   for (int i = 0; i < count; i++)
     lengths[i] = strlen(words[i]);
-  dial->greeted_at_us = clock_now_us();
   if (!resp_send(dial->resp, count, words, lengths))
     fail(dial, error_text(ERR_NOMEM));
 }
@@ -149,18 +147,11 @@ static bool is_expected(const struct dial *dial, const struct redisReply *reply)
 static void on_greeted(struct dial *dial, const struct redisReply *reply) {
   char reason[REASON_SIZE];
   const char *word = greeting_words[dial->greeting];
-  int64_t taken_ms = (clock_now_us() - dial->greeted_at_us) / 1000;
-  uint32_t limit_ms = dial->options->answer_timeout_ms;
   if (reply->type == REDIS_REPLY_ERROR) {
     if (!greets_well_enough(dial, reply))
       return;
   } else if (!is_expected(dial, reply)) {
     snprintf(reason, sizeof(reason), "the answer to %s is none of Redis", word);
-    fail(dial, reason);
-    return;
-  }
-  if (dial->greeting == GREET_PING && limit_ms > 0 && taken_ms > limit_ms) {
-    snprintf(reason, sizeof(reason), "%s was answered after %" PRId64 " ms", word, taken_ms);
     fail(dial, reason);
     return;
   }

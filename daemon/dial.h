@@ -2,10 +2,11 @@
  * dial: a connection to one Redis server, from its name to the point where commands can be sent.
  *
  * Resolves the name (off the loop), connects to its addresses in turn, begins TLS, says AUTH, SELECT and
- * READONLY where they are wanted, and proves with PING that the server answers, and in time; a subscriber
- * also says SUBSCRIBE. One attempt at a time, of which all together must take no longer than
- * connect_timeout_ms; when to try again is for link to decide. Addresses found earlier are kept: that the DNS
- * is down must not take Redis away, too.
+ * READONLY where they are wanted, and proves with PING that the server answers; a subscriber also says
+ * SUBSCRIBE. One attempt at a time, of which all together must take no longer than connect_timeout_ms; PING
+ * has no bound of its own: whether a server that is slow is of use, its commands tell, and a PING that this
+ * loop was too late to read would be held against it. When to try again is for link to decide. Addresses
+ * found earlier are kept: that the DNS is down must not take Redis away, too.
  *
  * An error to PING that is no sign of a server of no use (rediserror) is an answer: users that may not say
  * PING, and servers that cannot save to their disk, have one, and are of use.

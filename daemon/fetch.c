@@ -124,6 +124,11 @@ static bool on_value(void *context, const struct record *record, int64_t now_ms)
   return is_enough;
 }
 
+static void on_refused(void *context, const char *why) {
+  const struct fetch *fetch = context;
+  story_add(fetch->story, "C4", "the shared store has nothing of use about %s: %s", fetch->name, why);
+}
+
 static void on_late(void *context, int64_t now_ms) {
   struct fetch *fetch = context;
   (void)now_ms;
@@ -156,7 +161,7 @@ static void on_store_done(void *context, enum store_outcome outcome, const struc
 
 /* Returns whether the store is being asked. */
 static bool ask_store(struct fetch *fetch, int64_t now_ms) {
-  static const struct store_calls calls = {on_value, on_late, on_store_done};
+  static const struct store_calls calls = {on_value, on_refused, on_late, on_store_done};
   if (!fetch->ways->store)
     return false;
   const struct store_question question = {

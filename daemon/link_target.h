@@ -47,7 +47,6 @@ struct link_options {
   const struct link_tls *tls;  /* NULL: none; lent */
   bool readonly;               /* say READONLY: a replica of a cluster answers reads then */
   uint32_t connect_timeout_ms; /* for all that comes before the link is up; 0: 1000 */
-  uint32_t answer_timeout_ms;  /* within which the PING must be answered; 0: connect_timeout_ms */
   uint32_t beat_ms;            /* after so long without a word a PING; 0: LINK_BEAT_MS */
   uint32_t max_commands;       /* 0: none is taken */
 };

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "blocks.h"
 #include "clock.h"
 #include "config.h"
 #include "error.h"
@@ -205,18 +205,10 @@ static void wait_for_stop(const sigset_t *set) {
   }
 }
 
-/* glibc puts small blocks aside when they are freed, and joins all of them at some later call: milliseconds
- * where a purge has freed millions. So they are joined one by one. */
-static void keep_malloc_even(void) {
-#ifdef M_MXFAST
-  mallopt(M_MXFAST, 0);
-#endif
-}
-
 static int run(struct config *config) {
   sigset_t set;
   struct node *node;
-  keep_malloc_even();
+  blocks_even_malloc();
   config_resolve_upstreams(config);
   raise_file_limit(config);
   block_signals(&set);

@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <ev.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -28,6 +27,7 @@
 #include "snapshot.h"
 #include "stats.h"
 #include "wishes.h"
+#include "worker.h"
 
 enum {
   SWEEP_COUNT = 8192,     /* entries looked at each second for expiry, */
@@ -38,18 +38,6 @@ enum {
   SNAPSHOT_READ_MS = 5000,     /* a start waits for the snapshot at most so long */
   STOP_MS = 4500,              /* from the stop until the last snapshot must be written; main allows 5 s */
   FAILURE_JITTER_PERCENT = 10, /* ROUTING T5 */
-};
-
-enum stage { STAGE_RUNNING, STAGE_STOPPING, STAGE_ENDING };
-
-/* One thread with its loop. */
-struct worker {
-  pthread_t thread;
-  bool is_started;
-  struct ev_loop *loop;
-  ev_async nudge;    /* look at `stage` */
-  _Atomic int stage; /* set by node_stop */
-  struct stats stats;
 };
 
 struct frontend {
@@ -133,75 +121,23 @@ static void on_resolver_prepare(struct ev_loop *loop, ev_prepare *prepare, int e
   ev_timer_start(loop, &node->due);
 }
 
-static void on_resolver_nudge(struct ev_loop *loop, ev_async *nudge, int events) {
-  (void)events;
-  struct node *node = nudge->data;
-  if (atomic_load(&node->worker.stage) == STAGE_ENDING)
-    ev_break(loop, EVBREAK_ALL);
-  else
-    resolver_stop(node->resolver, clock_now_ms());
+static void on_resolver_stop(void *context) {
+  struct node *node = context;
+  resolver_stop(node->resolver, clock_now_ms());
 }
 
 /* ---- a frontend's thread ---- */
 
-static void on_frontend_nudge(struct ev_loop *loop, ev_async *nudge, int events) {
-  (void)events;
-  struct frontend *frontend = nudge->data;
-  if (atomic_load(&frontend->worker.stage) == STAGE_ENDING)
-    ev_break(loop, EVBREAK_ALL);
-  else
-    api_stop(frontend->api);
+static void on_frontend_stop(void *context) {
+  struct frontend *frontend = context;
+  api_stop(frontend->api);
 }
 
 static void on_frontend_prepare(struct ev_loop *loop, ev_prepare *prepare, int events) {
   (void)loop, (void)events;
   struct frontend *frontend = prepare->data;
-  if (atomic_load_explicit(&frontend->worker.stage, memory_order_relaxed) != STAGE_RUNNING)
+  if (worker_is_stopping(&frontend->worker))
     atomic_store(&frontend->is_drained, api_is_drained(frontend->api));
-}
-
-/* ---- workers ---- */
-
-static int create_worker(struct worker *worker, void (*on_nudge)(struct ev_loop *, ev_async *, int),
-                         void *context) {
-  worker->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
-  if (!worker->loop)
-    return ERR_SYSTEM;
-  ev_async_init(&worker->nudge, on_nudge);
-  worker->nudge.data = context;
-  ev_async_start(worker->loop, &worker->nudge);
-  stats_register(&worker->stats);
-  return 0;
-}
-
-static void *run_worker(void *context) {
-  struct worker *worker = context;
-  ev_run(worker->loop, 0);
-  return NULL;
-}
-
-static int start_worker(struct worker *worker, const char *name) {
-  int error = pthread_create(&worker->thread, NULL, run_worker, worker);
-  if (error != 0) {
-    log_error("cannot start a thread: %s", strerror(error));
-    return ERR_SYSTEM;
-  }
-  pthread_setname_np(worker->thread, name);
-  worker->is_started = true;
-  return 0;
-}
-
-static void nudge_worker(struct worker *worker, enum stage stage) {
-  atomic_store(&worker->stage, stage);
-  ev_async_send(worker->loop, &worker->nudge);
-}
-
-static void end_worker(struct worker *worker) {
-  if (!worker->is_started)
-    return;
-  nudge_worker(worker, STAGE_ENDING);
-  pthread_join(worker->thread, NULL);
-  worker->is_started = false;
 }
 
 /* ---- create, in order ---- */
@@ -230,7 +166,7 @@ static int create_resolver(struct node *node) {
                                      .lookup_deadline_ms = config->lookup_deadline_ms,
                                      .stale_after_ms = config->stale_after_ms,
                                      .max_cname_hops = config->max_cname_hops};
-  int error = create_worker(&node->worker, on_resolver_nudge, node);
+  int error = worker_init(&node->worker, on_resolver_stop, node);
   if (error != 0)
     return error;
   mailbox_init(&node->mailbox, node->worker.loop, on_mail, node);
@@ -304,7 +240,7 @@ static int create_keepers(struct node *node) {
 }
 
 static int create_frontend(struct node *node, struct frontend *frontend) {
-  int error = create_worker(&frontend->worker, on_frontend_nudge, frontend);
+  int error = worker_init(&frontend->worker, on_frontend_stop, frontend);
   if (error != 0)
     return error;
   frontend->api = api_create(&node->shared, frontend->worker.loop, &frontend->worker.stats);
@@ -397,9 +333,9 @@ int node_create(const struct config *config, struct node **result) {
 }
 
 int node_start(struct node *node) {
-  int error = start_worker(&node->worker, "resolver");
+  int error = worker_start(&node->worker, "resolver");
   for (size_t i = 0; error == 0 && i < node->frontend_count; i++)
-    error = start_worker(&node->frontends[i].worker, "frontend");
+    error = worker_start(&node->frontends[i].worker, "frontend");
   if (error != 0)
     node_stop(node);
   return error;
@@ -409,15 +345,9 @@ int node_start(struct node *node) {
 
 static bool all_are_drained(struct node *node) {
   for (size_t i = 0; i < node->frontend_count; i++)
-    if (node->frontends[i].worker.is_started && !atomic_load(&node->frontends[i].is_drained))
+    if (worker_is_started(&node->frontends[i].worker) && !atomic_load(&node->frontends[i].is_drained))
       return false;
   return true;
-}
-
-static void nudge_frontends(struct node *node, enum stage stage) {
-  for (size_t i = 0; i < node->frontend_count; i++)
-    if (node->frontends[i].worker.is_started)
-      nudge_worker(&node->frontends[i].worker, stage);
 }
 
 static void await_drain(struct node *node, int64_t most_ms) {
@@ -429,14 +359,14 @@ static void await_drain(struct node *node, int64_t most_ms) {
 
 void node_stop(struct node *node) {
   int64_t until_ms = clock_now_ms() + STOP_MS;
-  nudge_frontends(node, STAGE_STOPPING);
+  for (size_t i = 0; i < node->frontend_count; i++)
+    worker_stop(&node->frontends[i].worker);
   await_drain(node, FINISH_MS);
-  if (node->worker.is_started)
-    nudge_worker(&node->worker, STAGE_STOPPING);
+  worker_stop(&node->worker);
   await_drain(node, FLUSH_MS);
   for (size_t i = 0; i < node->frontend_count; i++)
-    end_worker(&node->frontends[i].worker);
-  end_worker(&node->worker);
+    worker_end(&node->frontends[i].worker);
+  worker_end(&node->worker);
   if (node->snapshot)
     snapshot_finish(node->snapshot, until_ms);
 }
@@ -454,7 +384,7 @@ static void destroy_resolver(struct node *node) {
   dns_destroy(node->dns);
   pinned_destroy(node->pinned);
   cache_destroy(node->cache);
-  ev_loop_destroy(node->worker.loop);
+  worker_fini(&node->worker);
 }
 
 void node_destroy(struct node *node) {
@@ -462,8 +392,7 @@ void node_destroy(struct node *node) {
     return;
   for (size_t i = 0; i < node->frontend_count; i++) {
     api_destroy(node->frontends[i].api);
-    if (node->frontends[i].worker.loop)
-      ev_loop_destroy(node->frontends[i].worker.loop);
+    worker_fini(&node->frontends[i].worker);
   }
   destroy_resolver(node);
   if (node->shared.listen_fd >= 0)

@@ -54,6 +54,12 @@ static void *create_array(const redisReadTask *task, element_count elements) {
 
 static size_t unread_bytes(const redisContext *redis) { return redis->reader->len - redis->reader->pos; }
 
+/* Whether what is unread begins with a line that goes on and on. */
+static bool is_endless_line(const redisReader *reader) {
+  return reader->len - reader->pos > RESP_LINE_MAX &&
+         !memmem(reader->buf + reader->pos, RESP_LINE_MAX, "\r\n", 2);
+}
+
 /* As the last thing that is done to `resp` by its caller: it may be gone then. */
 static void close_down(struct resp *resp, const char *reason) {
   ev_io_stop(resp->loop, &resp->readable);
@@ -95,6 +101,10 @@ static bool deliver(struct resp *resp) {
   }
   if (resp->reply_bytes > RESP_REPLY_MAX) {
     close_down(resp, "a reply of more than 1 MiB came");
+    return false;
+  }
+  if (is_endless_line(resp->redis->reader)) {
+    close_down(resp, "a line came that does not end");
     return false;
   }
   return true;

@@ -4,8 +4,10 @@
  * hiredis writes the commands and reads the replies; connecting and waiting are done here. Its asynchronous
  * part (hiredis/async.h) is left out on purpose: it aborts the process where a server says what nobody asked
  * for, or sends a message of an unexpected shape, and what comes from a server is never trusted so far. Nor
- * does it bound what a server sends. Here a reply may have RESP_REPLY_MAX octets, and an array
- * RESP_ELEMENTS_MAX elements; what is more closes the connection before it is taken in.
+ * does it bound what a server sends. Here a reply may have RESP_REPLY_MAX octets, an array
+ * RESP_ELEMENTS_MAX elements, and a line (all but what a bulk string holds) RESP_LINE_MAX octets that came
+ * without its end; what is more closes the connection before it is taken in. hiredis looks for the end of a
+ * line from its start each time that something comes: the last bound keeps that short.
  *
  * What is sent in one turn of the loop goes out in one write at its end. One thread.
  */
@@ -20,6 +22,7 @@
 enum {
   RESP_REPLY_MAX = 1 << 20,
   RESP_ELEMENTS_MAX = 1 << 16,
+  RESP_LINE_MAX = 4096,
   RESP_KEEPALIVE_IDLE_S =
       15, /* then a probe of TCP each RESP_KEEPALIVE_EVERY_S, RESP_KEEPALIVE_COUNT times */
   RESP_KEEPALIVE_EVERY_S = 5,

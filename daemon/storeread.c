@@ -86,6 +86,9 @@ static enum store_outcome judge(const struct store_read *read, const struct redi
   enum appraisal appraisal = APPRAISED_ERROR;
   if (reply)
     appraisal = appraise(reads, read->kind, read->key, read->name, reply, now_ms, record, &counter);
+  bool is_refused = reply && (appraisal == APPRAISED_REFUSED || appraisal == APPRAISED_ERROR);
+  if (is_refused && read->phase == PHASE_FIRST) /* once, however often it looks */
+    read->calls->refused(read->context, appraise_reason(counter));
   if (appraisal == APPRAISED_ERROR) {
     if (reply || read->phase == PHASE_FIRST)
       stats_add(reads->stats, counter);
@@ -97,7 +100,7 @@ static enum store_outcome judge(const struct store_read *read, const struct redi
       return STORE_FOUND;
     counter = record->expires_at_ms <= now_ms ? STATS_STORE_STALE : STATS_STORE_SHORT;
   }
-  if (appraisal != APPRAISED_NOTHING && read->phase == PHASE_FIRST) /* once, however often it looks */
+  if (appraisal != APPRAISED_NOTHING && read->phase == PHASE_FIRST)
     stats_add(reads->stats, counter);
   return STORE_MISSING;
 }

@@ -42,6 +42,11 @@ enum store_outcome {
  * nothing. May be called again where a later value has come. Must not call the store. */
 typedef bool store_suffices_fn(void *context, const struct record *record, int64_t now_ms);
 
+/* What the store has answered first is of no use; `why` is a clause for people (appraise_reason), and never
+ * freed. At most once; `done` follows, later where other looks come between, which may find more. Must not
+ * call the store. */
+typedef void store_refused_fn(void *context, const char *why);
+
 /* The DNS is to be asked beside the store, which may still answer. At most once, before `done`. */
 typedef void store_late_fn(void *context, int64_t now_ms);
 
@@ -51,6 +56,7 @@ typedef void store_done_fn(void *context, enum store_outcome outcome, const stru
 
 struct store_calls {
   store_suffices_fn *suffices;
+  store_refused_fn *refused;
   store_late_fn *late;
   store_done_fn *done;
 };

@@ -22,6 +22,8 @@ struct write {
   struct writebehind *owner;
   struct fleet_call *call; /* NULL: free */
   uint64_t hash;           /* of the key */
+  char *deleted;           /* the key of a deletion, a malloc block; else NULL */
+  unsigned tries;          /* of a deletion, this one included */
   struct write *next_free;
 };
 
@@ -61,12 +63,17 @@ struct writebehind *writebehind_create(struct fleet *fleet, const struct writebe
   return writebehind;
 }
 
+static void end_write(struct write *write) {
+  if (write->call)
+    fleet_cancel(write->call);
+  free(write->deleted);
+}
+
 void writebehind_destroy(struct writebehind *writebehind) {
   if (!writebehind)
     return;
   for (size_t i = 0; i < writebehind->options.max_sent; i++)
-    if (writebehind->writes[i].call)
-      fleet_cancel(writebehind->writes[i].call);
+    end_write(&writebehind->writes[i]);
   backlog_destroy(writebehind->backlog);
   free(writebehind);
 }
@@ -121,11 +128,18 @@ bool writebehind_put(struct writebehind *writebehind, const char *key, const str
 }
 
 /* Among what waits, no octets stand for a deletion: no value is empty. */
-void writebehind_remove(struct writebehind *writebehind, const char *key) {
-  const struct backlog_entry entry = {
-      .key = key, .key_length = strlen(key), .value = (const uint8_t *)"", .until_wall_ms = INT64_MAX};
-  seen_remove(&writebehind->seen, name_hash(key, entry.key_length));
+static void put_deletion(struct writebehind *writebehind, const char *key, unsigned tries) {
+  const struct backlog_entry entry = {.key = key,
+                                      .key_length = strlen(key),
+                                      .value = (const uint8_t *)"",
+                                      .until_wall_ms = INT64_MAX,
+                                      .tries = tries};
   put(writebehind, &entry);
+}
+
+void writebehind_remove(struct writebehind *writebehind, const char *key) {
+  seen_remove(&writebehind->seen, name_hash(key, strlen(key)));
+  put_deletion(writebehind, key, 0);
 }
 
 void writebehind_saw(struct writebehind *writebehind, const char *key, const struct record *record) {
@@ -153,15 +167,27 @@ size_t writebehind_bytes(const struct writebehind *writebehind) {
 static void free_write(struct write *write) {
   struct writebehind *writebehind = write->owner;
   write->call = NULL;
+  free(write->deleted);
+  write->deleted = NULL;
   write->next_free = writebehind->free;
   writebehind->free = write;
   writebehind->sent_count--;
+}
+
+/* A deletion that has failed: somebody has asked for it. */
+static void try_again(const struct write *write) {
+  struct writebehind *writebehind = write->owner;
+  if (write->tries < WRITEBEHIND_TRIES &&
+      !backlog_has(writebehind->backlog, write->deleted, strlen(write->deleted)))
+    put_deletion(writebehind, write->deleted, write->tries);
 }
 
 static void on_reply(void *context, const struct redisReply *reply, int64_t now_ms) {
   struct write *write = context;
   struct writebehind *writebehind = write->owner;
   bool is_error = reply && reply->type == REDIS_REPLY_ERROR, has_failed = is_error || !reply;
+  if (has_failed && write->deleted)
+    try_again(write);
   free_write(write);
   if (is_error)
     writebehind->paused_until_ms = now_ms + WRITEBEHIND_PAUSE_MS;
@@ -201,7 +227,18 @@ static int send_command(struct writebehind *writebehind, const struct backlog_en
 static int send_deletion(struct writebehind *writebehind, const struct backlog_entry *entry) {
   const struct link_command command = {
       .count = 2, .words = {"DEL", entry->key}, .lengths = {3, entry->key_length}};
-  return send_command(writebehind, entry, &command);
+  struct write *write = writebehind->free;
+  char *key = strndup(entry->key, entry->key_length);
+  if (!key)
+    return ERR_NOMEM;
+  int error = send_command(writebehind, entry, &command);
+  if (error != 0) {
+    free(key);
+    return error;
+  }
+  write->deleted = key;
+  write->tries = entry->tries + 1;
+  return 0;
 }
 
 static int send_value(struct writebehind *writebehind, const struct backlog_entry *entry, int64_t life_ms) {

@@ -7,8 +7,10 @@
  * least WRITEBEHIND_LIFE_LEAST_MS. What the store is known to hold (`seen`) is not written again.
  *
  * Where the store is away they wait; the oldest are dropped where there are too many, and what has waited
- * until its life was over. One that was sent and is lost with its connection, or refused, is not sent again:
- * it costs another node a question to the DNS. A server that refuses one refuses them all (no memory, a
+ * until its life was over. A value that was sent and is lost with its connection, or refused, is not sent
+ * again: it costs another node a question to the DNS, and one that is sent again behind a deletion of its key
+ * would bring back what was purged. A deletion is, up to WRITEBEHIND_TRIES times in all, where nothing newer
+ * waits under its key: somebody has asked for it. A server that refuses one refuses them all (no memory, a
  * replica, no permission): after an error there is a pause of WRITEBEHIND_PAUSE_MS, and then one at a time
  * until one is taken.
  *
@@ -32,6 +34,7 @@ enum {
   WRITEBEHIND_LIFE_LEAST_MS = 1000,
   WRITEBEHIND_JITTER = 20, /* at most one part in so many */
   WRITEBEHIND_PAUSE_MS = 1000,
+  WRITEBEHIND_TRIES = 5, /* of a deletion */
 };
 
 /* Lent. */
@@ -54,7 +57,7 @@ void writebehind_destroy(struct writebehind *writebehind);
 bool writebehind_put(struct writebehind *writebehind, const char *key, const struct record *record,
                      const struct image_time *time);
 
-/* Has `key` deleted, in the place of what waits for it. */
+/* Has `key` (terminated) deleted, in the place of what waits for it. */
 void writebehind_remove(struct writebehind *writebehind, const char *key);
 
 /* What the store has been found to hold under `key`; NULL: nothing of use. */

@@ -82,6 +82,12 @@ choose_cores() {
   pin=(--pin server=0,client=1)
 }
 
+# Before a command: it runs where nothing else wants its core, as if it had another (SCHED_IDLE, children included).
+yielding=()
+choose_yielding() {
+  command -v chrt >/dev/null && chrt --idle 0 true 2>/dev/null && yielding=(chrt --idle 0)
+}
+
 # start NAME COMMAND...: in the background, with its output in $work/NAME.log
 start() {
   local name=$1
@@ -245,4 +251,5 @@ prepare() {
   # Short, because the path of a Unix socket holds 107 octets at most.
   work=$(mktemp -d "${TMPDIR:-/tmp}/mxway-bench-XXXXXX")
   choose_cores
+  choose_yielding || true
 }

@@ -169,9 +169,20 @@ ask_new() {
     fail 1 "cannot fill memory"
 }
 
+# Those that --outages names, in the place of all.
+choose_outages() {
+  local kind
+  IFS=, read -r -a outages <<<"$only_outages"
+  for kind in "${outages[@]}"; do
+    [[ -n ${outage_texts[$kind]:-} ]] || fail 64 "--outages: '$kind' is none of ${!outage_texts[*]}"
+  done
+}
+
 run_scenario() {
   seed=$RANDOM
+  [[ -z $only_outages ]] || choose_outages
   outages_part
+  [[ -z $only_outages ]] || return 0
   misses_part
   memory_part
 }

@@ -1,8 +1,9 @@
 # The ways in which redis-server can fail a running mxwayd. Each has set_up_KIND, which starts redis-servers and mxwayd, and
 # begin_KIND and end_KIND for the outage. Sourced by store.sh.
 
-outages=(killed frozen late stalled replica roles full evicting failover slots)
+outages=(none killed frozen late stalled replica roles full evicting failover slots)
 declare -A outage_texts=(
+  [none]="left alone, which shows how much two measurements differ by themselves"
   [killed]="killed and started again"
   [frozen]="stopped (SIGSTOP)"
   [late]="50 ms late with each reply"
@@ -33,13 +34,14 @@ while True:
 PYTHON
 }
 
-# server NAME [OPTION VALUE]...: a redis-server on $work/NAME.sock and on loopback, beside the client as the simulated upstream is.
+# server NAME [OPTION VALUE]...: a redis-server on $work/NAME.sock and on loopback, on the client's core but behind it: those of a
+# cluster have cores elsewhere, so what they and their children do (copy all they hold) takes none of the time of mxwayd or the client.
 server() {
   local name=$1
   shift
   [[ -n ${ports[$name]:-} ]] || ports[$name]=$(free_port)
   mkdir -p "$work/$name.d"
-  start "$name" "${on_client[@]}" redis-server --bind 127.0.0.1 --port "${ports[$name]}" --unixsocket "$work/$name.sock" \
+  start "$name" "${yielding[@]}" "${on_client[@]}" redis-server --bind 127.0.0.1 --port "${ports[$name]}" --unixsocket "$work/$name.sock" \
     --save '' --appendonly no --dir "$work/$name.d" --daemonize no --repl-diskless-sync-delay 0 "$@"
   wait_for "$name" answers "$name"
 }
@@ -74,6 +76,10 @@ kill_server() {
   wait "${pids[$1]}" 2>/dev/null || true
   unset "pids[$1]"
 }
+
+set_up_none() { set_up_killed; }
+begin_none() { :; }
+end_none() { :; }
 
 set_up_killed() { server redis; sharing "redis=unix:$work/redis.sock"; }
 begin_killed() { kill_server redis; }
@@ -138,7 +144,7 @@ set_up_failover() {
     printf '%s\n' "bind 127.0.0.1" "port ${ports[sentinel$i]}" "unixsocket $work/sentinel$i.sock" "dir $work/sentinel$i.d" \
       "sentinel monitor mxway 127.0.0.1 ${ports[redis]} 2" "sentinel down-after-milliseconds mxway 1000" \
       "sentinel failover-timeout mxway 5000" >"$work/sentinel$i.d/conf"
-    start "sentinel$i" "${on_client[@]}" redis-server "$work/sentinel$i.d/conf" --sentinel
+    start "sentinel$i" "${yielding[@]}" "${on_client[@]}" redis-server "$work/sentinel$i.d/conf" --sentinel
     sentinels+="${sentinels:+,}127.0.0.1:${ports[sentinel$i]}"
   done
   for i in 0 1 2; do
@@ -168,7 +174,7 @@ set_up_slots() {
 is_cluster_well() { redis "$1" CLUSTER INFO | grep -q cluster_state:ok; }
 # A hundred slots with what lies in them, from the first node to the second, while the others go on.
 begin_slots() {
-  "${on_client[@]}" redis-cli --cluster reshard "127.0.0.1:${ports[node0]}" --cluster-from "$(redis node0 CLUSTER MYID)" \
+  "${yielding[@]}" "${on_client[@]}" redis-cli --cluster reshard "127.0.0.1:${ports[node0]}" --cluster-from "$(redis node0 CLUSTER MYID)" \
     --cluster-to "$(redis node1 CLUSTER MYID)" --cluster-slots 100 --cluster-yes >"$work/reshard.log" 2>&1 &
   resharding=$!
 }

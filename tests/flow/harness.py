@@ -51,6 +51,14 @@ def wait_until(condition, what, timeout_s=PATIENCE_S):
         time.sleep(0.002)
 
 
+def cpu_stalls_s():
+    """For how many seconds since the start of the system somebody had to wait for a CPU; 0 where Linux does not tell."""
+    try:
+        return int(re.search(r"some .*total=(\d+)", Path("/proc/pressure/cpu").read_text()).group(1)) / 1e6
+    except (OSError, AttributeError):
+        return 0.0
+
+
 def program(name):
     """The path of a server program, which Debian keeps out of a user's PATH."""
     path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin:/sbin")

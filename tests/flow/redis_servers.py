@@ -184,7 +184,7 @@ class RedisTest(FlowTest):
         watch = (
             f"sentinel monitor {MASTER_NAME} 127.0.0.1 {master.port} {quorum}",
             f"sentinel down-after-milliseconds {MASTER_NAME} {DOWN_AFTER_MS}",
-            f"sentinel failover-timeout {MASTER_NAME} 5000",
+            f"sentinel failover-timeout {MASTER_NAME} 1500",
             f"sentinel parallel-syncs {MASTER_NAME} 2",
         )
         sentinels = [

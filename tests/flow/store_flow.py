@@ -3,7 +3,7 @@
 A sender must see no difference between a node whose redis-server is in trouble and one that never heard of Redis: so each question is
 put to both at the same moment, and the answers are compared field by field, and by the time they took.
 
-MXWAY_TEST_OUTAGE_S is how long an outage lasts (3 seconds).
+MXWAY_TEST_OUTAGE_S is how long an outage lasts (2 seconds).
 """
 import dataclasses
 import itertools
@@ -13,12 +13,14 @@ import select
 import threading
 import time
 
-from harness import INSTRUMENTED, run_tool, wait_until
+from harness import INSTRUMENTED, cpu_stalls_s, run_tool, wait_until
 from protocol import ADDRESSES, STABLE
 from redis_servers import RedisTest
 from simulated import SimulatedUpstream
 
-OUTAGE_S = float(os.environ.get("MXWAY_TEST_OUTAGE_S", 3))
+OUTAGE_S = float(os.environ.get("MXWAY_TEST_OUTAGE_S", 2))
+# In an outage of this length the pauses of the breaker stay short, and the test does.
+BRIEF_S = 1.0 if OUTAGE_S < 10.0 else OUTAGE_S
 TTL_S = 3600
 # A store that is back is found at the next probe: every second at first, every ten after a long outage, give or take.
 RETURN_S = 30.0
@@ -27,6 +29,8 @@ PATIENT = {"redis_timeout": 1000, "redis_head_start": 1000, "redis_lease": 1000}
 # What a busy machine adds to one answer of a hundred; who waits for Redis without a bound waits longer.
 LATEST_MS = 5000.0 if INSTRUMENTED else 2000.0
 BUSY = 8.0 if INSTRUMENTED else 1.0
+# However busy it is: what is bounded stays bounded.
+BUSIEST = 10.0
 
 
 @dataclasses.dataclass
@@ -97,6 +101,8 @@ class Traffic:
     def __init__(self, node, reference, known, fresh, pause_s=0.004):
         self.known, self.fresh = [], []  # of Asked
         self._pause_s = pause_s
+        self._began_s, self._stalls_s = time.monotonic(), cpu_stalls_s()
+        self.busy = 1.0  # by how much others on the machine drew it out, from 1 on; once it is stopped
         self._stopping = threading.Event()
         self._failures = []
         self._threads = [
@@ -121,6 +127,8 @@ class Traffic:
         self._stopping.set()
         for thread in self._threads:
             thread.join(60)
+        stalled = (cpu_stalls_s() - self._stalls_s) / (time.monotonic() - self._began_s)
+        self.busy = 1.0 / max(1.0 - stalled, 1.0 / BUSIEST)
         if self._failures:
             raise AssertionError(f"a sender failed: {self._failures[0]!r}") from self._failures[0]
 
@@ -159,10 +167,11 @@ class StoreTest(RedisTest):
         """Until nothing that a node has learned waits to be written."""
         wait_until(lambda: self.stats(node)["store"]["writes_queued"] == 0, "all is written")
 
-    def wait_for_keys(self, wanted, server=None):
+    def wait_for_keys(self, wanted, server=None, database=0):
         """Until the writes behind have brought these keys."""
         with (server or self.server).client() as client:
             names = sorted(wanted)
+            client("SELECT", database)
             wait_until(lambda: all(client.many(("EXISTS", name) for name in names)), "all is written")
 
     def ask_all(self, node, domains, **options):
@@ -191,11 +200,12 @@ class StoreTest(RedisTest):
 
     def assert_in_time(self, asked, typical_ms, nearly_all_ms):
         """No answer later than without a store: not by more than so much for half of them, and for 95 of 100. How unsteady the
-        other one's times are, which has nothing to wait for but the DNS, says how busy the machine is."""
+        other one's times are, which has nothing to wait for but the DNS, says how busy the machine is; and so does Linux."""
+        busy = BUSY * self.traffic.busy
         excess, others = [one.excess_ms for one in asked], [one.other_ms for one in asked]
         unsteady_ms = quantile(others, 0.95) - quantile(others, 0.5)
-        self.assertLessEqual(quantile(excess, 0.5), typical_ms * BUSY + unsteady_ms)
-        self.assertLessEqual(quantile(excess, 0.95), nearly_all_ms * BUSY + 3 * unsteady_ms)
+        self.assertLessEqual(quantile(excess, 0.5), typical_ms * busy + unsteady_ms)
+        self.assertLessEqual(quantile(excess, 0.95), nearly_all_ms * busy + 3 * unsteady_ms)
         latest = max(asked, key=lambda one: one.excess_ms)
         self.assertLessEqual(latest.excess_ms, LATEST_MS, latest)
 
@@ -213,7 +223,7 @@ class OutageTest(StoreTest):
         for node in (self.node, self.reference):
             self.ask_all(node, known)
         self.known = known
-        self.shared = [f"d{i}.bench.test" for i in range(1000, 1600 + int(60 * OUTAGE_S))]
+        self.shared = [f"d{i}.bench.test" for i in range(1000, 1500 + int(60 * OUTAGE_S))]
 
     def share(self):
         """Lets the other node write what the load asks for now and then."""
@@ -221,12 +231,15 @@ class OutageTest(StoreTest):
         self.wait_written(self.writer)
 
     def start_traffic(self):
-        """Every fourth of the names that are not known is one that the store knows, as long as there are any."""
+        """Of eight names that are not known two are known to the store, as long as there are any, and one does not exist."""
         shared = iter(self.shared)
 
         def fresh():
             for i in itertools.count():
-                yield next(shared, f"uload-{i}.bench.test") if i % 4 == 3 else f"uload-{i}.bench.test"
+                if i % 8 in (3, 7):
+                    yield next(shared, f"uload-{i}.bench.test")
+                else:
+                    yield f"none-{i}.bench.test" if i % 8 == 5 else f"uload-{i}.bench.test"
 
         self.traffic = Traffic(self.node, self.reference, self.known, fresh())
         self.addCleanup(self.traffic.stop)

@@ -374,8 +374,20 @@ class Looking(StoreTest):
         first, second = self.start_node("first"), self.start_node("second")
         self.learn(first, "shop.test")
         self.wait_keys("d:shop.test", "h:mx.shop.test", "h:backup.test")
-        story = re.sub(r"\s+", " ", run_tool("lookup", "--explain", "--socket", second.socket_path, "shop.test").stdout)
-        self.assertIn("the shared store knows shop.test: first learned it", story)
+        self.assertIn("the shared store knows shop.test: first learned it", self.story(second, "shop.test"))
+
+    def test_the_story_of_an_answer_says_why_a_value_is_not_used(self):
+        self.redis("SET", f"{PREFIX}d:shop.test", "rubbish")
+        self.redis("LPUSH", f"{PREFIX}d:null.test", "a list")
+        node = self.start_node("node")
+        for domain in ("shop.test", "null.test"):
+            self.assertIn(
+                f"the shared store has nothing of use about {domain}: its value is none of mxway [C4]", self.story(node, domain)
+            )
+
+    def story(self, node, domain):
+        """What `mxway lookup --explain` tells, on one line."""
+        return re.sub(r"\s+", " ", run_tool("lookup", "--explain", "--socket", node.socket_path, domain).stdout)
 
 
 class Starting(StoreTest):

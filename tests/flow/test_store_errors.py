@@ -72,9 +72,9 @@ class Errors(OutageTest):
         self.expect_write_error("MISCONF", server, begin, lambda: server("CONFIG", "SET", "save", ""))
 
     def test_loading(self):
-        server = self.start_redis(key_load_delay=1000, loading_process_events_interval_bytes=1024)
+        server = self.start_redis(key_load_delay=300, loading_process_events_interval_bytes=1024)
         with server.client() as client:
-            client.many(("SET", f"other:{i}", "x" * 100) for i in range(2000))
+            client.many(("SET", f"other:{i}", "x" * 100) for i in range(700))
 
         def begin():
             server("SAVE")

@@ -6,8 +6,8 @@ import unittest
 
 from harness import INSTRUMENTED, wait_until
 from protocol import EXCHANGES
-from redis_servers import MASTER_NAME, SLOTS, SlotMove, owner_of
-from store_flow import OUTAGE_S, PATIENT, OutageTest, StoreTest
+from redis_servers import MASTER_NAME, SLOTS, SlotMove
+from store_flow import BRIEF_S, BUSY, PATIENT, OutageTest, StoreTest
 
 COLD = 1500 if INSTRUMENTED else 10000
 QUERIES_A_NAME = 1.02
@@ -64,39 +64,52 @@ class Herd(StoreTest):
             self.assertEqual(len(hosts), 1)
         self.assertLessEqual(upstream.counter("total"), QUERIES_A_NAME * count)
 
+    def test_a_node_that_dies_while_the_others_wait_for_it_is_not_waited_for(self):
+        server = self.start_redis()
+        upstream = self.start_zone("--fault", "*=delay=1000")
+        dying, waiting = (
+            self.start_node(name, upstream, server, redis_lease=200, lookup_deadline=10000, query_timeout=4000)
+            for name in ("dying", "waiting")
+        )
+        for node in (dying, waiting):
+            self.wait_store_up(node)
+        with dying.client() as client:
+            client.send("d1.bench.test", depth=EXCHANGES)
+            wait_until(lambda: server.keys("*:l:*"), "the lease is taken")
+            dying.kill()
+        with waiting.client() as client:
+            reply, ms = client.ask_timed("d1.bench.test", depth=EXCHANGES)
+        self.assertEqual((reply.verdict, reply.source), ("ROUTE", "DNS"))
+        self.assertLess(ms, (200 + 1000) * BUSY + 500)
+        self.assertEqual(self.store_counters(waiting)["store-leases-waited"], 1)
+        self.assertLessEqual(upstream.counter("mx"), 2)
+
 
 class FailOver(OutageTest):
-    def test_sentinels_make_a_replica_master_under_load(self):
-        master = self.start_redis("master")
-        replica = self.start_replica(master)
-        sentinels = self.start_sentinels(master)
-        self.start_all(
-            ",".join(sentinel.address for sentinel in sentinels), redis_topology="sentinel", redis_master=MASTER_NAME
-        )
-
-        def wait_for_the_other():
-            wait_until(lambda: self.master_port(sentinels[0]) == replica.port, "the fail-over", 60.0)
-
-        _, during, _ = self.go_through(master.kill, wait_for_the_other, 0.0)
-        self.assert_in_time(during, 2.0, 30.0)
-        self.assertGreater(len(replica.keys("mxway:1:d:*")), 0)
-
-    def test_a_planned_fail_over_under_load(self):
-        master = self.start_redis("master")
-        replica = self.start_replica(master)
-        sentinels = self.start_sentinels(master)
+    def test_sentinels_change_the_master_under_load(self):
+        """First because somebody wishes it, then because the new one is killed."""
+        first = self.start_redis("first")
+        second = self.start_replica(first, "second")
+        sentinels = self.start_sentinels(first)
         self.start_all(
             ",".join(sentinel.address for sentinel in sentinels), redis_topology="sentinel", redis_master=MASTER_NAME
         )
         self.go_through(
             lambda: sentinels[0]("SENTINEL", "FAILOVER", MASTER_NAME),
-            lambda: wait_until(lambda: replica.role() == b"master", "the fail-over", 60.0),
+            lambda: wait_until(lambda: second.role() == b"master", "the fail-over", 60.0),
             0.5,
         )
-        wait_until(lambda: master.role() == b"slave", "the old master follows", 60.0)
-        before = len(replica.keys("mxway:1:d:*"))
+        # As the sentinels will, when they next look at it; that takes them ten seconds.
+        first("REPLICAOF", "127.0.0.1", second.port)
+        self.wait_in_step(first)
+        before = len(second.keys("mxway:1:d:*"))
         self.wait_sharing()
-        wait_until(lambda: len(replica.keys("mxway:1:d:*")) > before, "writes go to the new master")
+        wait_until(lambda: len(second.keys("mxway:1:d:*")) > before, "writes go to the new master")
+
+        _, during, _ = self.go_through(
+            second.kill, lambda: wait_until(lambda: self.master_port(sentinels[0]) == first.port, "the fail-over", 60.0), 0.0
+        )
+        self.assert_in_time(during, 2.0, 30.0)
 
 
 class Cluster(OutageTest):
@@ -104,44 +117,50 @@ class Cluster(OutageTest):
         self.nodes = nodes
         self.start_all(",".join(node.address for node in nodes), redis_topology="cluster", **options)
 
-    def test_values_are_spread_and_found(self):
-        self.start_all_of(self.start_cluster(), **PATIENT)
-        self.wait_sharing()
+    def start_patient(self, name):
+        """Another node of ours, which may take its time; nothing in memory."""
+        other = self.start_node(
+            name, self.upstream, ",".join(node.address for node in self.nodes), redis_topology="cluster", **PATIENT
+        )
+        self.wait_store_up(other)
+        return other
+
+    def test_values_are_spread_and_found_and_slots_move_under_load(self):
+        """Many slots with keys of one node go to another; while one is on its way, keys on both sides of it are found."""
+        self.start_all_of(self.start_cluster())
         self.share()
         for node in self.nodes:
             self.assertGreater(len(node.keys("mxway:1:d:*")), len(self.shared) // 5)
-        replies = self.ask_all(self.node, self.shared)
-        self.assertEqual({reply.source for reply in replies.values()}, {"SHARED"})
-
-    def test_slots_move_under_load(self):
-        """Half of the slots with keys of one node go to another; while one is on its way, keys on both sides of it are found."""
-        self.start_all_of(self.start_cluster())
-        self.share()
-        source, destination = self.nodes[0], self.nodes[1]
-        with source.client() as client:
-            filled = [slot for slot in range(SLOTS // 3) if client("CLUSTER", "COUNTKEYSINSLOT", slot) > 0]
-        self.assertGreater(len(filled), 20)
+        by_slot = {}
+        for domain in self.shared:
+            by_slot.setdefault(self.slot_of(domain), []).append(domain)
+        slots = [slot for slot in by_slot if slot < SLOTS // len(self.nodes)][:40]
+        on_their_way = [domain for slot in slots for domain in by_slot[slot]]
+        others = [domain for domain in self.shared if domain not in on_their_way]
+        # It has a map of the slots as they were, and learns from MOVED.
+        before = self.start_patient("before")
+        self.assert_all_shared(before, others)
         moves = []
 
         def begin():
-            for slot in filled[:40]:
-                moves.append(SlotMove(self.nodes, slot, source, destination))
+            for slot in slots:
+                moves.append(SlotMove(self.nodes, slot, self.nodes[0], self.nodes[1]))
                 moves[-1].move_keys(1)
+            # ASK leads to those that have gone ahead.
+            self.assert_all_shared(self.start_patient("meanwhile"), on_their_way)
 
         def end():
             for move in moves:
                 move.end()
 
-        _, during, _ = self.go_through(begin, end, min(1.0, OUTAGE_S))
+        _, during, _ = self.go_through(begin, end, BRIEF_S)
         self.assertIn("SHARED", {one.reply.source for one in during})
-        moved = [domain for domain in self.shared if self.slot_of(domain) in set(filled[:40])]
-        self.assertGreater(len(moved), 0)
-        other = self.start_node(
-            "other", self.upstream, ",".join(node.address for node in self.nodes), redis_topology="cluster", **PATIENT
-        )
-        self.wait_store_up(other)
-        replies = self.ask_all(other, moved)
-        self.assertEqual({reply.source for reply in replies.values()}, {"SHARED"})
+        self.assert_all_shared(before, on_their_way)
+        self.assert_all_shared(self.start_patient("after"), on_their_way)
+
+    def assert_all_shared(self, node, domains):
+        sources = {reply.source for reply in self.ask_all(node, domains).values()}
+        self.assertEqual(sources, {"SHARED"})
 
     def slot_of(self, domain):
         return self.nodes[0]("CLUSTER", "KEYSLOT", f"mxway:1:d:{domain}")
@@ -150,7 +169,7 @@ class Cluster(OutageTest):
         """The others say CLUSTERDOWN, or go on with their part of the keys."""
         self.start_all_of(self.start_cluster(cluster_require_full_coverage="no"))
         gone = self.nodes[2]
-        self.go_through(gone.kill, gone.start_again, min(1.5, OUTAGE_S))
+        self.go_through(gone.kill, gone.start_again, BRIEF_S)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@ import time
 import unittest
 
 from harness import wait_until
-from store_flow import OUTAGE_S, PATIENT, OutageTest
+from store_flow import BRIEF_S, OUTAGE_S, PATIENT, OutageTest
 
 
 class Gone(OutageTest):
@@ -12,7 +12,7 @@ class Gone(OutageTest):
         server.kill()
         self.start_all(server)
         traffic = self.start_traffic()
-        time.sleep(min(1.0, OUTAGE_S))
+        time.sleep(BRIEF_S)
         away = self.store_counters(self.node)
         server.start_again()
         self.wait_sharing()
@@ -24,7 +24,7 @@ class Gone(OutageTest):
     def test_killed_and_back_under_load(self):
         server = self.start_redis()
         self.start_all(server)
-        _, during, after = self.go_through(server.kill, server.start_again, min(1.5, OUTAGE_S))
+        _, during, after = self.go_through(server.kill, server.start_again, BRIEF_S)
         self.assertNotIn("SHARED", {one.reply.source for one in during[5:]})
         self.assert_in_time(during, 2.0, 30.0)
         self.assertGreater(len(after), 0)
@@ -44,6 +44,20 @@ class Gone(OutageTest):
 
 
 class Silent(OutageTest):
+    def test_silent_from_the_start(self):
+        """It takes connections and says nothing."""
+        server = self.start_redis()
+        server.freeze()
+        self.start_all(server)
+        traffic = self.start_traffic()
+        wait_until(lambda: len(traffic.fresh) > 50, "some answers")
+        self.assertEqual(self.stats(self.node)["store"]["state"], "down")
+        server.thaw()
+        self.wait_sharing()
+        traffic.stop()
+        self.check(traffic)
+        self.assert_in_time(traffic.fresh, 2.0, 15.0)
+
     def test_frozen_for_a_while(self):
         """The DNS takes longer than a read may: so it is told apart whether reads end by themselves."""
         server = self.start_redis()
@@ -89,13 +103,13 @@ class Refusing(OutageTest):
                 client("REPLICAOF", "NO", "ONE")
             replica("REPLICAOF", "127.0.0.1", master.port)
 
-        self.go_through(lambda: turn(second, first), lambda: turn(first, second), min(1.5, OUTAGE_S))
+        self.go_through(lambda: turn(second, first), lambda: turn(first, second), BRIEF_S)
 
     def test_out_of_memory_without_eviction(self):
         server = self.start_redis(maxmemory_policy="noeviction")
         self.start_all(server)
         _, during, _ = self.go_through(
-            lambda: server("CONFIG", "SET", "maxmemory", 1), lambda: server("CONFIG", "SET", "maxmemory", 0), min(1.5, OUTAGE_S)
+            lambda: server("CONFIG", "SET", "maxmemory", 1), lambda: server("CONFIG", "SET", "maxmemory", 0), BRIEF_S
         )
         self.assertIn("OOM", self.node.output())
         # What was there is still read.

@@ -24,7 +24,7 @@ class PoisonTest(StoreTest):
         self.server = self.start_redis()
         self.redis = self.redis_client(self.server)
         elsewhere = self.start_zone("--seed", 2, name="elsewhere")
-        writer = self.start_node("writer", elsewhere, self.server, **options)
+        writer = self.start_node("writer", elsewhere, self.server, redis_max_writes=100000, **PATIENT, **options)
         self.wait_store_up(writer)
         self.ask_all(writer, domains)
         wanted = {f"mxway:1:d:{domain}" for domain in domains}

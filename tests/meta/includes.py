@@ -6,7 +6,7 @@ import sys
 
 # Lower rows first; rooms of the first row may include each other.
 LEVELS = (
-    ("error", "log", "stats", "address", "conffile", "clock", "random", "mailbox", "qsbr", "heap", "table",
+    ("error", "log", "stats", "address", "conffile", "clock", "random", "mailbox", "worker", "qsbr", "heap", "table",
      "arena", "queue", "slots", "blocks", "listen", "story", "request", "digest", "frame", "wire", "dueline", "outbox", "acceptor",
      "breaker", "rediserror", "hostname", "link_target", "secret", "link_tls", "namelist"),
     ("name", "verdict", "ttl", "reach", "site", "seal", "backlog", "resp", "shardmap"),
@@ -40,7 +40,7 @@ THIRD_PARTIES = {
     "protobuf-c/protobuf-c.h": set(),
     "mxway.pb-c.h": set(),
     "control.pb-c.h": {"control", "job", "show"},
-    "ev.h": {"mailbox", "acceptor", "channel", "nameserver", "dns", "server", "snapshot", "api", "control", "node",
+    "ev.h": {"mailbox", "worker", "acceptor", "channel", "nameserver", "dns", "server", "snapshot", "api", "control", "node",
              "hostname", "resp", "dial", "link", "members", "sentinel", "ear", "master", "cluster", "sharing",
              "orders"},
     # Who reads replies; resp alone has to do with connections.

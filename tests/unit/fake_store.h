@@ -225,6 +225,13 @@ static inline bool fake_store_offer(struct store_read *read, const struct record
   return is_enough;
 }
 
+/* What was read is of no use. */
+static inline void fake_store_refuse(struct store_read *read, const char *why) {
+  read->store->is_judging = true;
+  read->calls->refused(read->context, why);
+  read->store->is_judging = false;
+}
+
 /* Ends a read without a value. */
 static inline void fake_store_end(struct store_read *read, enum store_outcome outcome, int64_t now_ms) {
   struct store_read ended = *read;

@@ -7,32 +7,14 @@
 #ifndef MXWAY_TESTS_REAL_REDIS_H
 #define MXWAY_TESTS_REAL_REDIS_H
 
-#include <errno.h>
-#include <fcntl.h>
-#include <hiredis/hiredis.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
+#include "redis_servers.h"
 
-#include "clock.h"
-#include "cmocka_compat.h"
-
-enum { REAL_REDIS_MS = 60000, REAL_REDIS_ARGUMENTS_MAX = 40 };
+enum { REAL_REDIS_ARGUMENTS_MAX = 40 };
 
 struct real_redis {
   char folder[40], path[64], log[64];
   pid_t pid; /* 0: it does not run */
 };
-
-static inline void real_redis_pause(long ms) {
-  const struct timespec pause = {.tv_nsec = ms * 1000 * 1000};
-  nanosleep(&pause, NULL);
-}
 
 static inline void real_redis_show_log(const struct real_redis *redis) {
   char line[512];
@@ -71,29 +53,18 @@ static inline void real_redis_run(struct real_redis *redis, const char *const *m
   size_t count = 13;
   for (; more && *more && count < REAL_REDIS_ARGUMENTS_MAX - 1; more++)
     arguments[count++] = *more;
-  pid_t parent = getpid();
-  redis->pid = fork();
-  assert_true(redis->pid >= 0);
-  if (redis->pid == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nothing behind */
-    int null = open("/dev/null", O_RDWR);
-    dup2(null, STDIN_FILENO);
-    dup2(null, STDOUT_FILENO);
-    if (getppid() == parent)
-      execvp(arguments[0], (char *const *)arguments);
-    _exit(127);
-  }
+  redis->pid = redis_spawn(arguments);
 }
 
 /* Waits until it listens. */
 static inline void real_redis_wait(struct real_redis *redis) {
   redisContext *context;
-  for (int64_t end_ms = clock_now_ms() + REAL_REDIS_MS; !(context = real_redis_connect(redis));) {
+  for (int64_t end_ms = clock_now_ms() + REDIS_WAIT_MS; !(context = real_redis_connect(redis));) {
     if (waitpid(redis->pid, NULL, WNOHANG) != 0 || clock_now_ms() > end_ms) {
       real_redis_show_log(redis);
       fail_msg("redis-server does not run: is it installed? ./tests/run installs it");
     }
-    real_redis_pause(10);
+    redis_pause();
   }
   redisFree(context);
 }
@@ -116,26 +87,11 @@ static inline void real_redis_signal(const struct real_redis *redis, int number)
 }
 
 /* As after kill -9: the file of the socket stays. */
-static inline void real_redis_kill(struct real_redis *redis) {
-  if (redis->pid <= 0)
-    return;
-  kill(redis->pid, SIGKILL);
-  while (waitpid(redis->pid, NULL, 0) < 0 && errno == EINTR)
-    continue;
-  redis->pid = 0;
-}
+static inline void real_redis_kill(struct real_redis *redis) { redis_end(&redis->pid); }
 
 static inline void real_redis_remove(struct real_redis *redis) {
-  static const char *const names[] = {"sock", "log", "dump.rdb", "users.acl", "cert.pem", "key.pem"};
-  char path[128];
   real_redis_kill(redis);
-  for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-    snprintf(path, sizeof(path), "%s/%s", redis->folder, names[i]);
-    unlink(path);
-  }
-  if (redis->folder[0])
-    rmdir(redis->folder);
-  redis->folder[0] = '\0';
+  redis_remove_folder(redis->folder);
 }
 
 #endif

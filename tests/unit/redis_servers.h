@@ -96,20 +96,35 @@ static inline void redis_write_config(const struct redis_server *server) {
   assert_int_equal(fclose(file), 0);
 }
 
-static inline void redis_run(struct redis_server *server) {
-  char path[64];
-  pid_t parent = getpid();
-  snprintf(path, sizeof(path), "%s/conf", server->folder);
-  server->pid = fork();
-  assert_return_code(server->pid, errno);
-  if (server->pid > 0)
-    return;
+/* Runs redis-server with `arguments` (the first is its name, the last NULL), silently; it ends with the test.
+ */
+static inline pid_t redis_spawn(const char *const *arguments) {
+  pid_t parent = getpid(), pid = fork();
+  assert_return_code(pid, errno);
+  if (pid > 0)
+    return pid;
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   int null = open("/dev/null", O_RDWR);
   if (getppid() == parent && null >= 0 && dup2(null, 0) == 0 && dup2(null, 1) == 1 && dup2(null, 2) == 2)
-    execlp("redis-server", "redis-server", path, server->is_sentinel ? "--sentinel" : (char *)NULL,
-           (char *)NULL);
+    execvp("redis-server", (char *const *)arguments);
   _exit(127);
+}
+
+/* As a machine that loses its power; 0: it does not run. */
+static inline void redis_end(pid_t *pid) {
+  if (*pid <= 0)
+    return;
+  assert_return_code(kill(*pid, SIGKILL), errno);
+  while (waitpid(*pid, NULL, 0) < 0)
+    assert_int_equal(errno, EINTR);
+  *pid = 0;
+}
+
+static inline void redis_run(struct redis_server *server) {
+  char path[64];
+  snprintf(path, sizeof(path), "%s/conf", server->folder);
+  server->pid = redis_spawn(
+      (const char *const[]){"redis-server", path, server->is_sentinel ? "--sentinel" : NULL, NULL});
 }
 
 static inline void redis_disconnect(struct redis_server *server) {
@@ -175,14 +190,10 @@ static inline void redis_signal(const struct redis_server *server, int signal) {
   assert_return_code(kill(server->pid, signal), errno);
 }
 
-/* As a machine that loses its power. */
+/* As redis_end. */
 static inline void redis_kill(struct redis_server *server) {
   redis_disconnect(server);
-  if (server->pid == 0)
-    return;
-  redis_signal(server, SIGKILL);
-  assert_int_equal(waitpid(server->pid, NULL, 0), server->pid);
-  server->pid = 0;
+  redis_end(&server->pid);
 }
 
 /* It comes back at its port, with its configuration as it left it. */
@@ -197,12 +208,17 @@ static inline int redis_remove(const char *path, const struct stat *status, int 
   return remove(path);
 }
 
+/* Removes a folder with all that is in it; "": there is none. */
+static inline void redis_remove_folder(char *folder) {
+  if (folder[0])
+    nftw(folder, redis_remove, 8, FTW_DEPTH | FTW_PHYS);
+  folder[0] = '\0';
+}
+
 /* Ends it, and removes its folder. Fine with one that was never started. */
 static inline void redis_stop(struct redis_server *server) {
   redis_kill(server);
-  if (server->folder[0])
-    nftw(server->folder, redis_remove, 8, FTW_DEPTH | FTW_PHYS);
-  server->folder[0] = '\0';
+  redis_remove_folder(server->folder);
 }
 
 /* Says a command, as redisvCommand. A sentinel that makes a server master or replica ends its connections,

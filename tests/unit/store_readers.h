@@ -44,7 +44,6 @@ struct tested {
   void (*create)(void);      /* from the options as they are */
   void (*destroy)(void);
   void (*set_lease_wait)(uint32_t ms);
-  bool (*wants_leases)(void);
   const struct seal *(*seal)(void);
   int (*ask)(struct reader *own, const struct store_question *question);
   void (*cancel)(struct store_read *read);
@@ -60,6 +59,7 @@ struct reader {
   bool is_content; /* what the store holds is enough */
   unsigned shown_count, late_count, done_count;
   enum store_outcome outcome;
+  const char *why;            /* what was read is of no use; NULL: nothing was said */
   struct store_read *cancels; /* what its `done` cancels; NULL: nothing */
   bool asks_again;            /* its `done` asks for the same */
 };
@@ -76,6 +76,13 @@ static bool on_value(void *context, const struct record *record, int64_t now_ms)
   return own->is_content;
 }
 
+static void on_refused(void *context, const char *why) {
+  struct reader *own = context;
+  assert_int_equal(own->done_count, 0);
+  assert_null(own->why);
+  own->why = why;
+}
+
 static void on_late(void *context, int64_t now_ms) {
   struct reader *own = context;
   assert_int_equal(now_ms, now.now_ms);
@@ -85,11 +92,11 @@ static void on_late(void *context, int64_t now_ms) {
 
 static void on_done(void *context, enum store_outcome outcome, const struct record *record, int64_t now_ms);
 
-static const struct store_calls calls = {on_value, on_late, on_done};
+static const struct store_calls calls = {on_value, on_refused, on_late, on_done};
 
 static int get_named(struct reader *own, const char *name) {
   const struct store_question question = {
-      .kind = made.kind, .name = name, .length = strlen(name), .wants_lease = tested.wants_leases()};
+      .kind = made.kind, .name = name, .length = strlen(name), .wants_lease = true};
   return tested.ask(own, &question);
 }
 

@@ -44,6 +44,7 @@ static void assert_refused(size_t length, enum stats_counter wanted) {
   counter = STATS_COUNT;
   assert_int_equal(appraise(REDIS_REPLY_STRING, bytes, length), APPRAISED_REFUSED);
   assert_int_equal(counter, wanted);
+  assert_non_null(appraise_reason(counter));
 }
 
 static void a_good_value_is_facts(void **state) {
@@ -67,6 +68,7 @@ static void each_thing_that_is_wrong_with_a_value_has_its_counter(void **state) 
   bytes[4]--;
   bytes[length - 9] ^= 1;
   assert_refused(length, STATS_STORE_CORRUPT);
+  assert_string_equal(appraise_reason(counter), "the checksum of its value is wrong");
   bytes[length - 9] ^= 1;
   bytes[0] ^= 1;
   assert_refused(length, STATS_STORE_NO_RECORD);
@@ -101,7 +103,9 @@ static void what_was_purged_is_refused(void **state) {
   assert_refused(pack(), STATS_STORE_PURGED);
   made.generation = 42;
   assert_int_equal(appraise(REDIS_REPLY_STRING, bytes, pack()), APPRAISED_FACTS);
-  bytes[0] ^= 1;
+  made.generation = 41;
+  assert_refused(pack(), STATS_STORE_PURGED);
+  bytes[0] ^= 1; /* what is no record is no purged one */
   assert_refused(sizeof(bytes), STATS_STORE_NO_RECORD);
 }
 
@@ -118,6 +122,7 @@ static void every_other_error_and_answer_is_none(void **state) {
   struct redisReply integer = {.type = REDIS_REPLY_INTEGER}, array = {.type = REDIS_REPLY_ARRAY};
   assert_int_equal(appraise(REDIS_REPLY_ERROR, loading, strlen(loading)), APPRAISED_ERROR);
   assert_int_equal(counter, STATS_STORE_ERRORS);
+  assert_string_equal(appraise_reason(counter), "its server answers with an error");
   assert_int_equal(appraise(REDIS_REPLY_STATUS, "OK", 2), APPRAISED_ERROR);
   assert_int_equal(appraise_reply(&integer, &expected, &now, &record, &counter), APPRAISED_ERROR);
   assert_int_equal(appraise_reply(&array, &expected, &now, &record, &counter), APPRAISED_ERROR);

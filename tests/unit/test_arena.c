@@ -1,9 +1,12 @@
 #include "cmocka_compat.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "arena.h"
+#include "clock.h"
 #include "random.h"
 
 enum { MOST_BYTES = 8 << 20 };
@@ -187,6 +190,35 @@ static void a_page_that_is_preferred_is_filled_first(void **state) {
     assert_ptr_equal(arena_get(arena, 64), all[i]);
 }
 
+static bool is_resident(void *page) {
+  unsigned char is_there = 0;
+  assert_int_equal(mincore(page, ARENA_PAGE_BYTES, &is_there), 0);
+  return is_there & 1;
+}
+
+/* The page behind those in use is made resident by another thread, the last one of the next two MiB too. */
+static void what_is_used_next_is_touched_ahead(void **state) {
+  (void)state;
+  enum { STEP_BYTES = 2 << 20, PATIENCE_MS = 20000 };
+  struct arena arena;
+  assert_int_equal(arena_init(&arena, 128 << 20), 0);
+  uint8_t *page = arena_get_page(&arena), *last = arena.base + 2 * STEP_BYTES - ARENA_PAGE_BYTES;
+  assert_non_null(page);
+#ifdef MADV_POPULATE_WRITE
+  uint8_t probe = 0;
+  bool is_known = madvise((void *)((uintptr_t)&probe / ARENA_PAGE_BYTES * ARENA_PAGE_BYTES), ARENA_PAGE_BYTES,
+                          MADV_POPULATE_WRITE) == 0;
+  for (int64_t until_ms = clock_now_ms() + PATIENCE_MS;
+       is_known && !is_resident(last) && clock_now_ms() < until_ms;)
+    sched_yield();
+  assert_true(!is_known || is_resident(last));
+#endif
+  assert_false(is_resident(last + STEP_BYTES));
+  for (int i = 0; i < 2 * STEP_BYTES / ARENA_PAGE_BYTES; i++)
+    memset(arena_get_page(&arena), 1, ARENA_PAGE_BYTES); /* they are there, touched or not */
+  arena_fini(&arena);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(an_arena_that_was_not_used_takes_nothing, set_up, tear_down),
@@ -201,6 +233,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(an_arena_without_free_blocks_has_no_sparse_page, set_up, tear_down),
       cmocka_unit_test_setup_teardown(the_blocks_of_a_sparse_page_have_room_elsewhere, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_page_that_is_preferred_is_filled_first, set_up, tear_down),
+      cmocka_unit_test(what_is_used_next_is_touched_ahead),
   };
   return cmocka_run_group_tests_name("arena", tests, NULL, NULL);
 }

@@ -579,6 +579,23 @@ static void each_step_is_told(void **state) {
   story_unref(story);
 }
 
+static void why_what_the_store_holds_is_of_no_use_is_told(void **state) {
+  struct trial *trial = *state;
+  start(trial, 1);
+  fake_store_refuse(read_of(trial), "nobody waits for a story");
+  struct story *story = trial->fetch.story = story_create();
+  fake_store_refuse(read_of(trial), "the checksum of its value is wrong");
+  assert_int_equal(trial->dns->open_count, 0);
+  end_read(trial, STORE_MISSING);
+  assert_int_equal(trial->dns->open_count, 1);
+  assert_string_equal(story_line(story, 0).rule, "C4");
+  assert_string_equal(story_line(story, 0).text,
+                      "the shared store has nothing of use about a.test: the checksum of its value is wrong");
+  assert_int_equal(times_told(story, "the shared store has no answer for a.test"), 1);
+  fetch_cancel(&trial->fetch);
+  story_unref(story);
+}
+
 static void without_a_store_nothing_is_told_of_one(void **state) {
   struct trial *trial = *state;
   struct record record = fake_host_record("x.test");
@@ -621,6 +638,7 @@ int main(void) {
       TRIAL(it_is_sent_when_the_dns_has_been_asked_in_earnest),
       TRIAL(it_is_cancelled_at_any_moment_without_a_call),
       TRIAL(each_step_is_told),
+      TRIAL(why_what_the_store_holds_is_of_no_use_is_told),
       TRIAL(without_a_store_nothing_is_told_of_one),
   };
   return cmocka_run_group_tests_name("fetch", tests, NULL, NULL);

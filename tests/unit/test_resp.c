@@ -277,6 +277,41 @@ static void an_endless_array_closes_it(void **state) {
   assert_string_equal(fixture->reason, "a reply of more than 1 MiB came");
 }
 
+/* Not only the whole of it is bounded: its end would be looked for from its start with each octet that comes.
+ */
+static void an_endless_line_closes_it(void **state) {
+  struct fixture *fixture = *state;
+  static const char *const beginnings[] = {"+", "-", ":", "$", "*", "*2\r\n:1\r\n+"};
+  static const char piece[] = "11111111111111111111111111111111";
+  for (size_t i = 0; i < sizeof(beginnings) / sizeof(beginnings[0]); i++) {
+    size_t said = 0;
+    open_resp(fixture);
+    fake_redis_say(fixture->fake, beginnings[i]);
+    while (fixture->closed == (int)i && said < RESP_REPLY_MAX) {
+      ssize_t sent = send(fixture->fake->client, piece, sizeof(piece) - 1, MSG_NOSIGNAL);
+      said += sent > 0 ? (size_t)sent : 0;
+      ev_run(fixture->loop, EVRUN_NOWAIT);
+    }
+    assert_int_equal(fixture->closed, (int)i + 1);
+    assert_string_equal(fixture->reason, "a line came that does not end");
+    assert_true(said < 2 * RESP_LINE_MAX);
+  }
+}
+
+static void a_long_line_that_ends_is_taken_in(void **state) {
+  struct fixture *fixture = *state;
+  open_resp(fixture);
+  fake_redis_say(fixture->fake, "-ERR ");
+  for (int i = 0; i < RESP_LINE_MAX - 100; i++) {
+    fake_redis_say(fixture->fake, "x");
+    ev_run(fixture->loop, EVRUN_NOWAIT);
+  }
+  fake_redis_say(fixture->fake, "\r\n");
+  LOOP_UNTIL(fixture->loop, fixture->replies == 1);
+  assert_int_equal(fixture->types[0], REDIS_REPLY_ERROR);
+  assert_int_equal(fixture->closed, 0);
+}
+
 static void an_array_that_promises_too_much_closes_it(void **state) {
   struct fixture *fixture = *state;
   static const char *const promises[] = {"*65537\r\n", "*2147483647\r\n", "*2\r\n*100000000\r\n",
@@ -400,6 +435,8 @@ int main(void) {
       TEST(the_largest_reply_is_taken_in),
       TEST(many_replies_may_be_more_than_one),
       TEST(an_endless_array_closes_it),
+      TEST(an_endless_line_closes_it),
+      TEST(a_long_line_that_ends_is_taken_in),
       TEST(an_array_that_promises_too_much_closes_it),
       TEST(what_is_no_reply_closes_it),
       TEST(a_server_that_closes_is_told),

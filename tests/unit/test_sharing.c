@@ -30,6 +30,8 @@ static bool on_value(void *context, const struct record *record, int64_t now_ms)
   return false;
 }
 
+static void on_refused(void *context, const char *why) { fail_msg("refused: %s %p", why, context); }
+
 static void on_late(void *context, int64_t now_ms) {
   (void)context, (void)now_ms;
   asked.late_count++;
@@ -97,7 +99,7 @@ static bool is_up(void) {
 }
 
 static int get(void) {
-  static const struct store_calls calls = {on_value, on_late, on_done};
+  static const struct store_calls calls = {on_value, on_refused, on_late, on_done};
   const struct store_question question = {.kind = RECORD_DOMAIN, .name = "a.test", .length = 6};
   return store_get(sharing_store(sharing), &question, clock_now_ms(), &calls, NULL, &asked.read);
 }

@@ -1,6 +1,7 @@
 #include "store_readers.h"
 
 #include "store.h"
+#include "writebehind.h"
 
 static struct store *store;
 static struct store_options options;
@@ -8,7 +9,6 @@ static struct store_options options;
 static void create(void) { assert_int_equal(store_create(NULL, &options, &stats, &store), 0); }
 static void destroy(void) { store_destroy(store); }
 static void set_lease_wait(uint32_t ms) { options.lease_wait_ms = ms; }
-static bool wants_leases(void) { return options.lease_wait_ms > 0; }
 static const struct seal *seal(void) { return options.seal; }
 static int ask(struct reader *own, const struct store_question *question) {
   return store_get(store, question, now.now_ms, &calls, own, &own->read);
@@ -30,7 +30,7 @@ static int open_it(void **state) {
   return 0;
 }
 
-static const struct tested tested = {open_it, create, destroy, set_lease_wait, wants_leases, seal,
+static const struct tested tested = {open_it, create, destroy, set_lease_wait, seal,
                                      ask,     cancel, run,     next_ms};
 
 static void assert_reads(size_t count) {
@@ -209,6 +209,16 @@ static void at_most_a_quarter_of_the_commands_are_writes(void **state) {
   assert_string_equal(view.fleet.text, "up, 1 of 1 servers, 84 us");
 }
 
+static void the_loop_is_woken_up_for_writes_too(void **state) {
+  (void)state;
+  store_put(store, &made, now.now_ms);
+  store_run(store, now.now_ms);
+  fake_answer_error(0, "OOM command not allowed", now.now_ms);
+  assert_true(store_next_ms(store) == INT64_MAX);
+  store_put(store, &made, now.now_ms);
+  assert_int_equal(store_next_ms(store), now.now_ms + WRITEBEHIND_PAUSE_MS);
+}
+
 static void a_removed_name_is_deleted_and_what_waits_for_it_is_not_written(void **state) {
   (void)state;
   store_put(store, &made, now.now_ms);
@@ -252,6 +262,7 @@ static void a_store_that_is_only_read_is_only_read(void **state) {
   (void)state;
   store_destroy(store);
   options.read_only = true;
+  options.lease_wait_ms = LEASE_MS;
   create();
   store_put(store, &made, now.now_ms);
   store_remove(store, RECORD_DOMAIN, "shop.example", 12);
@@ -298,6 +309,7 @@ int main(void) {
       TEST(what_was_read_is_not_written_again),
       TEST(what_could_not_be_used_is_written_over),
       TEST(at_most_a_quarter_of_the_commands_are_writes),
+      TEST(the_loop_is_woken_up_for_writes_too),
       TEST(a_removed_name_is_deleted_and_what_waits_for_it_is_not_written),
       LEASED(a_lease_is_given_back_where_nothing_comes_of_it),
       LEASED(a_lease_is_kept_where_a_value_comes_of_it),

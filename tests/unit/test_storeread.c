@@ -15,7 +15,6 @@ static void create(void) {
 }
 static void destroy(void) { storeread_destroy(reads); }
 static void set_lease_wait(uint32_t ms) { options.lease_wait_ms = ms; }
-static bool wants_leases(void) { return options.lease_wait_ms > 0; }
 static const struct seal *seal(void) { return options.seal; }
 static int ask(struct reader *own, const struct store_question *question) {
   char key[FAKE_TEXT_SIZE];
@@ -41,7 +40,7 @@ static int open_it(void **state) {
   return 0;
 }
 
-static const struct tested tested = {open_it, create, destroy, set_lease_wait, wants_leases, seal,
+static const struct tested tested = {open_it, create, destroy, set_lease_wait, seal,
                                      ask,     cancel, run,     next_ms};
 
 static void assert_reads(size_t count) { assert_int_equal(storeread_count(reads), count); }
@@ -109,6 +108,7 @@ static void what_cannot_be_used_is_not_shown_and_counted(void **state) {
   assert_ended(reader, STORE_MISSING);
   assert_int_equal(reader->shown_count, 0);
   assert_int_equal(counted(STATS_STORE_NO_RECORD), 1);
+  assert_string_equal(reader->why, "its value is none of mxway");
   assert_string_equal(seen, "mxway:1:d:shop.example -");
   assert_int_equal(counted(STATS_STORE_MISSES), 1);
 }
@@ -139,6 +139,8 @@ static void what_has_been_purged_is_not_shown(void **state) {
   assert_ended(reader, STORE_MISSING);
   assert_int_equal(reader->shown_count, 0);
   assert_int_equal(counted(STATS_STORE_PURGED), 1);
+  assert_null(readers[1].why);
+  assert_string_equal(reader->why, "its value is from before a purge");
 }
 
 static void an_error_is_no_answer(void **state) {
@@ -147,6 +149,7 @@ static void an_error_is_no_answer(void **state) {
   fake_answer_error(0, "LOADING Redis is loading the dataset in memory", now.now_ms);
   assert_ended(reader, STORE_AWAY);
   assert_int_equal(counted(STATS_STORE_ERRORS), 1);
+  assert_string_equal(reader->why, "its server answers with an error");
   assert_int_equal(counted(STATS_STORE_MISSES), 0);
   assert_string_equal(seen, "");
 }
@@ -227,6 +230,26 @@ static void who_cancels_is_not_called(void **state) {
   for (int i = 0; i < 2; i++)
     assert_int_equal(readers[i].shown_count + readers[i].late_count + readers[i].done_count, 0);
   assert_int_equal(counted(STATS_STORE_TIMEOUTS) + counted(STATS_STORE_AWAY) + counted(STATS_STORE_LATE), 0);
+}
+
+static void who_has_cancelled_is_not_called_after_the_head_start_either(void **state) {
+  (void)state;
+  get(reader);
+  storeread_cancel(reader->read);
+  pass(HEAD_START_MS);
+  storeread_run(reads, now.now_ms);
+  assert_int_equal(reader->late_count, 0);
+  assert_int_equal(counted(STATS_STORE_LATE), 0);
+}
+
+static void an_answer_that_was_there_is_no_timeout_however_late_it_is_read(void **state) {
+  (void)state;
+  get(reader);
+  storeread_cancel(reader->read);
+  pass(TIMEOUT_MS + 5);
+  fake_answer_nil(0, now.now_ms);
+  assert_int_equal(counted(STATS_STORE_TIMEOUTS), 0);
+  assert_reads(0);
 }
 
 static void a_server_that_is_too_late_is_seen_to_be_though_nobody_waits_any_more(void **state) {
@@ -442,6 +465,20 @@ static void who_loses_it_looks_again_and_finds_the_value(void **state) {
   assert_int_equal(reader->late_count, 0);
 }
 
+static void what_cannot_be_used_is_told_and_counted_once_however_often_it_is_looked_at(void **state) {
+  (void)state;
+  get(reader);
+  fake_answer_text(0, REDIS_REPLY_STRING, "rubbish", now.now_ms);
+  fake_answer_nil(1, now.now_ms);
+  run_until(storeread_next_ms(reads));
+  storeread_run(reads, now.now_ms);
+  assert_text(2, "GET mxway:1:d:shop.example");
+  fake_answer_text(2, REDIS_REPLY_STRING, "rubbish", now.now_ms);
+  assert_int_equal(reader->done_count, 0);
+  assert_string_equal(reader->why, "its value is none of mxway");
+  assert_int_equal(counted(STATS_STORE_NO_RECORD), 1);
+}
+
 static void pauses_grow_and_end_in_time(void **state) {
   (void)state;
   int64_t looks[8];
@@ -466,6 +503,28 @@ static void pauses_grow_and_end_in_time(void **state) {
   assert_true(now.now_ms - start_ms <= LEASE_MS);
   assert_int_equal(counted(STATS_STORE_LEASES_WAITED), 1);
   assert_int_equal(counted(STATS_STORE_MISSES), 1);
+}
+
+static void the_last_look_is_made_in_time_for_its_answer(void **state) {
+  (void)state;
+  storeread_destroy(reads);
+  options.lease_wait_ms = 40;
+  create();
+  look_in_vain();
+  int64_t start_ms = now.now_ms;
+  fake_answer_nil(1, now.now_ms);
+  for (size_t i = 2; i < 5; i++) {
+    run_until(storeread_next_ms(reads));
+    storeread_run(reads, now.now_ms);
+    fake_answer_nil(i, now.now_ms);
+  }
+  run_until(storeread_next_ms(reads));
+  storeread_run(reads, now.now_ms);
+  assert_int_equal(fake_fleet.count, 6);
+  assert_int_equal(now.now_ms - start_ms, 35);
+  reader->is_content = true;
+  answer_record(5);
+  assert_ended(reader, STORE_FOUND);
 }
 
 static void a_look_that_is_not_answered_ends_with_the_wait(void **state) {
@@ -636,6 +695,8 @@ int main(void) {
       TEST(a_server_that_gives_up_first_is_a_timeout_too),
       TEST(a_lost_connection_ends_reads_at_once),
       TEST(who_cancels_is_not_called),
+      TEST(who_has_cancelled_is_not_called_after_the_head_start_either),
+      TEST(an_answer_that_was_there_is_no_timeout_however_late_it_is_read),
       TEST(a_server_that_is_too_late_is_seen_to_be_though_nobody_waits_any_more),
       TEST(each_read_has_its_own_time),
       TEST(a_store_that_is_away_costs_nothing),
@@ -651,7 +712,9 @@ int main(void) {
       LEASED(who_wins_the_lease_asks_the_dns),
       LEASED(who_has_a_lease_does_not_wait_for_itself),
       LEASED(who_loses_it_looks_again_and_finds_the_value),
+      LEASED(what_cannot_be_used_is_told_and_counted_once_however_often_it_is_looked_at),
       LEASED(pauses_grow_and_end_in_time),
+      LEASED(the_last_look_is_made_in_time_for_its_answer),
       LEASED(a_look_that_is_not_answered_ends_with_the_wait),
       LEASED(a_lease_that_is_not_answered_ends_with_the_wait),
       LEASED(what_fails_on_the_way_to_a_lease_is_as_good_as_one),

@@ -262,6 +262,52 @@ static void a_deletion_waits_for_the_store_however_long_it_is_away(void **state)
   assert_string_equal(text_of(0), "DEL mxway:1:d:shop.example");
 }
 
+static void a_deletion_that_is_lost_or_refused_is_sent_again_a_few_times(void **state) {
+  (void)state;
+  writebehind_remove(behind, key);
+  for (size_t i = 0; i < WRITEBEHIND_TRIES; i++) {
+    run();
+    assert_int_equal(fake_fleet.count, i + 1);
+    assert_string_equal(text_of(i), "DEL mxway:1:d:shop.example");
+    if (i % 2 == 0)
+      fake_answer(i, NULL, now.now_ms);
+    else
+      fake_answer_error(i, "READONLY You can't write against a read only replica.", now.now_ms);
+    assert_int_equal(counted(STATS_STORE_WRITES_FAILED), i + 1);
+    pass(WRITEBEHIND_PAUSE_MS);
+  }
+  assert_int_equal(writebehind_count(behind), 0);
+  writebehind_remove(behind, key); /* somebody asks anew */
+  run();
+  fake_answer(WRITEBEHIND_TRIES, NULL, now.now_ms);
+  assert_int_equal(writebehind_count(behind), 1);
+}
+
+static void a_deletion_that_is_lost_gives_way_to_what_is_newer(void **state) {
+  (void)state;
+  writebehind_remove(behind, key);
+  run();
+  assert_true(writebehind_put(behind, key, &record, &now));
+  fake_answer(0, NULL, now.now_ms);
+  run();
+  assert_int_equal(fake_fleet.count, 2);
+  assert_holds(1, key);
+}
+
+static void a_value_that_is_lost_is_not_sent_behind_its_deletion(void **state) {
+  (void)state;
+  assert_true(writebehind_put(behind, key, &record, &now));
+  run();
+  writebehind_remove(behind, key);
+  run();
+  fake_answer_error(0, "OOM command not allowed when used memory > 'maxmemory'.", now.now_ms);
+  fake_answer_ok(1, now.now_ms);
+  pass(WRITEBEHIND_PAUSE_MS);
+  run();
+  assert_int_equal(fake_fleet.count, 2);
+  assert_int_equal(writebehind_count(behind), 0);
+}
+
 /* ---- bounds ---- */
 
 static void while_the_store_is_away_the_oldest_are_dropped(void **state) {
@@ -383,7 +429,7 @@ static void silence_is_no_refusal(void **state) {
 
 static void who_is_destroyed_hears_of_nothing(void **state) {
   put_number(0);
-  put_number(1);
+  writebehind_remove(behind, key);
   run();
   fake_answer_ok(0, now.now_ms);
   close_it(state);
@@ -412,6 +458,9 @@ int main(void) {
       TEST(a_deletion_takes_the_place_of_what_waits),
       TEST(a_write_takes_the_place_of_a_deletion),
       TEST(a_deletion_waits_for_the_store_however_long_it_is_away),
+      TEST(a_deletion_that_is_lost_or_refused_is_sent_again_a_few_times),
+      TEST(a_deletion_that_is_lost_gives_way_to_what_is_newer),
+      TEST(a_value_that_is_lost_is_not_sent_behind_its_deletion),
       TEST(while_the_store_is_away_the_oldest_are_dropped),
       TEST(a_key_that_is_written_again_waits_once),
       TEST(only_so_many_are_under_way),
