@@ -141,6 +141,8 @@ static bool suffices(void *context, const struct record *found, int64_t now_ms) 
   return true;
 }
 
+static void on_refused(void *context, const char *why) { (void)context, (void)why; }
+
 static void on_late(void *context, int64_t now_ms) { (void)context, (void)now_ms; }
 
 static void on_done(void *context, enum store_outcome outcome, const struct record *found, int64_t now_ms) {
@@ -149,7 +151,7 @@ static void on_done(void *context, enum store_outcome outcome, const struct reco
 }
 
 static bool is_believed(struct node *node, uint64_t generation) {
-  static const struct store_calls calls = {suffices, on_late, on_done};
+  static const struct store_calls calls = {suffices, on_refused, on_late, on_done};
   const struct store_question question = {
       .kind = RECORD_DOMAIN, .name = record.name, .length = strlen(record.name)};
   uint8_t octets[RECORD_MAX];

@@ -354,7 +354,7 @@ static struct bulletin *share(struct trial *trial, bool is_read_only) {
   return trial->served.bulletin;
 }
 
-static void unshare(struct trial *trial) {
+static void end_sharing(struct trial *trial) {
   job_fini(&trial->job);
   bulletin_destroy(trial->served.bulletin);
   store_destroy(trial->served.store);
@@ -394,7 +394,7 @@ static void a_purge_waits_until_the_others_have_been_told(void **state) {
   assert_true(job_step(&trial->job));
   check_shared(trial, MXWAY__V1__PURGE_SHARED__PURGE_SHARED_TOLD, "");
   assert_false(job_waits(&trial->job));
-  unshare(trial);
+  end_sharing(trial);
 }
 
 static void domains_are_told_together_when_all_have_been_read(void **state) {
@@ -409,7 +409,7 @@ static void domains_are_told_together_when_all_have_been_read(void **state) {
   step_until_it_waits(trial);
   bulletin_look(bulletin, &view);
   assert_int_equal(view.untold_count, 1);
-  unshare(trial);
+  end_sharing(trial);
 }
 
 static void a_server_that_is_away_is_not_waited_for(void **state) {
@@ -421,7 +421,7 @@ static void a_server_that_is_away_is_not_waited_for(void **state) {
   bulletin_run(bulletin, clock_now_ms());
   assert_true(job_step(&trial->job));
   check_shared(trial, MXWAY__V1__PURGE_SHARED__PURGE_SHARED_LATER, "up, 1 of 1 servers, 84 us");
-  unshare(trial);
+  end_sharing(trial);
 }
 
 static void a_server_that_is_silent_is_waited_for_so_long_and_no_longer(void **state) {
@@ -435,7 +435,7 @@ static void a_server_that_is_silent_is_waited_for_so_long_and_no_longer(void **s
   trial->job.told_by_ms = clock_now_ms();
   assert_true(job_step(&trial->job));
   check_shared(trial, MXWAY__V1__PURGE_SHARED__PURGE_SHARED_LATER, "Redis has not answered yet");
-  unshare(trial);
+  end_sharing(trial);
 }
 
 static void who_only_reads_says_so(void **state) {
@@ -443,7 +443,7 @@ static void who_only_reads_says_so(void **state) {
   share(trial, true);
   assert_string_equal(run(trial, purge_all(1)).error, "");
   check_shared(trial, MXWAY__V1__PURGE_SHARED__PURGE_SHARED_READ_ONLY, "");
-  unshare(trial);
+  end_sharing(trial);
 }
 
 static void without_a_store_it_concerns_nobody_else(void **state) {
