@@ -375,8 +375,8 @@ void bulletin_look(const struct bulletin *bulletin, struct bulletin_view *view) 
   if (!bulletin)
     return;
   view->generation = bulletin->followed.generation;
-  if (bulletin->followed.number)
-    write_id(view->followed, bulletin->followed.number);
+  if (view->generation)
+    write_id(view->followed, view->generation);
   view->untold_count = bulletin->teller ? teller_count(bulletin->teller) : 0;
 }
 

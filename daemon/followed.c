@@ -55,8 +55,6 @@ static bool note(struct followed *followed, uint64_t number, uint64_t *generatio
     followed->generation = *generation;
   if (!is_known)
     remember(followed, number);
-  if (!is_known || followed->is_fresh)
-    followed->number = number;
   return is_known;
 }
 
@@ -81,6 +79,8 @@ bool followed_take(struct followed *followed, uint64_t number, const struct noti
   followed->is_begun = true;
   followed->count++;
   bool is_known = note(followed, number, generation);
+  if (notice && !is_beginning && (!is_known || followed->is_fresh))
+    followed->number = number;
   if (is_beginning)
     compare(followed, notice);
   if (is_known || !notice || is_beginning || notice->origin == origin)
@@ -96,7 +96,7 @@ enum followed_outcome followed_end(struct followed *followed, uint64_t *lost) {
   bool is_cut = followed->is_short && !followed->is_fresh && followed->count >= NOTICE_KEPT;
   bool has_missed = followed->has_missed || !followed->has_found || is_cut;
   bool is_told = followed->has_seen_last || followed->told >= followed->last;
-  bool is_of_unknown_age = followed->last == 0;
+  bool is_of_unknown_age = !followed->has_read && followed->before == 0;
   *lost = has_missed || is_told ? 0 : followed->last;
   if (followed->is_fresh) /* it is known exactly now */
     followed->before = followed->generation;

@@ -10,7 +10,8 @@
  *   list is shorter than it may be
  *   a beginning tells of an entry not followed        some node knew more of a list that was lost
  *
- * A node whose last entry is gone, and that no beginning tells of, is to tell of it itself (followed_end).
+ * A node whose last purge is gone, and that no beginning tells of, is to tell of it itself (followed_end).
+ * Beginnings are not told of: a list that is lost again and again takes nothing along.
  *
  * Each entry also has a generation, which only grows, for what is written from then on: its number, or the
  * next one where numbers have gone back, as behind a server whose clock does.
@@ -30,7 +31,7 @@ enum { FOLLOWED_COUNT = 2 * NOTICE_KEPT };
 
 struct followed {
   uint64_t generation; /* of what has been followed; 0: nobody knows */
-  uint64_t number;     /* of the entry that was followed last, the same but where numbers have gone back */
+  uint64_t number;     /* of the last purge that was followed; 0: none */
   /* The room's. */
   uint64_t before; /* what is not newer had been followed before those of `numbers` */
   uint64_t numbers[FOLLOWED_COUNT];
@@ -67,7 +68,7 @@ enum followed_outcome {
   FOLLOWED_UNKNOWN_AGE, /* the same, because it is not known what memory had followed at the start */
 };
 
-/* The end of the list has been read. Gives the entry that it has lost and that no beginning tells of, 0:
+/* The end of the list has been read. Gives the purge that it has lost and that no beginning tells of, 0:
  * there is none. */
 enum followed_outcome followed_end(struct followed *followed, uint64_t *lost);
 

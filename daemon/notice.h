@@ -6,7 +6,7 @@
  *
  *   4 octets "mxwp"; u8 version (1); u8 whether sealed; u8 what
  *   u64 origin: a random number of the process that tells
- *   u64 number of the entry that it had followed last, 0: none (see followed)
+ *   u64 number of the purge that it had followed last, 0: none (see followed)
  *   u16 octets of the names; the names, each a text
  *   where sealed, 32 octets: MAC of all before it in the context of the list's key (see seal)
  *   u64 XXH3-64 of all before it
@@ -51,7 +51,7 @@ enum purge_what {
 struct notice {
   uint64_t origin;
   bool is_beginning; /* nothing is to be purged, and `what` says nothing */
-  uint64_t followed; /* what who tells it had followed last; 0: nothing */
+  uint64_t followed; /* the purge that who tells it had followed last; 0: none */
   enum purge_what what;
   uint16_t length; /* of the names */
   uint8_t names[NOTICE_NAMES_BYTES];

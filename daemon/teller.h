@@ -40,7 +40,7 @@ struct teller_options {
   const char *key, *channel;
   const struct seal *seal; /* NULL: none */
   uint64_t origin;
-  const uint64_t *followed; /* the entry that this node has followed last, at any time */
+  const uint64_t *followed; /* the purge that this node has followed last, at any time */
   teller_look_fn *look;
   void *context;
 };

@@ -367,8 +367,10 @@ static void a_memory_of_unknown_age_is_purged_of_all_that_was_ever_told(void **s
   open_node(other, false, NULL, 0);
   turn();
   assert_string_equal(other->orders, "S a.example;");
+  tell(one, PURGE_OF_SUFFIX, "b.example");
+  turn();
   close_node(other);
-  list_forget(1); /* nobody knows what was before */
+  list_forget(2); /* nobody knows what else was before */
   open_node(other, false, NULL, 0);
   turn();
   assert_string_equal(other->orders, "A;");
@@ -413,6 +415,28 @@ static void who_has_followed_a_list_that_is_lost_has_missed_nothing(void **state
   tell(one, PURGE_OF_SUFFIX, "b.example");
   turn();
   assert_string_equal(other->orders, "S a.example;S b.example;");
+}
+
+static void a_list_that_is_lost_before_all_have_seen_that_it_was_is_no_loss(void **state) {
+  (void)state;
+  open_both();
+  tell(one, PURGE_OF_SUFFIX, "a.example");
+  turn();
+  for (unsigned i = 0; i < 20; i++) {
+    struct node *quick = &nodes[i % 2]; /* the other has no connection meanwhile */
+    lose_list();
+    now.now_ms += BULLETIN_LOOK_MS;
+    for (unsigned j = 0; j < 10; j++) {
+      bulletin_run(quick->bulletin, now.now_ms);
+      list.is_deaf = true;
+      list_answer(now.now_ms);
+      list.is_deaf = false;
+    }
+    assert_true(list.count > 0);
+  }
+  pass(BULLETIN_LOOK_MS);
+  assert_string_equal(one->orders, "");
+  assert_string_equal(other->orders, "S a.example;");
 }
 
 static void who_had_not_followed_it_to_its_end_has(void **state) {
@@ -880,6 +904,7 @@ int main(void) {
       TEST(a_memory_of_unknown_age_is_purged_of_all_that_was_ever_told),
       TEST(a_memory_stays_where_there_is_no_list),
       TEST(who_has_followed_a_list_that_is_lost_has_missed_nothing),
+      TEST(a_list_that_is_lost_before_all_have_seen_that_it_was_is_no_loss),
       TEST(who_had_not_followed_it_to_its_end_has),
       TEST(a_node_that_knows_nothing_may_begin_the_next_one),
       TEST(a_list_that_has_lost_its_end_is_gone_on_with),

@@ -100,6 +100,17 @@ static void another_list_that_has_begun_is_followed_as_a_whole(void **state) {
   assert_int_equal(followed.generation, 201);
 }
 
+static void a_list_that_is_lost_again_and_again_takes_nothing_along(void **state) {
+  (void)state;
+  for (uint64_t begin = 200; begin < 300; begin += 10) {
+    followed_begin(&followed);
+    take_beginning(begin, 110); /* by who has followed more of them than we have */
+    end(FOLLOWED_ALL, 0);
+    assert_int_equal(followed.number, 110);
+    assert_int_equal(followed.generation, begin);
+  }
+}
+
 static void a_purge_may_begin_another_list(void **state) {
   (void)state;
   followed_begin(&followed);
@@ -264,6 +275,7 @@ int main(void) {
       TEST(a_list_that_begins_later_has_been_missed_in_part),
       TEST(a_list_of_nothing_that_is_known_has_been_missed),
       TEST(another_list_that_has_begun_is_followed_as_a_whole),
+      TEST(a_list_that_is_lost_again_and_again_takes_nothing_along),
       TEST(a_purge_may_begin_another_list),
       TEST(a_list_that_is_full_may_have_been_cut),
       TEST(what_was_missed_stays_so_where_the_list_is_read_again),
