@@ -271,7 +271,7 @@ class Missed(PurgeTest):
         self.assertEqual(second.stop(), 0)
         self.purge(first, "--suffix", "shop.test")
         again = self.start_node("second", snapshot_file=snapshot)
-        self.assertEqual(self.remembered(again), {"other.test", "third.test", "gone.test"})
+        self.wait_remembered(again, "other.test", "third.test", "gone.test")
         self.assertEqual(self.count(again, "purges-missed"), 0)
 
 
