@@ -243,6 +243,7 @@ static int create_frontend(struct node *node, struct frontend *frontend) {
   int error = worker_init(&frontend->worker, on_frontend_stop, frontend);
   if (error != 0)
     return error;
+  frontend->worker.is_prompt = true;
   frontend->api = api_create(&node->shared, frontend->worker.loop, &frontend->worker.stats);
   if (!frontend->api)
     return ERR_NOMEM;

@@ -16,12 +16,16 @@
 
 #include "stats.h"
 
+enum { WORKER_SLICE_NS = 100000 };
+
 /* In the worker's thread, after worker_stop; several of those may be one call. */
 typedef void worker_stop_fn(void *context);
 
 struct worker {
   struct ev_loop *loop; /* NULL: not made */
   struct stats stats;
+  bool is_prompt; /* set before the start: others of this process that are at work let it run when it wakes up
+                   */
   /* Of this room. */
   pthread_t thread;
   bool is_started;

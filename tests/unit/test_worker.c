@@ -1,7 +1,11 @@
 #include "cmocka_compat.h"
 
+#include <sched.h>
 #include <semaphore.h>
+#include <stdint.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "worker.h"
 
@@ -113,11 +117,47 @@ static void its_counters_count(void **state) {
   assert_int_equal(stats_sum(STATS_STORE_HITS), 1);
 }
 
+/* policy, nice and slice of a thread, as sched_getattr(2) has them. */
+struct scheduling {
+  uint32_t size, policy;
+  uint64_t flags;
+  int32_t nice;
+  uint32_t priority;
+  uint64_t slice_ns, unused[2];
+};
+
+static struct scheduling seen;
+
+static void on_look(struct ev_loop *loop, ev_async *wake, int events) {
+  seen.size = sizeof(seen);
+  if (syscall(SYS_sched_getattr, 0, &seen, sizeof(seen), 0) != 0)
+    seen.size = 0;
+  on_wake(loop, wake, events);
+}
+
+/* Its slice is short where the kernel knows such slices: what is told of another thread then is not 0. */
+static void one_that_is_prompt_has_a_short_slice_and_is_else_as_others(void **state) {
+  (void)state;
+  struct scheduling own = {.size = sizeof(own)};
+  if (syscall(SYS_sched_getattr, 0, &own, sizeof(own), 0) != 0)
+    skip();
+  owner.worker.is_prompt = true;
+  ev_set_cb(&owner.wake, on_look);
+  assert_int_equal(worker_start(&owner.worker, "prompt"), 0);
+  wake();
+  assert_true(seen.size > 0);
+  assert_int_equal(seen.policy, own.policy);
+  assert_int_equal(seen.nice, own.nice);
+  if (own.slice_ns > 0 && own.policy == SCHED_OTHER)
+    assert_int_equal(seen.slice_ns, WORKER_SLICE_NS);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make, end)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(its_loop_runs_in_a_thread_with_its_name),
+      TEST(one_that_is_prompt_has_a_short_slice_and_is_else_as_others),
       TEST(one_that_stops_goes_on_until_it_is_ended),
       TEST(one_may_be_ended_without_being_stopped),
       TEST(one_that_does_not_run_is_left_alone),
