@@ -169,7 +169,8 @@ static bool gather(struct connection *connection, size_t length) {
   struct server *server = connection->server;
   size_t room = SERVER_BATCH_MAX - server->gathered_count, count, at = 0;
   const uint8_t *bytes = server->input + server->gathered_bytes;
-  if (length > GATHERED_BYTES || must_pause(connection) || batch_size(connection) < room)
+  bool has_room = server->gathered_bytes + length <= INPUT_BYTES - READ_BYTES; /* those dropped count, too */
+  if (length > GATHERED_BYTES || !has_room || must_pause(connection) || batch_size(connection) < room)
     return false;
   cut(connection, bytes, length, server->gathered + server->gathered_count, room, &count, &at);
   if (at < length)
