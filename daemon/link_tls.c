@@ -1,32 +1,38 @@
 #include "link_tls.h"
 
-#include <stdio.h>
-
-#include "error.h"
-
-#ifdef MXWAY_HAS_TLS
-
 #include <arpa/inet.h>
 #include <errno.h>
-#include <hiredis/hiredis.h>
-#include <hiredis/hiredis_ssl.h>
+#include <limits.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "error.h"
+
+enum { REASON_SIZE = 160 };
 
 struct link_tls {
   SSL_CTX *context;
   char *name; /* NULL: the host */
 };
 
-bool link_tls_is_built(void) { return true; }
+struct link_tls_session {
+  SSL *ssl;
+  bool reads_when_writable, writes_when_readable;
+  char reason[REASON_SIZE];
+};
+
+/* ---- settings ---- */
 
 static bool is_given(const char *text) { return text && *text; }
 
+/* What OpenSSL said last in this thread, which is forgotten then. */
 static const char *last_error(void) {
-  const char *reason = link_tls_reason();
+  const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+  ERR_clear_error();
   return reason ? reason : "unknown error";
 }
 
@@ -47,10 +53,22 @@ static int read_files(SSL_CTX *context, const struct link_tls_options *options,
   if (SSL_CTX_use_certificate_chain_file(context, options->cert) != 1)
     return fail(error, "cannot read the certificate", options->cert);
   if (SSL_CTX_use_PrivateKey_file(context, options->key, SSL_FILETYPE_PEM) != 1)
-    return fail(error, "cannot read the key", options->key);
-  if (SSL_CTX_check_private_key(context) != 1)
-    return fail(error, "the key is not that of the certificate", options->cert);
+    return fail(error, "cannot use the key", options->key); /* it may be that of another certificate, too */
   return 0;
+}
+
+static SSL_CTX *make_context(void) {
+  SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+  if (!context)
+    return NULL;
+  SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+  SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION);
+  SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
+  /* What waits may have moved and grown since it was refused. */
+  SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                                SSL_MODE_RELEASE_BUFFERS);
+  SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+  return context;
 }
 
 int link_tls_create(const struct link_tls_options *options, struct link_tls **tls,
@@ -62,10 +80,8 @@ int link_tls_create(const struct link_tls_options *options, struct link_tls **tl
     return status;
   if (is_given(options->name) && !(made->name = strdup(options->name)))
     goto failed;
-  if (!(made->context = SSL_CTX_new(TLS_client_method())))
+  if (!(made->context = make_context()))
     goto failed;
-  SSL_CTX_set_min_proto_version(made->context, TLS1_2_VERSION);
-  SSL_CTX_set_verify(made->context, SSL_VERIFY_PEER, NULL);
   if ((status = read_files(made->context, options, error)) != 0)
     goto failed;
   *tls = made;
@@ -83,6 +99,8 @@ void link_tls_destroy(struct link_tls *tls) {
   free(tls);
 }
 
+/* ---- sessions ---- */
+
 /* The certificate must be for `name`, which is an address or a name; a name is told to the server, too (SNI).
  */
 static bool expect_name(SSL *ssl, const char *name) {
@@ -93,49 +111,89 @@ static bool expect_name(SSL *ssl, const char *name) {
   return SSL_set1_host(ssl, name) == 1 && SSL_set_tlsext_host_name(ssl, name) == 1;
 }
 
-bool link_tls_start(const struct link_tls *tls, struct redisContext *redis, const char *host,
-                    char error[LINK_TLS_ERROR_SIZE]) {
-  SSL *ssl = SSL_new(tls->context);
-  if (!ssl || !expect_name(ssl, tls->name ? tls->name : host)) {
-    snprintf(error, LINK_TLS_ERROR_SIZE, "TLS: %s", last_error());
-  } else if (redisInitiateSSL(redis, ssl) == REDIS_OK) {
-    return true;
-  } else {
-    snprintf(error, LINK_TLS_ERROR_SIZE, "TLS: %.120s", redis->errstr);
-  }
-  SSL_free(ssl);
-  return false;
-}
-
-const char *link_tls_reason(void) {
-  const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+int link_tls_open(const struct link_tls *tls, int fd, const char *host, struct link_tls_session **session) {
+  struct link_tls_session *made = calloc(1, sizeof(*made));
+  if (!made)
+    return ERR_NOMEM;
+  int status = ERR_NOMEM;
+  if (!(made->ssl = SSL_new(tls->context)) || SSL_set_fd(made->ssl, fd) != 1)
+    goto failed;
+  status = ERR_CONFIG;
+  const char *name = tls->name ? tls->name : host;
+  if (!*name || !expect_name(made->ssl, name)) /* SSL_set1_host takes "" for any name */
+    goto failed;
+  SSL_set_connect_state(made->ssl);
+  *session = made;
+  return 0;
+failed:
+  link_tls_close(made);
   ERR_clear_error();
-  return reason;
+  return status;
 }
 
-#else
-
-bool link_tls_is_built(void) { return false; }
-
-int link_tls_create(const struct link_tls_options *options, struct link_tls **tls,
-                    char error[LINK_TLS_ERROR_SIZE]) {
-  (void)options, (void)tls;
-  snprintf(
-      error, LINK_TLS_ERROR_SIZE,
-      "this mxwayd has no TLS: it was built without hiredis_ssl (hiredis 1.0 and newer). Use a TLS tunnel "
-      "such as stunnel beside it, and give redis its socket or loopback port");
-  return ERR_CONFIG;
+void link_tls_close(struct link_tls_session *session) {
+  if (!session)
+    return;
+  SSL_free(session->ssl);
+  free(session);
 }
 
-void link_tls_destroy(struct link_tls *tls) { (void)tls; }
-
-bool link_tls_start(const struct link_tls *tls, struct redisContext *redis, const char *host,
-                    char error[LINK_TLS_ERROR_SIZE]) {
-  (void)tls, (void)redis, (void)host;
-  snprintf(error, LINK_TLS_ERROR_SIZE, "TLS: not built in");
-  return false;
+/* Keeps why it has ended. */
+static int end(struct link_tls_session *session, int error, int system_error) {
+  long verdict = SSL_get_verify_result(session->ssl);
+  unsigned long code = ERR_peek_last_error();
+  if (error == SSL_ERROR_ZERO_RETURN || (error == SSL_ERROR_SYSCALL && system_error == 0))
+    snprintf(session->reason, REASON_SIZE, "the server closed the connection");
+  else if (error == SSL_ERROR_SYSCALL)
+    snprintf(session->reason, REASON_SIZE, "%s", strerror(system_error));
+  else if (ERR_GET_REASON(code) == SSL_R_CERTIFICATE_VERIFY_FAILED && verdict != X509_V_OK)
+    snprintf(session->reason, REASON_SIZE, "TLS: certificate verify failed: %.100s",
+             X509_verify_cert_error_string(verdict));
+  else if (ERR_GET_REASON(code) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
+    snprintf(session->reason, REASON_SIZE, "the server closed the connection");
+  else if (ERR_GET_REASON(code) == SSL_R_WRONG_VERSION_NUMBER)
+    snprintf(session->reason, REASON_SIZE, "TLS: the server does not speak it on this port");
+  else
+    snprintf(session->reason, REASON_SIZE, "TLS: %.140s", last_error());
+  ERR_clear_error();
+  return ERR_NETWORK;
 }
 
-const char *link_tls_reason(void) { return NULL; }
+/* What a call that has returned `result` means; `*waits_for_other` is whether it waits for `other`. */
+static ssize_t judge(struct link_tls_session *session, int result, int other, bool *waits_for_other) {
+  int system_error = errno;
+  *waits_for_other = false;
+  if (result > 0)
+    return result;
+  int error = SSL_get_error(session->ssl, result);
+  if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE)
+    return end(session, error, system_error);
+  *waits_for_other = error == other;
+  return 0;
+}
 
-#endif
+static int limited(size_t length) { return length > INT_MAX ? INT_MAX : (int)length; }
+
+ssize_t link_tls_read(struct link_tls_session *session, void *bytes, size_t size) {
+  ERR_clear_error();
+  errno = 0;
+  return judge(session, SSL_read(session->ssl, bytes, limited(size)), SSL_ERROR_WANT_WRITE,
+               &session->reads_when_writable);
+}
+
+ssize_t link_tls_write(struct link_tls_session *session, const void *bytes, size_t length) {
+  ERR_clear_error();
+  errno = 0;
+  return judge(session, SSL_write(session->ssl, bytes, limited(length)), SSL_ERROR_WANT_READ,
+               &session->writes_when_readable);
+}
+
+bool link_tls_reads_when_writable(const struct link_tls_session *session) {
+  return session->reads_when_writable;
+}
+
+bool link_tls_writes_when_readable(const struct link_tls_session *session) {
+  return session->writes_when_readable;
+}
+
+const char *link_tls_reason(const struct link_tls_session *session) { return session->reason; }

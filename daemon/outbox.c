@@ -46,6 +46,10 @@ int outbox_put(struct outbox *outbox, int fd, const uint8_t *bytes, size_t lengt
     return (int)sent;
   bytes += sent;
   length -= (size_t)sent;
+  return outbox_add(outbox, bytes, length);
+}
+
+int outbox_add(struct outbox *outbox, const uint8_t *bytes, size_t length) {
   if (length == 0)
     return 0;
   int error = make_room(outbox, length);
@@ -57,13 +61,17 @@ int outbox_put(struct outbox *outbox, int fd, const uint8_t *bytes, size_t lengt
 }
 
 int outbox_send(struct outbox *outbox, int fd) {
-  ssize_t sent = outbox_left(outbox) > 0 ? send_some(fd, outbox->bytes + outbox->at, outbox_left(outbox)) : 0;
+  ssize_t sent = outbox_left(outbox) > 0 ? send_some(fd, outbox_bytes(outbox), outbox_left(outbox)) : 0;
   if (sent < 0)
     return (int)sent;
-  outbox->at += (size_t)sent;
+  outbox_drop(outbox, (size_t)sent);
+  return 0;
+}
+
+void outbox_drop(struct outbox *outbox, size_t length) {
+  outbox->at += length;
   if (outbox_left(outbox) == 0)
     outbox_clear(outbox);
-  return 0;
 }
 
 void outbox_clear(struct outbox *outbox) {

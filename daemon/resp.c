@@ -5,7 +5,6 @@
 #include <hiredis/hiredis.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 
 #include "error.h"
 #include "link_tls.h"
+#include "outbox.h"
 
 #if HIREDIS_MAJOR >= 1
 typedef size_t element_count;
@@ -21,14 +21,15 @@ typedef int element_count;
 #endif
 typedef void *create_array_fn(const redisReadTask *task, element_count elements);
 
-enum { NAME_SIZE = 256, REASON_SIZE = 256 };
+enum { NAME_SIZE = 256, REASON_SIZE = 256, READ_SIZE = LINK_TLS_READ_SIZE };
 
 struct resp {
   struct ev_loop *loop;
   const struct resp_handlers *handlers;
   void *context;
-  int fd;              /* while it connects; then that of `redis` */
-  redisContext *redis; /* NULL until connected */
+  int fd;
+  redisReader *reader; /* NULL until connected */
+  struct outbox outbox;
   redisReplyObjectFunctions functions;
   create_array_fn *create_array; /* hiredis' own */
   ev_io readable, writable;
@@ -38,6 +39,7 @@ struct resp {
   bool is_too_wide; /* a reply has had an array with too many elements */
   bool *is_gone;    /* of who has called a handler: set by resp_destroy */
   const struct link_tls *tls;
+  struct link_tls_session *session; /* NULL: no TLS, or not connected yet */
   char name[NAME_SIZE];
 };
 
@@ -52,12 +54,11 @@ static void *create_array(const redisReadTask *task, element_count elements) {
   return NULL;
 }
 
-static size_t unread_bytes(const redisContext *redis) { return redis->reader->len - redis->reader->pos; }
+static size_t unread_bytes(const redisReader *reader) { return reader->len - reader->pos; }
 
 /* Whether what is unread begins with a line that goes on and on. */
 static bool is_endless_line(const redisReader *reader) {
-  return reader->len - reader->pos > RESP_LINE_MAX &&
-         !memmem(reader->buf + reader->pos, RESP_LINE_MAX, "\r\n", 2);
+  return unread_bytes(reader) > RESP_LINE_MAX && !memmem(reader->buf + reader->pos, RESP_LINE_MAX, "\r\n", 2);
 }
 
 /* As the last thing that is done to `resp` by its caller: it may be gone then. */
@@ -68,17 +69,23 @@ static void close_down(struct resp *resp, const char *reason) {
   resp->handlers->closed(resp->context, reason);
 }
 
-static void fail(struct resp *resp) {
+/* What came is no reply, or too much of one. */
+static void refuse(struct resp *resp) {
   char reason[REASON_SIZE];
-  const char *tls_reason = resp->tls ? link_tls_reason() : NULL;
-  if (tls_reason)
-    snprintf(reason, sizeof(reason), "TLS: %.200s", tls_reason);
-  else if (resp->is_too_wide)
+  if (resp->is_too_wide)
     snprintf(reason, sizeof(reason), "an array of more than %d elements came", RESP_ELEMENTS_MAX);
-  else if (resp->redis->err == REDIS_ERR_EOF)
-    snprintf(reason, sizeof(reason), "the server closed the connection");
   else
-    snprintf(reason, sizeof(reason), "%.200s", resp->redis->errstr);
+    snprintf(reason, sizeof(reason), "%.200s", resp->reader->errstr);
+  close_down(resp, reason);
+}
+
+/* The socket, or TLS, has ended with `status`, and errno where that is ERR_SYSTEM. */
+static void fail(struct resp *resp, ssize_t status) {
+  char reason[REASON_SIZE];
+  const char *text = resp->session          ? link_tls_reason(resp->session)
+                     : status == ERR_SYSTEM ? strerror(errno)
+                                            : "the server closed the connection";
+  snprintf(reason, sizeof(reason), "%s", text);
   close_down(resp, reason);
 }
 
@@ -87,66 +94,100 @@ static bool deliver(struct resp *resp) {
   bool is_gone = false;
   void *reply = NULL;
   resp->is_gone = &is_gone;
-  while (redisGetReplyFromReader(resp->redis, &reply) == REDIS_OK && reply) {
-    resp->reply_bytes = unread_bytes(resp->redis);
+  while (redisReaderGetReply(resp->reader, &reply) == REDIS_OK && reply) {
+    resp->reply_bytes = unread_bytes(resp->reader);
     resp->handlers->reply(resp->context, reply);
     freeReplyObject(reply);
     if (is_gone)
       return false;
   }
   resp->is_gone = NULL;
-  if (resp->redis->err) {
-    fail(resp);
+  if (resp->reader->err) {
+    refuse(resp);
     return false;
   }
   if (resp->reply_bytes > RESP_REPLY_MAX) {
     close_down(resp, "a reply of more than 1 MiB came");
     return false;
   }
-  if (is_endless_line(resp->redis->reader)) {
+  if (is_endless_line(resp->reader)) {
     close_down(resp, "a line came that does not end");
     return false;
   }
   return true;
 }
 
+/* Reads what there is, READ_SIZE at most. Returns how many octets, 0 where there are none for now; or what
+ * fail() understands. */
+static ssize_t receive(struct resp *resp, char bytes[READ_SIZE]) {
+  if (resp->session)
+    return link_tls_read(resp->session, bytes, READ_SIZE);
+  ssize_t got;
+  do
+    got = recv(resp->fd, bytes, READ_SIZE, 0);
+  while (got < 0 && errno == EINTR);
+  if (got > 0)
+    return got;
+  if (got == 0)
+    return ERR_NETWORK;
+  return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : ERR_SYSTEM;
+}
+
 /* Reads once. False: `resp` is gone, or closed. */
 static bool take_in(struct resp *resp) {
-  size_t before = unread_bytes(resp->redis);
-  if (redisBufferRead(resp->redis) != REDIS_OK) {
-    fail(resp);
+  char bytes[READ_SIZE];
+  ssize_t got = receive(resp, bytes);
+  if (got < 0) {
+    fail(resp, got);
     return false;
   }
-  size_t read_bytes = unread_bytes(resp->redis) - before;
-  resp->heard_bytes += read_bytes;
-  resp->reply_bytes += read_bytes;
-  return read_bytes == 0 || deliver(resp);
+  if (got == 0)
+    return true;
+  if (redisReaderFeed(resp->reader, bytes, (size_t)got) != REDIS_OK) {
+    refuse(resp);
+    return false;
+  }
+  resp->heard_bytes += (uint64_t)got;
+  resp->reply_bytes += (size_t)got;
+  return deliver(resp);
 }
 
 /* ---- sending ---- */
 
-/* Whether TLS has something to read before it can write: it has written nothing though the socket would take
- * it. To wait for writability would be to turn in circles. */
-static bool must_read_first(const struct resp *resp) {
-  struct pollfd polled = {.fd = resp->fd, .events = POLLOUT};
-  return resp->tls && poll(&polled, 1, 0) == 1 && (polled.revents & POLLOUT);
+/* Writes what TLS takes. Returns 0 or ERR_NETWORK. */
+static int write_sealed(struct resp *resp) {
+  while (outbox_left(&resp->outbox) > 0) {
+    ssize_t sent = link_tls_write(resp->session, outbox_bytes(&resp->outbox), outbox_left(&resp->outbox));
+    if (sent <= 0)
+      return (int)sent;
+    outbox_drop(&resp->outbox, (size_t)sent);
+  }
+  return 0;
 }
 
-/* Writes what there is. False: `resp` is gone. */
-static bool write_out(struct resp *resp) {
-  int is_done = 0;
-  size_t before;
-  do {
-    before = sdslen(resp->redis->obuf);
-    if (redisBufferWrite(resp->redis, &is_done) != REDIS_OK) {
-      fail(resp);
-      return false;
-    }
-  } while (!is_done && sdslen(resp->redis->obuf) < before);
-  if (is_done || must_read_first(resp))
-    ev_io_stop(resp->loop, &resp->writable);
-  else
+/* Whether there is something to do as soon as the socket takes something. */
+static bool waits_to_write(const struct resp *resp) {
+  if (!resp->session)
+    return outbox_left(&resp->outbox) > 0;
+  return link_tls_reads_when_writable(resp->session) ||
+         (outbox_left(&resp->outbox) > 0 && !link_tls_writes_when_readable(resp->session));
+}
+
+static void watch(struct resp *resp) {
+  if (waits_to_write(resp))
     ev_io_start(resp->loop, &resp->writable);
+  else
+    ev_io_stop(resp->loop, &resp->writable);
+}
+
+/* Writes what there is. False: `resp` is closed. */
+static bool write_out(struct resp *resp) {
+  int status = resp->session ? write_sealed(resp) : outbox_send(&resp->outbox, resp->fd);
+  if (status != 0) {
+    fail(resp, status);
+    return false;
+  }
+  watch(resp);
   return true;
 }
 
@@ -156,7 +197,13 @@ static void on_flush(struct ev_loop *loop, ev_prepare *flush, int events) {
 }
 
 bool resp_send(struct resp *resp, int count, const char *const *words, const size_t *lengths) {
-  if (redisAppendCommandArgv(resp->redis, count, (const char **)words, lengths) != REDIS_OK)
+  char *command;
+  long long length = redisFormatCommandArgv(&command, count, (const char **)words, lengths);
+  if (length < 0)
+    return false;
+  int status = outbox_add(&resp->outbox, (const uint8_t *)command, (size_t)length);
+  redisFreeCommand(command);
+  if (status != 0)
     return false;
   ev_feed_event(resp->loop, &resp->flush, EV_CUSTOM);
   return true;
@@ -177,29 +224,22 @@ static void tune(int fd, int family) {
   setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
 }
 
-/* Gives the connected socket to hiredis. False with a reason. */
-static bool attach(struct resp *resp, char reason[REASON_SIZE]) {
-  snprintf(reason, REASON_SIZE, "%s", error_text(ERR_NOMEM));
-  resp->redis = redisConnectFd(resp->fd);
-  if (!resp->redis)
-    return false;
-  resp->redis->flags &= ~REDIS_BLOCK;
-  redisReader *reader = resp->redis->reader;
-  resp->functions = *reader->fn;
+/* Begins to speak on the connected socket. Returns 0; or as link_tls_open does. */
+static int attach(struct resp *resp) {
+  int status = resp->tls ? link_tls_open(resp->tls, resp->fd, resp->name, &resp->session) : 0;
+  if (status != 0)
+    return status;
+  if (!(resp->reader = redisReaderCreate()))
+    return ERR_NOMEM;
+  resp->functions = *resp->reader->fn;
   resp->create_array = resp->functions.createArray;
   resp->functions.createArray = create_array;
-  reader->fn = &resp->functions;
-  reader->privdata = resp;
-  if (resp->redis->err) {
-    snprintf(reason, REASON_SIZE, "%.200s", resp->redis->errstr);
-    return false;
-  }
-  _Static_assert((int)REASON_SIZE == (int)LINK_TLS_ERROR_SIZE, "a reason comes from link_tls");
-  return !resp->tls || link_tls_start(resp->tls, resp->redis, resp->name, reason);
+  resp->reader->fn = &resp->functions;
+  resp->reader->privdata = resp;
+  return 0;
 }
 
 static void finish_connecting(struct resp *resp) {
-  char reason[REASON_SIZE];
   int error = 0;
   socklen_t length = sizeof(error);
   if (getsockopt(resp->fd, SOL_SOCKET, SO_ERROR, &error, &length) != 0)
@@ -211,8 +251,9 @@ static void finish_connecting(struct resp *resp) {
     return;
   }
   ev_io_stop(resp->loop, &resp->writable);
-  if (!attach(resp, reason)) {
-    close_down(resp, reason);
+  int status = attach(resp);
+  if (status != 0) {
+    close_down(resp, status == ERR_CONFIG ? "TLS: no certificate can be for this name" : error_text(status));
     return;
   }
   ev_io_start(resp->loop, &resp->readable);
@@ -222,17 +263,17 @@ static void finish_connecting(struct resp *resp) {
 static void on_writable(struct ev_loop *loop, ev_io *writable, int events) {
   (void)loop, (void)events;
   struct resp *resp = writable->data;
-  if (!resp->redis)
+  if (!resp->reader)
     finish_connecting(resp);
-  else
-    write_out(resp);
+  else if (write_out(resp) && resp->session && link_tls_reads_when_writable(resp->session) && take_in(resp))
+    watch(resp);
 }
 
 static void on_readable(struct ev_loop *loop, ev_io *readable, int events) {
   (void)loop, (void)events;
   struct resp *resp = readable->data;
-  if (take_in(resp) && resp->tls && sdslen(resp->redis->obuf) > 0)
-    write_out(resp);
+  if (take_in(resp) && resp->session)
+    write_out(resp); /* which may have waited for what was read */
 }
 
 static int connect_to(const struct sockaddr *address, socklen_t length, int *fd) {
@@ -285,10 +326,10 @@ void resp_destroy(struct resp *resp) {
   ev_io_stop(resp->loop, &resp->readable);
   ev_io_stop(resp->loop, &resp->writable);
   ev_clear_pending(resp->loop, &resp->flush);
-  if (resp->redis)
-    redisFree(resp->redis);
-  else
-    close(resp->fd);
+  link_tls_close(resp->session);
+  close(resp->fd);
+  redisReaderFree(resp->reader);
+  outbox_clear(&resp->outbox);
   free(resp);
 }
 

@@ -1,13 +1,14 @@
 /*
  * resp: octets to and from one Redis server: a socket that never blocks, and commands and replies on it.
  *
- * hiredis writes the commands and reads the replies; connecting and waiting are done here. Its asynchronous
- * part (hiredis/async.h) is left out on purpose: it aborts the process where a server says what nobody asked
- * for, or sends a message of an unexpected shape, and what comes from a server is never trusted so far. Nor
- * does it bound what a server sends. Here a reply may have RESP_REPLY_MAX octets, an array
- * RESP_ELEMENTS_MAX elements, and a line (all but what a bulk string holds) RESP_LINE_MAX octets that came
- * without its end; what is more closes the connection before it is taken in. hiredis looks for the end of a
- * line from its start each time that something comes: the last bound keeps that short.
+ * hiredis writes the commands and reads the replies; connecting, sending and receiving, plainly or over TLS
+ * (link_tls), are done here. Its asynchronous part (hiredis/async.h) is left out on purpose: it aborts the
+ * process where a server says what nobody asked for, or sends a message of an unexpected shape, and what
+ * comes from a server is never trusted so far. Nor does it bound what a server sends. Here a reply may have
+ * RESP_REPLY_MAX octets, an array RESP_ELEMENTS_MAX elements, and a line (all but what a bulk string holds)
+ * RESP_LINE_MAX octets that came without its end; what is more closes the connection before it is taken in.
+ * hiredis looks for the end of a line from its start each time that something comes: the last bound keeps
+ * that short.
  *
  * What is sent in one turn of the loop goes out in one write at its end. One thread.
  */

@@ -2,7 +2,7 @@
 
 packages=(build-essential cmake ninja-build pkg-config libev-dev libc-ares-dev libprotobuf-c-dev
   protobuf-c-compiler protobuf-compiler libcmocka-dev libxxhash-dev libidn2-dev libconfuse-dev libjansson-dev
-  libhiredis-dev libsodium-dev
+  libhiredis-dev libsodium-dev libssl-dev
   scdoc python3 util-linux redis-server unbound)
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 

@@ -44,10 +44,9 @@ THIRD_PARTIES = {
              "hostname", "resp", "dial", "link", "members", "sentinel", "ear", "master", "cluster", "sharing",
              "orders"},
     # Who reads replies; resp alone has to do with connections.
-    "hiredis/hiredis.h": {"resp", "dial", "link", "link_tls", "shardmap", "sentinel", "master", "cluster", "fleet",
+    "hiredis/hiredis.h": {"resp", "dial", "link", "shardmap", "sentinel", "master", "cluster", "fleet",
                           "appraise", "leases", "writebehind", "storeread", "teller", "bulletin",
                           "keyscan", "warm"},
-    "hiredis/hiredis_ssl.h": {"link_tls"},
     "hiredis/async.h": set(),
     "sodium.h": {"seal"},
     "openssl/err.h": {"link_tls"},

@@ -522,8 +522,6 @@ static void a_certificate_must_be_of_the_ca_and_for_the_name(void **state) {
     const char *name;
     bool is_good;
   } cases[] = {{NULL, true}, {"redis.test", true}, {"other.test", false}, {"127.0.0.2", false}};
-  if (!link_tls_is_built())
-    skip();
   char cert[128];
   struct link_tls *tls;
   use_tls(fixture, cert);
@@ -552,8 +550,6 @@ static void large_commands_and_replies_go_over_tls(void **state) {
   static char value[700 * 1000];
   const char *words[] = {"ECHO", value};
   const size_t lengths[] = {4, sizeof(value)};
-  if (!link_tls_is_built())
-    skip();
   char cert[128];
   struct link_tls *tls;
   use_tls(fixture, cert);
@@ -579,8 +575,6 @@ static void what_is_no_tls_is_given_up(void **state) {
   char port[16];
   uint16_t number = free_port();
   struct link_tls *tls;
-  if (!link_tls_is_built())
-    skip();
   snprintf(port, sizeof(port), "%u", number);
   use_real(fixture, (const char *const[]){"--port", port, "--bind", "127.0.0.1", NULL});
   fixture->options.target.path[0] = '\0';

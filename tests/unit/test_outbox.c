@@ -88,6 +88,24 @@ static void what_waits_goes_out_in_order_and_its_memory_is_given_back(void **sta
   assert_null(ends->outbox.bytes);
 }
 
+static void what_is_added_waits_until_it_is_sent_or_dropped(void **state) {
+  struct ends *ends = *state;
+  uint8_t bytes[8];
+  assert_int_equal(outbox_add(&ends->outbox, (const uint8_t *)"", 0), 0);
+  assert_null(ends->outbox.bytes);
+  assert_int_equal(outbox_add(&ends->outbox, (const uint8_t *)"abc", 3), 0);
+  assert_int_equal(outbox_add(&ends->outbox, (const uint8_t *)"def", 3), 0);
+  assert_int_equal(read_all(ends, bytes, sizeof(bytes)), 0);
+  outbox_drop(&ends->outbox, 2);
+  assert_int_equal(outbox_left(&ends->outbox), 4);
+  assert_memory_equal(outbox_bytes(&ends->outbox), "cdef", 4);
+  assert_int_equal(outbox_put(&ends->outbox, ends->ours, (const uint8_t *)"g", 1), 0); /* behind them */
+  assert_int_equal(outbox_send(&ends->outbox, ends->ours), 0);
+  assert_int_equal(read_all(ends, bytes, sizeof(bytes)), 5);
+  assert_memory_equal(bytes, "cdefg", 5);
+  assert_null(ends->outbox.bytes);
+}
+
 static void a_socket_that_is_gone_is_told(void **state) {
   struct ends *ends = *state;
   static uint8_t much[1 << 20];
@@ -106,6 +124,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(what_the_socket_takes_does_not_wait, open_ends, close_ends),
       cmocka_unit_test_setup_teardown(what_waits_goes_out_in_order_and_its_memory_is_given_back, open_ends,
                                       close_ends),
+      cmocka_unit_test_setup_teardown(what_is_added_waits_until_it_is_sent_or_dropped, open_ends, close_ends),
       cmocka_unit_test_setup_teardown(a_socket_that_is_gone_is_told, open_ends, close_ends),
   };
   return cmocka_run_group_tests_name("outbox", tests, NULL, NULL);
