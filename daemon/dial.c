@@ -254,9 +254,10 @@ static void on_deadline(struct ev_loop *loop, ev_timer *timer, int events) {
   char reason[REASON_SIZE];
   dial->address_at++; /* another one answers, perhaps */
   snprintf(reason, sizeof(reason), "%s within %" PRIu32 " ms",
-           dial->step == STEP_RESOLVING    ? "the name was not resolved"
-           : dial->step == STEP_CONNECTING ? "there was no connection"
-                                           : "the server did not answer",
+           dial->step == STEP_RESOLVING                  ? "the name was not resolved"
+           : dial->step == STEP_CONNECTING               ? "there was no connection"
+           : dial->options->tls && dial_heard(dial) == 0 ? "the server did not answer TLS"
+                                                         : "the server did not answer",
            limit_ms(dial));
   fail(dial, reason);
 }

@@ -22,6 +22,7 @@ struct link_tls {
 struct link_tls_session {
   SSL *ssl;
   bool reads_when_writable, writes_when_readable;
+  bool is_over; /* OpenSSL must not be asked again: the first reason stays */
   char reason[REASON_SIZE];
 };
 
@@ -142,6 +143,7 @@ void link_tls_close(struct link_tls_session *session) {
 static int end(struct link_tls_session *session, int error, int system_error) {
   long verdict = SSL_get_verify_result(session->ssl);
   unsigned long code = ERR_peek_last_error();
+  session->is_over = error != SSL_ERROR_SYSCALL;
   if (error == SSL_ERROR_ZERO_RETURN || (error == SSL_ERROR_SYSCALL && system_error == 0))
     snprintf(session->reason, REASON_SIZE, "the server closed the connection");
   else if (error == SSL_ERROR_SYSCALL)
@@ -175,6 +177,8 @@ static ssize_t judge(struct link_tls_session *session, int result, int other, bo
 static int limited(size_t length) { return length > INT_MAX ? INT_MAX : (int)length; }
 
 ssize_t link_tls_read(struct link_tls_session *session, void *bytes, size_t size) {
+  if (session->is_over)
+    return ERR_NETWORK;
   ERR_clear_error();
   errno = 0;
   return judge(session, SSL_read(session->ssl, bytes, limited(size)), SSL_ERROR_WANT_WRITE,
@@ -182,6 +186,8 @@ ssize_t link_tls_read(struct link_tls_session *session, void *bytes, size_t size
 }
 
 ssize_t link_tls_write(struct link_tls_session *session, const void *bytes, size_t length) {
+  if (session->is_over)
+    return ERR_NETWORK;
   ERR_clear_error();
   errno = 0;
   return judge(session, SSL_write(session->ssl, bytes, limited(length)), SSL_ERROR_WANT_READ,

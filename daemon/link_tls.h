@@ -55,7 +55,8 @@ ssize_t link_tls_write(struct link_tls_session *session, const void *bytes, size
 bool link_tls_reads_when_writable(const struct link_tls_session *session);
 bool link_tls_writes_when_readable(const struct link_tls_session *session);
 
-/* Why it has ended: a clause for people. Lent until the session is closed. */
+/* Why it has ended: a clause for people. Lent until the session is closed. When a write has ended because the
+ * socket is gone, reading may still tell what the server said last. */
 const char *link_tls_reason(const struct link_tls_session *session);
 
 #endif

@@ -180,11 +180,12 @@ static void watch(struct resp *resp) {
     ev_io_stop(resp->loop, &resp->writable);
 }
 
-/* Writes what there is. False: `resp` is closed. */
+/* Writes what there is. False: `resp` is gone, or closed. */
 static bool write_out(struct resp *resp) {
   int status = resp->session ? write_sealed(resp) : outbox_send(&resp->outbox, resp->fd);
   if (status != 0) {
-    fail(resp, status);
+    if (take_in(resp)) /* what the server said last tells more than that the socket is gone */
+      fail(resp, status);
     return false;
   }
   watch(resp);

@@ -13,7 +13,8 @@ import threading
 
 
 class Proxy:
-    """Listens on a Unix socket at `path` and passes on to the Unix socket `target`.
+    """Listens on a Unix socket at `path`, or on a port of 127.0.0.1 of the proxy's choice where that is None, which `address`
+    tells then; and passes on to the Unix socket, or the port of 127.0.0.1, `target`.
 
     delay_s     holds each piece of a reply as long as this, or as long as a function says that is called for each; order is kept
     cut_after   closes a connection behind so many octets of its replies
@@ -23,7 +24,7 @@ class Proxy:
     """
 
     def __init__(self, path, target):
-        self.path, self.target = str(path), str(target)
+        self.path, self.target, self.address = path and str(path), target, None
         self.delay_s, self.cut_after, self.corrupt = 0.0, None, None
         self.refused = False
         self.accepted = self.cuts = self.octets = 0  # connections taken and cut, octets of replies passed on
@@ -77,7 +78,16 @@ class Proxy:
     async def _listen(self):
         self._flowing = asyncio.Event()
         self._flowing.set()
-        self._server = await asyncio.start_unix_server(self._on_client, self.path)
+        if self.path:
+            self._server = await asyncio.start_unix_server(self._on_client, self.path)
+            return
+        self._server = await asyncio.start_server(self._on_client, "127.0.0.1", 0)
+        self.address = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    def _connect(self):
+        if isinstance(self.target, int):
+            return asyncio.open_connection("127.0.0.1", self.target)
+        return asyncio.open_unix_connection(str(self.target))
 
     def _close_all(self):
         for writer in list(self._writers):
@@ -101,7 +111,7 @@ class Proxy:
         await self._flowing.wait()
         if self.refused:
             return
-        server_reader, server_writer = await asyncio.open_unix_connection(self.target)
+        server_reader, server_writer = await self._connect()
         self._writers.add(server_writer)
         ways = [
             asyncio.ensure_future(way)

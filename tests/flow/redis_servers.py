@@ -4,6 +4,7 @@ Each listens on a Unix socket in the test's folder and on a port of 127.0.0.1, k
 process id.
 """
 import contextlib
+import os
 import random
 import re
 import signal
@@ -41,12 +42,50 @@ def redis_port():
     raise AssertionError("no free port for a redis-server")
 
 
+class Certificates:
+    """A CA and what it has signed, made in `folder` by openssl: for servers of 127.0.0.1 and redis.test, and for clients."""
+
+    def __init__(self, folder, name="ca"):
+        self.folder, self.name = Path(folder), name
+        self.ca = self.folder / f"{name}.pem"
+        subject = ["-subj", f"/CN={name} of a test", "-days", "2"]
+        self._make(self.ca, "req", "-x509", *subject, "-addext", "basicConstraints=critical,CA:TRUE")
+
+    def _make(self, cert, *words):
+        """A key of RSA, so that a conversation has the same number of octets each time."""
+        key = ["-newkey", "rsa:2048", "-nodes", "-keyout", cert.with_suffix(".key")]
+        done = subprocess.run(["openssl", *words, *key, "-out", cert], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise AssertionError(f"openssl {words[0]}: {done.stderr}")
+        os.chmod(cert.with_suffix(".key"), 0o600)
+
+    def sign(self, name, names="IP:127.0.0.1,DNS:redis.test"):
+        """The path of a certificate; its key is beside it, with the suffix .key."""
+        cert, request, extensions = (self.folder / f"{self.name}-{name}{suffix}" for suffix in (".pem", ".csr", ".ext"))
+        self._make(request, "req", "-subj", f"/CN={name}")
+        extensions.write_text(f"subjectAltName={names}\n")
+        words = ["-req", "-in", request, "-CA", self.ca, "-CAkey", self.ca.with_suffix(".key"), "-CAcreateserial"]
+        subprocess.run(
+            ["openssl", "x509", *words, "-days", "2", "-extfile", extensions, "-out", cert], capture_output=True, check=True
+        )
+        return cert
+
+    def of_server(self, cert=None, **options):
+        """What a redis-server has to be started with; it wants no certificate of clients, and its peers speak TLS too."""
+        cert = cert or self.sign("server")
+        return {
+            "tls_port": redis_port(), "tls_cert_file": cert, "tls_key_file": cert.with_suffix(".key"),
+            "tls_ca_cert_file": self.ca, "tls_auth_clients": "no", "tls_replication": "yes", **options,
+        }  # fmt: skip
+
+
 class RedisServer(Process):
     """redis-server with `options` as in its configuration file, written as in Python: maxmemory_policy="noeviction"."""
 
     def __init__(self, folder, name="redis", *, sentinel=False, lines=(), port=None, **options):
         self.folder, self.name, self.is_sentinel = Path(folder), name, sentinel
         self.path, self.port = str(self.folder / f"{name}.sock"), port or redis_port()
+        self.tls_port = options.get("tls_port")
         self.home = self.folder / f"{name}.d"
         self.home.mkdir(exist_ok=True)
         settings = {"bind": "127.0.0.1", "port": self.port, "unixsocket": self.path, "dir": self.home, "daemonize": "no"}
@@ -69,7 +108,12 @@ class RedisServer(Process):
 
     @property
     def address(self):
-        return f"127.0.0.1:{self.port}"
+        return f"127.0.0.1:{self.peer_port}"
+
+    @property
+    def peer_port(self):
+        """The port that others, and redis-servers too, are to use."""
+        return self.tls_port or self.port
 
     @property
     def target(self):
@@ -170,7 +214,7 @@ class RedisTest(FlowTest):
 
     def start_replica(self, master, name="replica", **options):
         """A replica of `master`, in step with it."""
-        replica = self.launch_redis(name, replicaof=f"127.0.0.1 {master.port}", **options).wait_ready()
+        replica = self.launch_redis(name, replicaof=f"127.0.0.1 {master.peer_port}", **options).wait_ready()
         self.wait_in_step(replica)
         return replica
 
@@ -179,16 +223,20 @@ class RedisTest(FlowTest):
 
     # ---- sentinels ----
 
-    def start_sentinels(self, master, count=3, quorum=2, **options):
-        """Sentinels that watch `master` as MASTER_NAME, know of its replicas and of each other."""
+    def start_sentinels(self, master, count=3, quorum=2, certificates=None, **options):
+        """Sentinels that watch `master` as MASTER_NAME, know of its replicas and of each other; over TLS where there are
+        certificates."""
         watch = (
-            f"sentinel monitor {MASTER_NAME} 127.0.0.1 {master.port} {quorum}",
+            f"sentinel monitor {MASTER_NAME} 127.0.0.1 {master.peer_port} {quorum}",
             f"sentinel down-after-milliseconds {MASTER_NAME} {DOWN_AFTER_MS}",
             f"sentinel failover-timeout {MASTER_NAME} 1500",
             f"sentinel parallel-syncs {MASTER_NAME} 2",
         )
         sentinels = [
-            self.launch_redis(f"sentinel{i}", sentinel=True, lines=watch, **options) for i in range(count)
+            self.launch_redis(
+                f"sentinel{i}", sentinel=True, lines=watch, **options, **(certificates.of_server() if certificates else {})
+            )
+            for i in range(count)
         ]
         for sentinel in sentinels:
             sentinel.wait_ready()
@@ -208,11 +256,12 @@ class RedisTest(FlowTest):
 
     # ---- a cluster ----
 
-    def start_cluster(self, count=3, **options):
-        """Masters that share the slots evenly, all of which say that the cluster is well."""
+    def start_cluster(self, count=3, certificates=None, **options):
+        """Masters that share the slots evenly, all of which say that the cluster is well; over TLS where there are certificates."""
+        options.update(cluster_enabled="yes", cluster_node_timeout=NODE_TIMEOUT_MS)
         nodes = [
             self.launch_redis(
-                f"node{i}", cluster_enabled="yes", cluster_node_timeout=NODE_TIMEOUT_MS, **options
+                f"node{i}", **options, **(certificates.of_server(tls_cluster="yes") if certificates else {})
             )
             for i in range(count)
         ]
@@ -223,7 +272,7 @@ class RedisTest(FlowTest):
                 client("CLUSTER", "ADDSLOTS", *range(first, last))
                 client("CLUSTER", "SET-CONFIG-EPOCH", i + 1)
                 if i > 0:
-                    client("CLUSTER", "MEET", "127.0.0.1", nodes[0].port)
+                    client("CLUSTER", "MEET", "127.0.0.1", nodes[0].peer_port)
         self.wait_cluster(nodes)
         return nodes
 
@@ -248,7 +297,7 @@ def owner_of(nodes, key):
     slot = node("CLUSTER", "KEYSLOT", key)
     for first, last, master, *_ in node("CLUSTER", "SLOTS"):
         if first <= slot <= last:
-            return next(node for node in nodes if node.port == master[1])
+            return next(node for node in nodes if master[1] in (node.port, node.tls_port))
     raise AssertionError(f"nobody has slot {slot}")
 
 
@@ -268,7 +317,7 @@ class SlotMove:
         with self.source.client() as client:
             keys = client("CLUSTER", "GETKEYSINSLOT", self.slot, most)
             if keys:
-                client("MIGRATE", "127.0.0.1", self.destination.port, "", 0, 5000, "KEYS", *keys)
+                client("MIGRATE", "127.0.0.1", self.destination.peer_port, "", 0, 5000, "KEYS", *keys)
         return len(keys)
 
     def end(self):

@@ -189,6 +189,20 @@ class StoreTest(RedisTest):
 
     # ---- what a sender must see ----
 
+    def assert_shares(self, target, server, database=0, **options):
+        """What one node learns comes to `server`, which is read from, and another node answers it."""
+        upstream = self.start_zone()
+        first, second = (self.start_node(name, upstream, target, **PATIENT, **options) for name in ("first", "second"))
+        for node in (first, second):
+            self.wait_store_up(node)
+        with first.client() as client:
+            reply = client.ask("d1.bench.test", depth=ADDRESSES)
+        self.assertEqual(reply.source, "DNS")
+        keys = {"mxway:1:d:d1.bench.test"} | {f"mxway:1:h:{host}" for host in reply.hosts}
+        self.wait_for_keys(keys, server, database)
+        with second.client() as client:
+            self.assertEqual(client.ask("d1.bench.test", depth=ADDRESSES).source, "SHARED")
+
     def assert_same(self, asked):
         """The answers of both nodes: only the source differs, and lives are not longer than they may be."""
         self.assertGreater(len(asked), 0)

@@ -5,24 +5,10 @@ import unittest
 
 from harness import run_mxwayd
 from protocol import ADDRESSES
-from store_flow import PATIENT, StoreTest
+from store_flow import StoreTest
 
 
 class Connect(StoreTest):
-    def assert_shares(self, target, server, database=0, **options):
-        """What one node learns comes to `server`, which is read from, and another node answers it."""
-        upstream = self.start_zone()
-        first, second = (self.start_node(name, upstream, target, **PATIENT, **options) for name in ("first", "second"))
-        for node in (first, second):
-            self.wait_store_up(node)
-        with first.client() as client:
-            reply = client.ask("d1.bench.test", depth=ADDRESSES)
-        self.assertEqual(reply.source, "DNS")
-        keys = {"mxway:1:d:d1.bench.test"} | {f"mxway:1:h:{host}" for host in reply.hosts}
-        self.wait_for_keys(keys, server, database)
-        with second.client() as client:
-            self.assertEqual(client.ask("d1.bench.test", depth=ADDRESSES).source, "SHARED")
-
     def secret(self, text, name="secret"):
         """A file with a password, which nobody else may read."""
         path = self.folder / name

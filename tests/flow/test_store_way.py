@@ -6,6 +6,7 @@ import unittest
 from harness import INSTRUMENTED, wait_until
 from protocol import EXCHANGES, STABLE
 from proxy import Proxy
+from redis_servers import Certificates
 from store_flow import BRIEF_S, PATIENT, OutageTest, StoreTest, told
 
 # Every octet of a conversation is cut at, and every third changed.
@@ -58,23 +59,29 @@ class Late(WayTest):
 class Broken(StoreTest):
     """A node of its own for each octet, because one that has failed waits before it tries again."""
 
+    step = STEP
+
     def setUp(self):
         super().setUp()
         self.upstream = self.start_zone()
-        self.server = self.start_redis()
+        self.start_way()
         self.domains = [f"d{i}.bench.test" for i in range(30)]
         writer = self.start_node("writer", self.upstream, self.server)
         self.wait_store_up(writer)
         self.truth = {domain: told(reply) for domain, reply in self.ask_all(writer, self.domains, depth=EXCHANGES).items()}
         self.wait_for_keys({f"mxway:1:d:{domain}" for domain in self.domains})
         writer.stop()
-        self.proxy = Proxy(self.folder / "proxy.sock", self.server.path)
         self.addCleanup(self.proxy.stop)
+
+    def start_way(self):
+        self.server = self.start_redis()
+        self.proxy = Proxy(self.folder / "proxy.sock", self.server.path)
+        self.options = {"redis": f"unix:{self.proxy.path}"}
 
     def one_node(self, is_over):
         """A new node asks until the fault has happened; returns the sources of its answers."""
         self.proxy.octets = 0
-        node = self.start_node("node", self.upstream, f"unix:{self.proxy.path}", redis_mode="ro")
+        node = self.start_node("node", self.upstream, redis_mode="ro", node_name="node", **self.options)
         self.sources = sources = []
         # Questions before the store is used go to the DNS, and to no purpose here.
         wait_until(lambda: is_over() or self.stats(node)["store"]["state"] == "up", "the store is up, or not to be")
@@ -95,7 +102,7 @@ class Broken(StoreTest):
 
     def test_cut_behind_every_octet(self):
         sources = []
-        for length in range(0, self.conversation(), STEP):
+        for length in range(0, self.conversation(), self.step):
             self.proxy.cut_after, self.proxy.cuts = length, 0
             with self.subTest(octets=length):
                 sources += self.one_node(lambda: self.proxy.cuts > 0)
@@ -104,7 +111,7 @@ class Broken(StoreTest):
 
     def test_every_octet_changed(self):
         sources = []
-        for place in range(0, self.conversation(), 3 * STEP):
+        for place in range(0, self.conversation(), 3 * self.step):
             changed = []
 
             def change(data, before, place=place, changed=changed):
@@ -120,6 +127,18 @@ class Broken(StoreTest):
                 sources += self.one_node(lambda changed=changed: changed)
                 self.assertTrue(changed)
         self.assertIn("DNS", sources)
+
+
+class BrokenTls(Broken):
+    """The same over TLS: thousands of octets of the handshake, of which some are enough."""
+
+    step = 101 * STEP
+
+    def start_way(self):
+        certificates = Certificates(self.folder)
+        self.server = self.start_redis(**certificates.of_server())
+        self.proxy = Proxy(None, self.server.tls_port)
+        self.options = {"redis": self.proxy.address, "redis_tls": "yes", "redis_tls_ca": certificates.ca}
 
 
 if __name__ == "__main__":

@@ -587,7 +587,7 @@ static void what_is_no_tls_is_given_up(void **state) {
   real_redis_signal(&fixture->real, SIGSTOP);
   start(fixture, NULL);
   clock_t before = clock();
-  expect_failure(fixture, "the server did not answer within 200 ms");
+  expect_failure(fixture, "the server did not answer TLS within 200 ms");
   assert_true(clock() - before < CLOCKS_PER_SEC / 20); /* it waits, and does not turn in circles */
   dial_destroy(fixture->dial);
   fixture->dial = NULL;

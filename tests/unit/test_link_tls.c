@@ -377,6 +377,34 @@ static void a_server_that_ends_is_told(void **state) {
   }
 }
 
+/* Such as why it does not want us. */
+static void what_a_server_said_last_is_read_though_nothing_can_be_written(void **state) {
+  struct fixture *fixture = *state;
+  char bytes[LINK_TLS_READ_SIZE];
+  start(fixture, "redis.test");
+  assert_true(greets(fixture));
+  assert_int_equal(SSL_write(fixture->server, "bye", 3), 3);
+  close(fixture->theirs);
+  fixture->theirs = -1;
+  assert_int_equal(link_tls_write(fixture->session, "?", 1), ERR_NETWORK);
+  assert_string_equal(link_tls_reason(fixture->session), strerror(EPIPE));
+  assert_int_equal(link_tls_read(fixture->session, bytes, sizeof(bytes)), 3);
+  assert_memory_equal(bytes, "bye", 3);
+}
+
+/* That the server hangs up because of it does not hide it. */
+static void the_first_reason_stays(void **state) {
+  struct fixture *fixture = *state;
+  char bytes[LINK_TLS_READ_SIZE];
+  start(fixture, "other.test");
+  assert_false(greets(fixture));
+  close(fixture->theirs);
+  fixture->theirs = -1;
+  assert_int_equal(link_tls_read(fixture->session, bytes, sizeof(bytes)), ERR_NETWORK);
+  assert_int_equal(link_tls_write(fixture->session, "?", 1), ERR_NETWORK);
+  assert_non_null(strstr(link_tls_reason(fixture->session), "certificate verify failed"));
+}
+
 static void a_server_without_tls_is_told(void **state) {
   struct fixture *fixture = *state;
   char bytes[LINK_TLS_READ_SIZE];
@@ -430,6 +458,8 @@ int main(void) {
       TEST(streams_are_whole_both_ways),
       TEST(a_write_that_waits_for_the_server_says_so),
       TEST(a_server_that_ends_is_told),
+      TEST(what_a_server_said_last_is_read_though_nothing_can_be_written),
+      TEST(the_first_reason_stays),
       TEST(a_server_without_tls_is_told),
       TEST(a_changed_octet_ends_it),
   };
