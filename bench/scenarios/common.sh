@@ -74,11 +74,13 @@ stop() {
 # Servers have the first core, the client and the simulated upstream the second, where there are two.
 on_server=()
 on_client=()
+on_upstream=()
 pin=()
 choose_cores() {
   command -v taskset >/dev/null && [[ $(nproc) -gt 1 ]] || return 0
   on_server=(taskset -c 0)
   on_client=(taskset -c 1)
+  on_upstream=(taskset -c 1)
   pin=(--pin server=0,client=1)
 }
 
@@ -115,7 +117,7 @@ rss_kib() { awk '/^VmRSS:/ { print $2 }' "/proc/${pids[$1]}/status"; }
 
 # start_upstream [OPTION...]: sets upstream=ADDRESS:PORT.
 start_upstream() {
-  start upstream "${on_client[@]}" "$upstream_program" "$@"
+  start upstream "${on_upstream[@]}" "$upstream_program" "$@"
   wait_for upstream grep -q '^listening on ' "$work/upstream.log"
   upstream=$(sed -n 's/^listening on //p' "$work/upstream.log")
 }

@@ -10,11 +10,17 @@ source bench/scenarios/store_outages.sh
 # is_store_up NAME: whether the mxwayd of that name has its store.
 is_store_up() { "$mxway" stats --json --socket "$work/$1.control" | grep -q '"state":"up"'; }
 
+# measure_misses NAME SEED
+measure_misses() {
+  local on_client=("${beside[@]}")
+  measure "$1" --repeats 0 -s "mxway:$work/mxwayd.sock,depth=addresses" -c 1 -q 4096 -T 1 -Q "$miss_rate" -t 10 \
+    --gen "uniform:n=1,new=1" --seed "$2" -l "$seconds" --runs 1 --warm-up 0
+}
+
 # hits NAME SEED: hits in an open loop, and beside them misses, each of which is a read, a lease and a write to the store.
 hits() {
   local misses
-  measure "$1-misses" --repeats 0 -s "mxway:$work/mxwayd.sock,depth=addresses" -c 1 -q 4096 -T 1 -Q "$miss_rate" -t 10 \
-    --gen "uniform:n=1,new=1" --seed "$2" -l "$seconds" --runs 1 --warm-up 0 &
+  measure_misses "$1-misses" "$2" &
   misses=$!
   measure "$1" --repeats 0 -s "mxway:$work/mxwayd.sock,depth=addresses,pid=${pids[mxwayd]}" -c 16 -q 64 -T 1 -Q "$rate" -S 0.25 \
     --gen "zipf:s=1.0,n=$names" -l "$seconds" --runs 1 --warm-up 0
@@ -43,7 +49,7 @@ one_outage() {
 }
 
 outages_part() {
-  local round kind
+  local round kind on_upstream=("${beside[@]}")
   sessions=() names=20000
   [[ -z $quick ]] || names=5000
   write_names
@@ -179,7 +185,7 @@ choose_outages() {
 }
 
 run_scenario() {
-  seed=$RANDOM
+  seed=$RANDOM beside=("${yielding[@]}" "${on_client[@]}")
   [[ -z $only_outages ]] || choose_outages
   outages_part
   [[ -z $only_outages ]] || return 0

@@ -34,14 +34,18 @@ while True:
 PYTHON
 }
 
-# server NAME [OPTION VALUE]...: a redis-server on $work/NAME.sock and on loopback, on the client's core but behind it: those of a
-# cluster have cores elsewhere, so what they and their children do (copy all they hold) takes none of the time of mxwayd or the client.
+# Before a command: on the core of the client that measures hits, where that has nothing to do. What has cores elsewhere in a
+# cluster (redis-servers and their children, which copy all they hold; DNS servers; who asks for what is not known) takes none of
+# the time of mxwayd or of that client.
+beside=()
+
+# server NAME [OPTION VALUE]...: a redis-server on $work/NAME.sock and on loopback.
 server() {
   local name=$1
   shift
   [[ -n ${ports[$name]:-} ]] || ports[$name]=$(free_port)
   mkdir -p "$work/$name.d"
-  start "$name" "${yielding[@]}" "${on_client[@]}" redis-server --bind 127.0.0.1 --port "${ports[$name]}" --unixsocket "$work/$name.sock" \
+  start "$name" "${beside[@]}" redis-server --bind 127.0.0.1 --port "${ports[$name]}" --unixsocket "$work/$name.sock" \
     --save '' --appendonly no --dir "$work/$name.d" --daemonize no --repl-diskless-sync-delay 0 "$@"
   wait_for "$name" answers "$name"
 }
@@ -95,7 +99,7 @@ set_up_late() {
   rm -f "$work/proxy.in"
   mkfifo "$work/proxy.in"
   exec 7<>"$work/proxy.in"
-  start proxy "${on_client[@]}" bash -c 'exec python3 -B tests/flow/proxy.py "$1" "$2" <"$3"' - "$work/proxy.sock" "$work/redis.sock" \
+  start proxy "${beside[@]}" bash -c 'exec python3 -B tests/flow/proxy.py "$1" "$2" <"$3"' - "$work/proxy.sock" "$work/redis.sock" \
     "$work/proxy.in"
   wait_for proxy grep -q ready "$work/proxy.log"
   sharing "redis=unix:$work/proxy.sock"
@@ -144,7 +148,7 @@ set_up_failover() {
     printf '%s\n' "bind 127.0.0.1" "port ${ports[sentinel$i]}" "unixsocket $work/sentinel$i.sock" "dir $work/sentinel$i.d" \
       "sentinel monitor mxway 127.0.0.1 ${ports[redis]} 2" "sentinel down-after-milliseconds mxway 1000" \
       "sentinel failover-timeout mxway 5000" >"$work/sentinel$i.d/conf"
-    start "sentinel$i" "${yielding[@]}" "${on_client[@]}" redis-server "$work/sentinel$i.d/conf" --sentinel
+    start "sentinel$i" "${beside[@]}" redis-server "$work/sentinel$i.d/conf" --sentinel
     sentinels+="${sentinels:+,}127.0.0.1:${ports[sentinel$i]}"
   done
   for i in 0 1 2; do
@@ -174,7 +178,7 @@ set_up_slots() {
 is_cluster_well() { redis "$1" CLUSTER INFO | grep -q cluster_state:ok; }
 # A hundred slots with what lies in them, from the first node to the second, while the others go on.
 begin_slots() {
-  "${yielding[@]}" "${on_client[@]}" redis-cli --cluster reshard "127.0.0.1:${ports[node0]}" --cluster-from "$(redis node0 CLUSTER MYID)" \
+  "${beside[@]}" redis-cli --cluster reshard "127.0.0.1:${ports[node0]}" --cluster-from "$(redis node0 CLUSTER MYID)" \
     --cluster-to "$(redis node1 CLUSTER MYID)" --cluster-slots 100 --cluster-yes >"$work/reshard.log" 2>&1 &
   resharding=$!
 }
