@@ -98,7 +98,7 @@ class Pair:
 class Traffic:
     """Senders in threads of their own: one asks for what is known, one for what is not. `fresh` gives the names of the latter."""
 
-    def __init__(self, node, reference, known, fresh, pause_s=0.004):
+    def __init__(self, node, reference, known, fresh, pause_s):
         self.known, self.fresh = [], []  # of Asked
         self._pause_s = pause_s
         self._began_s, self._stalls_s = time.monotonic(), cpu_stalls_s()
@@ -227,6 +227,8 @@ class StoreTest(RedisTest):
 class OutageTest(StoreTest):
     """A node under load, one without a store beside it, and another one that fills the store."""
 
+    pause_s = 0.004  # of a sender, from an answer to its next question
+
     def start_all(self, store, zone=(), **options):
         self.upstream = self.start_zone(*zone)
         self.writer = self.start_node("writer", self.upstream, store, **options)
@@ -255,7 +257,7 @@ class OutageTest(StoreTest):
                 else:
                     yield f"none-{i}.bench.test" if i % 8 == 5 else f"uload-{i}.bench.test"
 
-        self.traffic = Traffic(self.node, self.reference, self.known, fresh())
+        self.traffic = Traffic(self.node, self.reference, self.known, fresh(), self.pause_s)
         self.addCleanup(self.traffic.stop)
         return self.traffic
 
