@@ -12,10 +12,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cache.h"
+#include "base/random.h"
+#include "cache/cache.h"
 #include "made_domains.h"
-#include "name.h"
-#include "random.h"
+#include "rules/name.h"
 
 enum { LOOKUPS = 1 << 22, BATCH_MOST = 64 };
 

@@ -22,13 +22,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "api.h"
-#include "clock.h"
+#include "base/clock.h"
+#include "base/random.h"
 #include "made_domains.h"
-#include "name.h"
-#include "random.h"
-#include "reply.h"
-#include "server.h"
+#include "rules/name.h"
+#include "serve/api.h"
+#include "serve/reply.h"
+#include "serve/server.h"
 #include "wire.h"
 
 enum {

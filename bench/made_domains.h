@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "clock.h"
-#include "facts.h"
+#include "base/clock.h"
+#include "rules/facts.h"
 
 enum { MADE_SETS = 5000, MADE_NAME_SIZE = 32, MADE_LIFE_MS = 86400000 };
 

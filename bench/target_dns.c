@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dnsmsg.h"
+#include "dns/dnsmsg.h"
 #include "target_kinds.h"
 
 /* Exchanges of one domain whose addresses are asked: the daemon's limit. */

@@ -4,8 +4,8 @@
 
 #include "frame.h"
 #include "mxway.pb-c.h"
+#include "rules/verdict.h"
 #include "target_kinds.h"
-#include "verdict.h"
 #include "wire.h"
 
 enum { FIELD_ID = 1, FIELD_DOMAIN = 2, FIELD_DEPTH = 3, FIELD_REFRESH = 14, FIELD_CACHE_ONLY = 15 };

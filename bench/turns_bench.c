@@ -13,12 +13,12 @@
 #include <string.h>
 #include <time.h>
 
-#include "cache.h"
-#include "clock.h"
-#include "control.h"
-#include "job.h"
-#include "log.h"
-#include "name.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "cache/cache.h"
+#include "control/control.h"
+#include "control/job.h"
+#include "rules/name.h"
 
 enum { NAME_SIZE = 64, PIECE_BYTES = 48 * 1024, DAY_MS = 86400000 };
 

@@ -11,14 +11,14 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "blocks.h"
-#include "clock.h"
-#include "config.h"
-#include "error.h"
-#include "log.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/stats.h"
+#include "cache/blocks.h"
+#include "cache/pinned.h"
+#include "config/config.h"
 #include "node.h"
-#include "pinned.h"
-#include "stats.h"
 
 static const char default_file[] = "/etc/mxway/mxwayd.conf";
 

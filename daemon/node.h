@@ -8,7 +8,7 @@
 #ifndef MXWAY_DAEMON_NODE_H
 #define MXWAY_DAEMON_NODE_H
 
-#include "config.h"
+#include "config/config.h"
 
 struct node;
 

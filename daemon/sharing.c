@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "clock.h"
-#include "error.h"
-#include "fleet.h"
-#include "link_tls.h"
-#include "log.h"
-#include "seal.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "redis/fleet.h"
+#include "redis/link_tls.h"
+#include "store/seal.h"
 
 enum { CONNECT_TIMEOUT_MS = 1000, FORMAT = 1 /* of keys and values */ };
 

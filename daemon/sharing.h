@@ -15,13 +15,13 @@
 
 #include <ev.h>
 
-#include "bulletin.h"
-#include "cache.h"
-#include "config.h"
-#include "resolver.h"
-#include "stats.h"
-#include "store.h"
-#include "warm.h"
+#include "base/stats.h"
+#include "cache/cache.h"
+#include "config/config.h"
+#include "control/warm.h"
+#include "resolve/resolver.h"
+#include "store/bulletin.h"
+#include "store/store.h"
 
 struct sharing;
 

@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "address.h"
+#include "base/address.h"
 #include "tcp.h"
 #include "udp.h"
 

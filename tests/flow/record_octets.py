@@ -1,4 +1,4 @@
-"""Values of the shared store as octets: what a test has to know to spoil them (the format is in daemon/record.h)."""
+"""Values of the shared store as octets: what a test has to know to spoil them (the format is in daemon/store/record.h)."""
 import ctypes
 import ctypes.util
 import random

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#include "dnsmsg.h"
+#include "dns/dnsmsg.h"
 #include "dnsmsg_invariants.h"
 
 enum { SIZE_MAX_READ = 65535 };

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# The counters of daemon/stats.h are those of the manual, with the same texts. Usage: counters.py SOURCE
+# The counters of daemon/base/stats.h are those of the manual, with the same texts. Usage: counters.py SOURCE
 import pathlib
 import re
 import sys
@@ -11,7 +11,7 @@ ENTRY = re.compile(r"^\*([a-z-]+)\*\n\t(.*)$", re.M)
 
 def main(source):
     source = pathlib.Path(source)
-    rows = ROW.findall((source / "daemon/stats.h").read_text())
+    rows = ROW.findall((source / "daemon/base/stats.h").read_text())
     table = [(name, text) for _, name, text in rows]
     section = SECTION.search((source / "daemon/mxwayd.8.scd").read_text())
     manual = ENTRY.findall(section.group(1)) if section else []

@@ -18,7 +18,7 @@ compiles() {
   fi
 }
 
-for header in "$source"/daemon/*.h "$source"/proto/*.h "$source"/client/*.h "$source"/tests/unit/*.h \
+for header in "$source"/daemon/*.h "$source"/daemon/*/*.h "$source"/proto/*.h "$source"/client/*.h "$source"/tests/unit/*.h \
   "$source"/bench/*.h "$source"/bench/upstream/*.h; do
   if [ -e "$header" ]; then
     compiles "$header" -std=gnu11 -D_GNU_SOURCE

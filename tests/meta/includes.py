@@ -1,36 +1,12 @@
 #!/usr/bin/env python3
-# A room includes only rooms of lower levels, and only the third parties that are its own. Usage: includes.py SOURCE
+# A room includes only rooms of its own folder and of those before it, never in a circle, and only the third parties that are its
+# own. Usage: includes.py SOURCE
 import pathlib
 import re
 import sys
 
-# Lower rows first; rooms of the first row may include each other.
-LEVELS = (
-    ("error", "log", "stats", "address", "conffile", "clock", "random", "mailbox", "worker", "qsbr", "heap", "table",
-     "arena", "queue", "slots", "blocks", "listen", "story", "request", "digest", "frame", "wire", "dueline", "outbox", "acceptor",
-     "breaker", "rediserror", "hostname", "link_target", "secret", "link_tls", "namelist"),
-    ("name", "verdict", "ttl", "reach", "site", "seal", "backlog", "resp", "shardmap"),
-    ("facts", "wishes", "dial", "forgotten"),
-    ("judge", "ordering", "setting", "dnsmsg", "intern", "entries", "octets", "link"),
-    ("override", "cache", "channel", "route", "health", "dnsquery", "dnsqueue", "dnsstory", "image",
-     "members", "sentinel", "ear", "notice"),
-    ("options", "reply", "demands", "nameserver", "server", "pinned", "explain", "load", "dump", "question", "record",
-     "master", "cluster", "followed"),
-    ("dns", "config", "express", "fleet", "appraise", "seen", "purged"),
-    ("chase", "resolvconf", "snapshot", "leases", "keyscan", "teller"),
-    ("learn", "writebehind", "storeread"),
-    ("store",),
-    ("fetch", "bulletin"),
-    ("hosts", "mx"),
-    ("stale",),
-    ("flight",),
-    ("resolver",),
-    ("miss", "purge", "show", "warm"),
-    ("api", "job", "orders", "sharing"),
-    ("control",),
-    ("node",),
-    ("main",),
-)
+# Lower ones first; the last is daemon/ itself.
+FOLDERS = ("base", "rules", "cache", "dns", "redis", "store", "resolve", "serve", "control", "config", ".")
 
 THIRD_PARTIES = {
     "confuse.h": {"conffile"},
@@ -58,47 +34,67 @@ THIRD_PARTIES = {
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]')
 
 
-def level_of(room):
-    for level, rooms in enumerate(LEVELS):
-        if room in rooms:
-            return level
-    return None
+def includes(daemon):
+    """(path, line, room, what is included) of every line that includes something; a room is FOLDER/NAME."""
+    for path in sorted(daemon.rglob("*.[ch]")):
+        room = path.relative_to(daemon).with_suffix("").as_posix()
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            if match := INCLUDE.match(line):
+                yield path, number, room, match.group(1)
 
 
-def judge(room, header):
+def folder_of(room):
+    return pathlib.PurePosixPath(room).parent.as_posix()
+
+
+def judge(room, header, rooms):
     """What is wrong with an include of `header` in `room`, or None."""
     if header in THIRD_PARTIES:
         allowed = ", ".join(sorted(THIRD_PARTIES[header])) or "no room"
-        return None if room in THIRD_PARTIES[header] else f"{header} is for {allowed}"
-    if "/" in header or not header.endswith(".h"):
-        return None
+        return None if pathlib.PurePosixPath(room).name in THIRD_PARTIES[header] else f"{header} is for {allowed}"
     other = header[: -len(".h")]
-    own, its = level_of(room), level_of(other)
-    if own is None:
-        return f"room {room} has no level: give it one in this script"
-    if its is None or other == room or its < own or own == its == 0:
+    if other not in rooms:
+        named = [one for one in rooms if pathlib.PurePosixPath(one).name == other]
+        return f'{header} is "{named[0]}.h"' if named else None
+    own, its = (FOLDERS.index(folder_of(one)) for one in (room, other))
+    if its > own:
+        return f"{room} includes {other}: {FOLDERS[its]} is not below {FOLDERS[own]}"
+    return None
+
+
+def find_circle(uses):
+    """Rooms that include each other in a circle, or None."""
+    done = set()
+
+    def walk(room, way):
+        if room in way:
+            return way[way.index(room) :] + [room]
+        if room in done:
+            return None
+        for other in sorted(uses.get(room, ())):
+            if circle := walk(other, way + [room]):
+                return circle
+        done.add(room)
         return None
-    return f"{room} (level {own}) includes {other} (level {its})"
+
+    return next((circle for room in sorted(uses) if (circle := walk(room, []))), None)
 
 
 def main(source):
     daemon = pathlib.Path(source) / "daemon"
-    rooms = {path.stem for path in daemon.glob("*.h")}
-    wrong = []
-    for path in sorted(daemon.glob("*.[ch]")):
-        for number, line in enumerate(path.read_text().splitlines(), 1):
-            match = INCLUDE.match(line)
-            if not match:
-                continue
-            header = match.group(1)
-            problem = judge(path.stem, header)
-            if problem is None and header[:-2] in rooms and level_of(header[:-2]) is None:
-                problem = f"room {header[:-2]} has no level: give it one in this script"
-            if problem:
-                wrong.append(f"{path}:{number}: {problem}")
+    rooms = {path.relative_to(daemon).with_suffix("").as_posix() for path in daemon.rglob("*.h")}
+    wrong = [f"daemon/{room}: its folder is not in this script" for room in rooms if folder_of(room) not in FOLDERS]
+    uses = {}
+    for path, number, room, header in [] if wrong else includes(daemon):
+        if problem := judge(room, header, rooms):
+            wrong.append(f"{path}:{number}: {problem}")
+        if header[: -len(".h")] in rooms - {room}:
+            uses.setdefault(room, set()).add(header[: -len(".h")])
+    if circle := find_circle(uses):
+        wrong.append("in a circle: " + " > ".join(circle))
     for line in wrong:
         print(line)
-    return 1 if wrong else 0
+    return 1 if wrong or not rooms else 0
 
 
 sys.exit(main(sys.argv[1]))

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dnsmsg.h"
+#include "dns/dnsmsg.h"
 
 static inline bool dnsmsg_is_canonical(const char *text) {
   size_t length = strnlen(text, DNSMSG_NAME_SIZE), label_length = 0;

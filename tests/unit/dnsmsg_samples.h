@@ -8,8 +8,8 @@
 
 #include <stdio.h>
 
+#include "dns/dnsmsg.h"
 #include "dns_builder.h"
-#include "dnsmsg.h"
 
 struct dnsmsg_sample {
   const char *name;

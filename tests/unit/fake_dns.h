@@ -18,8 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dns.h"
-#include "error.h"
+#include "base/error.h"
+#include "dns/dns.h"
 
 struct dns_query {
   struct dns *dns;

@@ -14,8 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "error.h"
-#include "fleet.h"
+#include "base/error.h"
+#include "redis/fleet.h"
 
 enum {
   FAKE_SERVERS_MAX = 4,

@@ -18,10 +18,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "clock.h"
-#include "error.h"
-#include "link.h"
+#include "base/clock.h"
+#include "base/error.h"
 #include "made_replies.h"
+#include "redis/link.h"
 
 enum { FAKE_TEXT_SIZE = 256 };
 

@@ -20,9 +20,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "error.h"
-#include "facts.h"
-#include "store.h"
+#include "base/error.h"
+#include "rules/facts.h"
+#include "store/store.h"
 
 enum { FAKE_WALL_MS = 1000000000 }; /* the wall clock is so much ahead of the monotonic one */
 

@@ -6,9 +6,9 @@
 
 #include <ev.h>
 
-#include "error.h"
-#include "fleet.h"
+#include "base/error.h"
 #include "loop_until.h"
+#include "redis/fleet.h"
 #include "redis_servers.h"
 
 /* ASKER_TIMEOUT_MS: long, for a machine under load. */

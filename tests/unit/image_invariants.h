@@ -13,8 +13,8 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "cache/load.h"
 #include "image_samples.h"
-#include "load.h"
 
 enum {
   IMAGE_CHECK_MAX = 1 << 16, /* octets that are looked at */

@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cache.h"
-#include "dump.h"
-#include "name.h"
+#include "cache/cache.h"
+#include "cache/dump.h"
+#include "rules/name.h"
 
 enum {
   IMAGE_SAMPLE_CACHE_BYTES = 1 << 20,

@@ -6,7 +6,7 @@
 
 #include <ev.h>
 
-#include "clock.h"
+#include "base/clock.h"
 #include "cmocka_compat.h"
 
 enum { LOOP_UNTIL_MS = 60000, LOOP_SETTLE_TURNS = 30 };

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "facts.h"
+#include "rules/facts.h"
 
 enum { MADE_LIFE_MS = 3600000 }; /* of addresses: so long before they expire they were learned */
 

@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cache.h"
-#include "name.h"
+#include "cache/cache.h"
+#include "rules/name.h"
 
 /* Any name, one of a single label too. */
 static inline void memory_name(struct name *name, const char *text) {

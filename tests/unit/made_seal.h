@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "seal.h"
+#include "store/seal.h"
 
 static inline struct seal *make_seal(unsigned number) {
   char path[] = "/tmp/mxway-test-XXXXXX", why[SEAL_TEXT_SIZE];

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "name.h"
+#include "rules/name.h"
 
 enum { NAME_SAMPLE_MAX = 4096 }; /* octets of a text whose variations are looked at */
 

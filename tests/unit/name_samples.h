@@ -7,7 +7,7 @@
 #ifndef MXWAY_TESTS_NAME_SAMPLES_H
 #define MXWAY_TESTS_NAME_SAMPLES_H
 
-#include "name.h"
+#include "rules/name.h"
 
 struct name_sample {
   const char *text;

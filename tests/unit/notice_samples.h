@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "digest.h"
-#include "notice.h"
+#include "base/digest.h"
+#include "store/notice.h"
 
 enum { NOTICE_SAMPLE_COUNT = 8, NOTICE_AT_SEALED = 5, NOTICE_AT_WHAT = 6, NOTICE_CHECKSUM_BYTES = 8 };
 

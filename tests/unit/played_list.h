@@ -12,7 +12,7 @@
 #include <inttypes.h>
 #include <stdint.h>
 
-#include "notice.h"
+#include "store/notice.h"
 
 enum { LIST_MAX = 2048, LIST_OCTETS_MAX = NOTICE_MAX + 64 };
 

@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "digest.h"
-#include "octets.h"
-#include "record.h"
+#include "base/digest.h"
+#include "cache/octets.h"
+#include "store/record.h"
 
 enum {
   RECORD_AT_VERSION = 4,

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "record.h"
+#include "store/record.h"
 
 enum { RECORD_SAMPLE_NOW_MS = 50000000, RECORD_SAMPLE_STALE_S = 86400 };
 

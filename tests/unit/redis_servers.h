@@ -25,9 +25,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "clock.h"
+#include "base/clock.h"
+#include "base/random.h"
 #include "cmocka_compat.h"
-#include "random.h"
 
 enum {
   REDIS_WAIT_MS = 60000,

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "mxway.pb-c.h"
-#include "request.h"
+#include "serve/request.h"
 
 static inline void request_pair_list(const struct request *request, enum request_field field, size_t count,
                                      const ProtobufCBinaryData *items) {

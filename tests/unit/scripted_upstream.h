@@ -19,8 +19,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "dns/dnsmsg.h"
 #include "dns_builder.h"
-#include "dnsmsg.h"
 
 enum { QUERIES_MAX = 4096, TRANSPORTS_MAX = 8, QUERY_BYTES = 512 };
 

@@ -10,12 +10,12 @@
 
 #include <stdlib.h>
 
-#include "clock.h"
+#include "base/clock.h"
+#include "base/stats.h"
 #include "fake_fleet.h"
-#include "name.h"
 #include "record_samples.h"
-#include "stats.h"
-#include "storeread.h"
+#include "rules/name.h"
+#include "store/storeread.h"
 
 enum {
   TIMEOUT_MS = 30,

@@ -2,8 +2,8 @@
 
 #include <ev.h>
 
-#include "acceptor.h"
 #include "loop_until.h"
+#include "serve/acceptor.h"
 #include "unix_peer.h"
 
 struct fixture {

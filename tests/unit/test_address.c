@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "address.h"
+#include "base/address.h"
 
 enum { DNS_PORT = 53 };
 

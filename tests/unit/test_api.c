@@ -5,13 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api.h"
-#include "clock.h"
+#include "base/clock.h"
 #include "loop_until.h"
 #include "malloc_watch.h"
 #include "memory_guard.h"
-#include "miss.h"
 #include "mxway.pb-c.h"
+#include "serve/api.h"
+#include "serve/miss.h"
 #include "syscall_watch.h"
 #include "unix_peer.h"
 #include "wire.h"

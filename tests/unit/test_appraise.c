@@ -3,8 +3,8 @@
 #include <hiredis/hiredis.h>
 #include <stdlib.h>
 
-#include "appraise.h"
 #include "record_samples.h"
+#include "store/appraise.h"
 
 static const char key[] = "mxway:1:d:shop.example";
 

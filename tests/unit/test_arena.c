@@ -5,9 +5,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "arena.h"
-#include "clock.h"
-#include "random.h"
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/random.h"
 
 enum { MOST_BYTES = 8 << 20 };
 

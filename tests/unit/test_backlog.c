@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "backlog.h"
+#include "base/random.h"
 #include "malloc_watch.h"
-#include "random.h"
+#include "store/backlog.h"
 
 enum { MANY = 1000, LARGE = 1 << 20 };
 

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "blocks.h"
-#include "error.h"
+#include "base/error.h"
+#include "cache/blocks.h"
 #include "malloc_watch.h"
 
 enum { ARENA_MOST = 1 << 20, BLOCK_BYTES = 40, MALLOC_BYTES = 1000 };

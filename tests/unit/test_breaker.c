@@ -1,6 +1,6 @@
 #include "cmocka_compat.h"
 
-#include "breaker.h"
+#include "base/breaker.h"
 
 enum { NOW_MS = 1000000, SEED = 7 };
 

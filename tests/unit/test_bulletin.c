@@ -2,13 +2,13 @@
 
 #include <stdlib.h>
 
-#include "bulletin.h"
-#include "clock.h"
-#include "log.h"
+#include "base/clock.h"
+#include "base/log.h"
 #include "made_seal.h"
 #include "notice_samples.h"
 #include "played_list.h"
 #include "record_samples.h"
+#include "store/bulletin.h"
 
 enum { NODES = 3, ORDERS_SIZE = 4000 };
 

@@ -7,13 +7,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cache.h"
-#include "clock.h"
+#include "base/clock.h"
+#include "base/random.h"
+#include "cache/cache.h"
 #include "malloc_watch.h"
-#include "name.h"
-#include "random.h"
-#include "reply.h"
-#include "route.h"
+#include "rules/name.h"
+#include "rules/route.h"
+#include "serve/reply.h"
 
 enum { SMALL_BYTES = 1 << 20, NARROW_BYTES = 1 << 17, FOR_EVER_MS = 1 << 30 };
 

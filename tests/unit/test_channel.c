@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "channel.h"
+#include "dns/channel.h"
 #include "loop_until.h"
 
 enum { TIMEOUT_MS = 100, HEADER = 12, OPT_LENGTH = 11, REPLY_MAX = 512 };

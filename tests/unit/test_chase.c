@@ -1,6 +1,6 @@
 #include "cmocka_compat.h"
 
-#include "chase.h"
+#include "dns/chase.h"
 #include "fake_dns.h"
 
 enum { NOW_MS = 5000, HOPS = 8 };

@@ -2,7 +2,7 @@
 
 #include <time.h>
 
-#include "clock.h"
+#include "base/clock.h"
 
 static void the_clock_never_goes_back(void **state) {
   (void)state;

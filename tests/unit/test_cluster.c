@@ -3,9 +3,9 @@
 #include <ev.h>
 #include <time.h>
 
-#include "cluster.h"
 #include "fake_link.h"
 #include "loop_until.h"
+#include "redis/cluster.h"
 
 static const char question[] = "CLUSTER SLOTS";
 static const char *const seeds[] = {"192.0.2.1:7000", "seed.example:7000"};

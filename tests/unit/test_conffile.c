@@ -5,8 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "conffile.h"
-#include "error.h"
+#include "base/conffile.h"
+#include "base/error.h"
 
 enum { ERROR_SIZE = 512, VALUES_SIZE = 256 };
 

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "config.h"
-#include "error.h"
+#include "base/error.h"
+#include "config/config.h"
 
 static char path[] = "/tmp/mxway-test-config-XXXXXX";
 

@@ -2,16 +2,16 @@
 
 #include <time.h>
 
-#include "control.h"
+#include "base/log.h"
+#include "cache/dump.h"
+#include "control/control.h"
 #include "control_requests.h"
-#include "dump.h"
 #include "fake_dns.h"
-#include "log.h"
 #include "loop_until.h"
 #include "made_memory.h"
 #include "malloc_watch.h"
 #include "played_list.h"
-#include "resolver.h"
+#include "resolve/resolver.h"
 #include "unix_peer.h"
 
 /* ---- the clock of the process: each look at the microseconds uses up a slice ---- */

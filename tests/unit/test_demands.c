@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-#include "demands.h"
 #include "mxway.pb-c.h"
+#include "serve/demands.h"
 
 typedef Mxway__V1__LookupRequest wire;
 

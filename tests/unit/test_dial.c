@@ -6,12 +6,12 @@
 #include <signal.h>
 #include <sys/stat.h>
 
-#include "dial.h"
+#include "base/log.h"
 #include "fake_redis.h"
-#include "link_tls.h"
-#include "log.h"
 #include "loop_until.h"
 #include "real_redis.h"
+#include "redis/dial.h"
+#include "redis/link_tls.h"
 
 struct fixture {
   struct ev_loop *loop;

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "digest.h"
+#include "base/digest.h"
 
 /* Of the reference implementation: other machines and later versions must agree. */
 

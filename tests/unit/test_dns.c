@@ -12,12 +12,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "address.h"
-#include "clock.h"
-#include "dns.h"
+#include "base/address.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "dns/dns.h"
+#include "dns/health.h"
 #include "dns_builder.h"
-#include "error.h"
-#include "health.h"
 #include "loop_until.h"
 #include "scripted_upstream.h"
 

@@ -5,11 +5,11 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/random.h"
+#include "dns/dnsmsg.h"
 #include "dns_builder.h"
-#include "dnsmsg.h"
 #include "dnsmsg_invariants.h"
 #include "dnsmsg_samples.h"
-#include "random.h"
 
 enum { NS = DNSMSG_NS, DNAME = 39, RRSIG = 46, SEED = 20240607 };
 

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "dnsmsg.h"
-#include "dnsquery.h"
+#include "dns/dnsmsg.h"
+#include "dns/dnsquery.h"
 
 static const struct dnsquery_options plain = {.edns_size = 1232};
 static const struct dnsquery_options usual = {.with_edns = true, .random_case = true, .edns_size = 1232};

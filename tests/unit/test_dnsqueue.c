@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "dnsqueue.h"
+#include "dns/dnsqueue.h"
 
 static void the_more_important_come_first_and_equals_in_order(void **state) {
   (void)state;

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "dnsstory.h"
+#include "dns/dnsstory.h"
 
 static const struct dnsstory_try sent = {"192.0.2.53:53", "d.test", "UDP", DNSMSG_MX};
 static const uint8_t servfail[12] = {0, 0, 0x81, 0x82};

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "dueline.h"
+#include "base/dueline.h"
 
 enum { COUNT = 4, NOW_MS = 1000 };
 

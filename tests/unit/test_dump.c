@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dump.h"
+#include "cache/dump.h"
 #include "made_memory.h"
-#include "verdict.h"
+#include "rules/verdict.h"
 
 enum { CACHE_BYTES = 4 << 20, IMAGE_BYTES = 4 << 20, HOUR_MS = 3600000, MAX_STALE_MS = HOUR_MS };
 

@@ -2,9 +2,9 @@
 
 #include <ev.h>
 
-#include "ear.h"
 #include "fake_link.h"
 #include "loop_until.h"
+#include "redis/ear.h"
 
 static const char channel[] = "mxway:1:purge";
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "entries.h"
+#include "cache/entries.h"
 
 enum { ARENA_MOST = 1 << 21, COUNT = 5, MANY = 3000, FOR_EVER_MS = 1 << 30 };
 

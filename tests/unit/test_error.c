@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "error.h"
+#include "base/error.h"
 
 static const int errors[] = {ERR_NOMEM,  ERR_OVERLOAD, ERR_MALFORMED, ERR_TOO_LARGE,
                              ERR_CONFIG, ERR_SYSTEM,   ERR_IN_USE,    ERR_NETWORK};

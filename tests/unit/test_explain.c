@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "explain.h"
 #include "made_facts.h"
-#include "verdict.h"
+#include "rules/explain.h"
+#include "rules/verdict.h"
 
 enum { NOW_MS = 1000000 };
 

@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "express.h"
+#include "base/random.h"
 #include "made_facts.h"
-#include "random.h"
-#include "reply.h"
-#include "route.h"
+#include "rules/route.h"
+#include "serve/express.h"
+#include "serve/reply.h"
 
 enum { NOW_MS = 1000000, LATER_MS = NOW_MS + 600000, GAMES = 20000, CANARY = 0xa5 };
 

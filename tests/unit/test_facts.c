@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "facts.h"
+#include "base/random.h"
 #include "mxway.pb-c.h"
-#include "random.h"
+#include "rules/facts.h"
 
 enum { NAME_LONGEST = FACTS_NAME_SIZE - 1 };
 

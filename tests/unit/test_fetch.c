@@ -2,7 +2,7 @@
 
 #include "fake_dns.h"
 #include "fake_store.h"
-#include "fetch.h"
+#include "resolve/fetch.h"
 
 enum { NOW_MS = 1000000, HOPS = 8, PARTS = 2 };
 

@@ -2,7 +2,7 @@
 
 #include <stdbool.h>
 
-#include "error.h"
+#include "base/error.h"
 #include "fleet_asker.h"
 
 struct place {

@@ -6,8 +6,8 @@
 #include <time.h>
 
 #include "fake_link.h"
-#include "fleet.h"
 #include "loop_until.h"
+#include "redis/fleet.h"
 
 static const char a[] = "192.0.2.1:7000", b[] = "192.0.2.2:7000", c[] = "192.0.2.3:7000";
 static const char map_question[] = "CLUSTER SLOTS";

@@ -3,9 +3,9 @@
 
 #include <stdbool.h>
 
-#include "error.h"
+#include "base/error.h"
 #include "fleet_asker.h"
-#include "shardmap.h"
+#include "redis/shardmap.h"
 
 enum { COUNT = 3 };
 

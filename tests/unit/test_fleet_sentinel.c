@@ -3,7 +3,7 @@
 
 #include <stdbool.h>
 
-#include "error.h"
+#include "base/error.h"
 #include "fleet_asker.h"
 
 static const char server_password[] = "of-the-servers", sentinel_password[] = "of-the-sentinels";

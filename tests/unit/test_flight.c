@@ -2,11 +2,11 @@
 
 #include <limits.h>
 
-#include "cache.h"
+#include "cache/cache.h"
 #include "fake_dns.h"
-#include "flight.h"
 #include "malloc_watch.h"
-#include "name.h"
+#include "resolve/flight.h"
+#include "rules/name.h"
 
 /* What becomes of a lookup is tested with the room resolver, through which all of it passes; here is what
  * the two rooms say to each other. */

@@ -1,6 +1,6 @@
 #include "cmocka_compat.h"
 
-#include "followed.h"
+#include "store/followed.h"
 
 enum { OWN = 77, OTHER = 78 };
 

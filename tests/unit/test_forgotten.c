@@ -3,7 +3,7 @@
 #include <limits.h>
 #include <string.h>
 
-#include "forgotten.h"
+#include "resolve/forgotten.h"
 
 enum { KIND = 2, OTHER = 3 };
 

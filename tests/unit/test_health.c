@@ -1,6 +1,6 @@
 #include "cmocka_compat.h"
 
-#include "health.h"
+#include "dns/health.h"
 
 enum { NOW_MS = 1000000 };
 

@@ -1,9 +1,9 @@
 #include "cmocka_compat.h"
 
-#include "error.h"
-#include "heap.h"
+#include "base/error.h"
+#include "base/heap.h"
+#include "base/random.h"
 #include "malloc_watch.h"
-#include "random.h"
 
 enum { MANY = 1000 };
 

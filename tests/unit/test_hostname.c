@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "address.h"
-#include "error.h"
-#include "hostname.h"
+#include "base/address.h"
+#include "base/error.h"
+#include "base/hostname.h"
 #include "loop_until.h"
 
 enum { PORT = 6379 };

@@ -2,11 +2,11 @@
 
 #include <limits.h>
 
-#include "cache.h"
+#include "cache/cache.h"
 #include "fake_dns.h"
 #include "fake_store.h"
-#include "hosts.h"
-#include "name.h"
+#include "resolve/hosts.h"
+#include "rules/name.h"
 
 enum {
   NOW_MS = 1000000,

@@ -3,7 +3,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#include "image.h"
+#include "cache/image.h"
 #include "made_facts.h"
 
 enum {

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "intern.h"
+#include "cache/intern.h"
 #include "malloc_watch.h"
 
 enum { ARENA_MOST = 1 << 20, HOSTS = 5 };

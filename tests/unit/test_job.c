@@ -4,16 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "clock.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "cache/image.h"
+#include "control/job.h"
 #include "control_requests.h"
 #include "fake_dns.h"
 #include "fake_fleet.h"
-#include "image.h"
-#include "job.h"
-#include "log.h"
 #include "made_memory.h"
-#include "name.h"
 #include "played_list.h"
+#include "rules/name.h"
 
 enum { CACHE_BYTES = 32 << 20, LIFE_MS = 3600000, UPTIME_MS = 5000, STEPS_MAX = 100000 };
 

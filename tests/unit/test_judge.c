@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "judge.h"
+#include "base/story.h"
 #include "made_facts.h"
-#include "story.h"
+#include "rules/judge.h"
 
 enum { NOW_MS = 1000000, LATER_MS = NOW_MS + 600000 };
 

@@ -1,9 +1,9 @@
 #include "cmocka_compat.h"
 
+#include "base/log.h"
 #include "fake_fleet.h"
-#include "keyscan.h"
-#include "log.h"
 #include "scan_replies.h"
+#include "store/keyscan.h"
 
 enum { NOW_MS = 1000000, KEYS_MAX = 64 };
 

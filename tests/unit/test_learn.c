@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "fake_dns.h"
-#include "learn.h"
 #include "made_facts.h"
+#include "resolve/learn.h"
 
 enum { NOW_MS = 1000000 };
 

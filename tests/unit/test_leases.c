@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "fake_fleet.h"
-#include "leases.h"
-#include "name.h"
+#include "rules/name.h"
+#include "store/leases.h"
 
 enum { NOW_MS = 5000, END_MS = NOW_MS + LEASES_LIFE_MS };
 

@@ -3,12 +3,12 @@
 #include <hiredis/hiredis.h>
 #include <signal.h>
 
-#include "error.h"
+#include "base/error.h"
+#include "base/log.h"
 #include "fake_redis.h"
-#include "link.h"
-#include "log.h"
 #include "loop_until.h"
 #include "real_redis.h"
+#include "redis/link.h"
 
 /* What must end, and what must not end while a test does something: a machine may be busy. */
 enum { TIMEOUT_MS = 30, STEADY_MS = 250, BEAT_MS = 250, CALLS_MAX = 2048, STATES_MAX = 64 };

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "link_target.h"
+#include "redis/link_target.h"
 
 static void targets_are_read_and_printed(void **state) {
   (void)state;

@@ -12,10 +12,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "error.h"
-#include "link_tls.h"
-#include "outbox.h"
-#include "random.h"
+#include "base/error.h"
+#include "base/outbox.h"
+#include "base/random.h"
+#include "redis/link_tls.h"
 
 enum { DAY_S = 24 * 3600, TURNS_MAX = 1000 };
 

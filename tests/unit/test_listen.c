@@ -11,9 +11,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "error.h"
-#include "listen.h"
-#include "log.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "serve/listen.h"
 
 static char folder[32];
 static char path[64];

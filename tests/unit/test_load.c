@@ -1,11 +1,11 @@
 #include "cmocka_compat.h"
 
-#include "dump.h"
+#include "cache/dump.h"
+#include "cache/load.h"
 #include "image_invariants.h"
-#include "load.h"
 #include "made_facts.h"
-#include "name.h"
-#include "verdict.h"
+#include "rules/name.h"
+#include "rules/verdict.h"
 
 enum {
   CACHE_BYTES = 1 << 20,

@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-#include "mailbox.h"
+#include "base/mailbox.h"
 
 enum { SENDERS = 4, MESSAGES = 5000 };
 

@@ -4,7 +4,7 @@
 
 #include "fake_link.h"
 #include "loop_until.h"
-#include "members.h"
+#include "redis/members.h"
 
 struct place {
   struct ev_loop *loop;

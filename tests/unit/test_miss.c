@@ -5,8 +5,8 @@
 
 #include "loop_until.h"
 #include "made_facts.h"
-#include "miss.h"
 #include "mxway.pb-c.h"
+#include "serve/miss.h"
 
 /* ---- a resolver that does what a test says ---- */
 

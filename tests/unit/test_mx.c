@@ -4,7 +4,7 @@
 
 #include "fake_dns.h"
 #include "fake_store.h"
-#include "mx.h"
+#include "resolve/mx.h"
 
 enum { NOW_MS = 100000000, HOPS = 8, MAX_STALE_MS = 3600000, S = 1000 };
 

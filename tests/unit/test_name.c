@@ -3,10 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "name.h"
+#include "base/random.h"
 #include "name_invariants.h"
 #include "name_samples.h"
-#include "random.h"
+#include "rules/name.h"
 
 enum { SEED = 20240607 };
 

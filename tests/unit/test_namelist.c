@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "namelist.h"
+#include "base/namelist.h"
 
 static struct namelist list;
 

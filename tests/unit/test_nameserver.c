@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "clock.h"
+#include "base/clock.h"
+#include "dns/nameserver.h"
 #include "loop_until.h"
-#include "nameserver.h"
 #include "scripted_upstream.h"
 
 enum { TIMEOUT_MS = 80 };

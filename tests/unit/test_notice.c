@@ -1,8 +1,8 @@
 #include "cmocka_compat.h"
 
+#include "base/random.h"
 #include "made_seal.h"
 #include "notice_samples.h"
-#include "random.h"
 
 enum { ROUNDS = 200000, BUFFER_SIZE = NOTICE_MAX + 64 };
 

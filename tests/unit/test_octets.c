@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cache/octets.h"
 #include "mxway.pb-c.h"
-#include "octets.h"
 
 enum { ROOM = 64 * 1024, AHEAD_MS = -1000000 };
 

@@ -9,8 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "config.h"
-#include "error.h"
+#include "base/error.h"
+#include "config/config.h"
 
 enum { ASSIGNMENTS_MAX = 8 };
 

@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "digest.h"
+#include "base/digest.h"
 #include "made_facts.h"
-#include "ordering.h"
+#include "rules/ordering.h"
 
 enum { LATER_MS = 1000000 };
 

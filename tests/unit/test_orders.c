@@ -2,13 +2,13 @@
 
 #include <ev.h>
 
-#include "clock.h"
+#include "base/clock.h"
+#include "control/orders.h"
 #include "fake_dns.h"
 #include "fake_fleet.h"
 #include "loop_until.h"
 #include "made_memory.h"
 #include "notice_samples.h"
-#include "orders.h"
 #include "played_list.h"
 
 enum { CACHE_BYTES = 16 << 20, LIFE_MS = 3600000 };

@@ -8,9 +8,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "error.h"
-#include "outbox.h"
-#include "random.h"
+#include "base/error.h"
+#include "base/outbox.h"
+#include "base/random.h"
 
 struct ends {
   int ours, theirs;

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "error.h"
+#include "base/error.h"
 #include "malloc_watch.h"
-#include "override.h"
+#include "rules/override.h"
 
 static struct override *parse_good(const char *pattern, const char *value) {
   struct override *override = NULL;

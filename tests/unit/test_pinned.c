@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "error.h"
+#include "base/error.h"
+#include "cache/pinned.h"
 #include "malloc_watch.h"
-#include "pinned.h"
 
 enum { NOW_MS = 5000000 };
 static const int64_t wall_ms = 1798675200000 - 90500; /* 90.5 s before 2026-12-31 */

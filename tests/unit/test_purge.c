@@ -1,11 +1,11 @@
 #include "cmocka_compat.h"
 
+#include "control/purge.h"
 #include "fake_dns.h"
 #include "fake_fleet.h"
 #include "made_memory.h"
-#include "purge.h"
-#include "resolver.h"
-#include "store.h"
+#include "resolve/resolver.h"
+#include "store/store.h"
 
 enum { NOW_MS = 1000000, CACHE_BYTES = 4 << 20, STEP_COUNT = 7 };
 

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 
 #include "notice_samples.h"
-#include "purged.h"
 #include "record_samples.h"
+#include "store/purged.h"
 
 static struct purged *purged;
 static struct record domain,

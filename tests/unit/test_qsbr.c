@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/qsbr.h"
 #include "malloc_watch.h"
-#include "qsbr.h"
 
 enum { OBJECTS = 10000, READERS = 3 };
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "question.h"
+#include "resolve/question.h"
 
 enum { COUNT = 4, NOW_MS = 1000000, GARBAGE = 0x5a5a };
 

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "queue.h"
+#include "base/queue.h"
 
 enum { BLOCKS = 10, BLOCK_BYTES = 40 };
 

@@ -3,7 +3,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "random.h"
+#include "base/random.h"
 
 static void the_sequence_of_a_state_is_splitmix64(void **state) {
   (void)state;

@@ -3,7 +3,7 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-#include "reach.h"
+#include "rules/reach.h"
 
 struct address {
   uint8_t octets[16];

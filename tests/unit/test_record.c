@@ -3,9 +3,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/random.h"
 #include "made_facts.h"
 #include "malloc_watch.h"
-#include "random.h"
 #include "record_invariants.h"
 #include "record_samples.h"
 

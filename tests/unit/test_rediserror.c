@@ -5,8 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "log.h"
-#include "rediserror.h"
+#include "base/log.h"
+#include "redis/rediserror.h"
 
 /* As servers of 5 to 7 say them. */
 static const struct {

@@ -4,13 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/random.h"
 #include "frame.h"
 #include "made_facts.h"
 #include "mxway.pb-c.h"
-#include "random.h"
-#include "reply.h"
-#include "route.h"
-#include "verdict.h"
+#include "rules/route.h"
+#include "rules/verdict.h"
+#include "serve/reply.h"
 
 typedef Mxway__V1__LookupReply reply;
 typedef Mxway__V1__Exchange exchange;

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "random.h"
-#include "request.h"
+#include "base/random.h"
 #include "request_pair.h"
+#include "serve/request.h"
 #include "wire.h"
 
 enum { MESSAGE_MAX = 512 };

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "resolvconf.h"
+#include "config/resolvconf.h"
 
 enum { PATH_SIZE = 64 };
 

@@ -2,15 +2,15 @@
 
 #include <limits.h>
 
-#include "cache.h"
+#include "base/random.h"
+#include "cache/cache.h"
+#include "control/purge.h"
 #include "fake_dns.h"
 #include "fake_store.h"
-#include "name.h"
-#include "purge.h"
-#include "random.h"
-#include "reply.h"
-#include "resolver.h"
-#include "route.h"
+#include "resolve/resolver.h"
+#include "rules/name.h"
+#include "rules/route.h"
+#include "serve/reply.h"
 
 enum {
   START_MS = 1000000,

@@ -8,11 +8,11 @@
 #include <netinet/tcp.h>
 #include <signal.h>
 
-#include "error.h"
+#include "base/error.h"
+#include "base/random.h"
 #include "fake_redis.h"
 #include "loop_until.h"
-#include "random.h"
-#include "resp.h"
+#include "redis/resp.h"
 
 enum { REPLIES_MAX = 64 };
 

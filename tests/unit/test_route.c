@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "made_facts.h"
-#include "route.h"
+#include "rules/route.h"
 
 enum { NOW_MS = 1000000, LATER_MS = NOW_MS + 600000 };
 

@@ -6,8 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "error.h"
-#include "secret.h"
+#include "base/error.h"
+#include "base/secret.h"
 
 static char path[64];
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "record_samples.h"
-#include "seen.h"
+#include "store/seen.h"
 
 enum { NOW_MS = RECORD_SAMPLE_NOW_MS, HASH = 4711 };
 

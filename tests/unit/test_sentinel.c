@@ -4,7 +4,7 @@
 
 #include "fake_link.h"
 #include "loop_until.h"
-#include "sentinel.h"
+#include "redis/sentinel.h"
 
 static const char question[] = "SENTINEL get-master-addr-by-name mail";
 static const char *const names[] = {"192.0.2.1:26379", "192.0.2.2:26379", "192.0.2.3:26379"};

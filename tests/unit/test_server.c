@@ -6,7 +6,7 @@
 #include <sys/syscall.h>
 
 #include "loop_until.h"
-#include "server.h"
+#include "serve/server.h"
 #include "unix_peer.h"
 
 /* ---- every send of the process passes here: counted, and cut short on request ---- */

@@ -4,10 +4,10 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "error.h"
-#include "link_target.h"
-#include "log.h"
-#include "setting.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "config/setting.h"
+#include "redis/link_target.h"
 
 enum { PATH_MAX_OCTETS = 7, WORD_MAX_OCTETS = 5, SERVERS_MAX = 2 };
 

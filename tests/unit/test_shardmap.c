@@ -4,10 +4,10 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "error.h"
+#include "base/error.h"
+#include "base/random.h"
 #include "made_replies.h"
-#include "random.h"
-#include "shardmap.h"
+#include "redis/shardmap.h"
 
 static const struct shardmap_node asked = {"192.0.2.1", 6379};
 

@@ -3,12 +3,12 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "clock.h"
-#include "error.h"
+#include "base/clock.h"
+#include "base/error.h"
 #include "fake_redis.h"
 #include "loop_until.h"
-#include "name.h"
 #include "record_samples.h"
+#include "rules/name.h"
 #include "sharing.h"
 
 enum { HOLD_UP_MS = 60 };

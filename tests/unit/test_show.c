@@ -1,10 +1,10 @@
 #include "cmocka_compat.h"
 
+#include "control/show.h"
 #include "fake_dns.h"
 #include "made_memory.h"
-#include "resolver.h"
-#include "show.h"
-#include "verdict.h"
+#include "resolve/resolver.h"
+#include "rules/verdict.h"
 
 enum { NOW_MS = 1000000, CACHE_BYTES = 4 << 20 };
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "site.h"
+#include "rules/site.h"
 
 enum { HOSTS_MAX = SITE_HOSTS_MAX };
 

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "qsbr.h"
-#include "random.h"
-#include "slots.h"
+#include "base/qsbr.h"
+#include "base/random.h"
+#include "cache/slots.h"
 
 struct fixture {
   struct arena arena;

@@ -6,12 +6,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "clock.h"
-#include "image.h"
-#include "log.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "cache/image.h"
+#include "cache/snapshot.h"
 #include "loop_until.h"
 #include "made_memory.h"
-#include "snapshot.h"
 
 enum { CACHE_BYTES = 16 << 20, LIFE_MS = 3600000 };
 

@@ -3,7 +3,7 @@
 #include "fake_dns.h"
 #include "made_facts.h"
 #include "made_memory.h"
-#include "stale.h"
+#include "resolve/stale.h"
 
 enum {
   NOW_MS = 100000000,

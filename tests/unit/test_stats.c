@@ -3,7 +3,7 @@
 #include <pthread.h>
 #include <string.h>
 
-#include "stats.h"
+#include "base/stats.h"
 
 enum { THREADS = 4, ROUNDS = 50000 };
 

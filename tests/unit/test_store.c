@@ -1,7 +1,7 @@
 #include "store_readers.h"
 
-#include "store.h"
-#include "writebehind.h"
+#include "store/store.h"
+#include "store/writebehind.h"
 
 static struct store *store;
 static struct store_options options;

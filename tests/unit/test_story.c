@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "story.h"
+#include "base/story.h"
 
 static void lines_come_back_in_order_with_rule_and_text(void **state) {
   (void)state;

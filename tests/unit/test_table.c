@@ -1,9 +1,9 @@
 #include "cmocka_compat.h"
 
-#include "error.h"
+#include "base/error.h"
+#include "base/random.h"
+#include "base/table.h"
 #include "malloc_watch.h"
-#include "random.h"
-#include "table.h"
 
 enum { MANY = 5000 };
 

@@ -2,7 +2,7 @@
 
 #include "notice_samples.h"
 #include "played_list.h"
-#include "teller.h"
+#include "store/teller.h"
 
 static struct stats stats;
 static struct teller *teller;

@@ -1,6 +1,6 @@
 #include "cmocka_compat.h"
 
-#include "ttl.h"
+#include "rules/ttl.h"
 
 static const struct ttl_policy defaults = {.min_s = 0,
                                            .max_s = 86400,

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "mxway.pb-c.h"
-#include "verdict.h"
+#include "rules/verdict.h"
 
 enum { NO = 0, TRANSIENT = 1 };
 enum verdict_class { CLASS_OK, CLASS_PERMANENT, CLASS_TRANSIENT };

@@ -2,13 +2,13 @@
  * cache are real. */
 #include "cmocka_compat.h"
 
-#include "clock.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "control/warm.h"
 #include "fake_dns.h"
-#include "log.h"
 #include "made_memory.h"
 #include "record_samples.h"
 #include "scan_replies.h"
-#include "warm.h"
 
 enum {
   SHELF_MAX = 3000,

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "wishes.h"
+#include "rules/wishes.h"
 
 static const uint8_t v4[4] = {192, 0, 2, 1}, mapped[16] = {[10] = 0xff, 0xff, 192, 0, 2, 1};
 static const uint8_t v6[16] = {0x20, 1, 0x0d, 0xb8, [15] = 1};

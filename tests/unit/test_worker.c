@@ -7,7 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "worker.h"
+#include "base/worker.h"
 
 /* What runs on the worker's loop: says when it was woken. */
 struct owner {

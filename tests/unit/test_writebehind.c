@@ -3,9 +3,9 @@
 #include <stdlib.h>
 
 #include "fake_fleet.h"
-#include "name.h"
 #include "record_samples.h"
-#include "writebehind.h"
+#include "rules/name.h"
+#include "store/writebehind.h"
 
 enum { MAX_COUNT = 8, TIMEOUT_MS = 30, MAX_SENT = 4, NOW_MS = RECORD_SAMPLE_NOW_MS };
 
