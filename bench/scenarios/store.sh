@@ -36,6 +36,7 @@ one_outage() {
   # Not counted: pages and branches get warm, the store gets its connections.
   seconds=1 hits warm "$seed"
   hits "$name-usual" $((seed + 1))
+  ! declare -F "ready_$kind" >/dev/null || "ready_$kind"
   begin_s=$(awk "BEGIN { print $seconds * 0.1 }") end_s=$(awk "BEGIN { print $seconds * 0.7 }")
   hits "$name-outage" $((seed + 2)) &
   measured=$!

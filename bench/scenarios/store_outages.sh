@@ -1,7 +1,7 @@
 # The ways in which redis-server can fail a running mxwayd. Each has set_up_KIND, which starts redis-servers and mxwayd, and
-# begin_KIND and end_KIND for the outage. Sourced by store.sh.
+# begin_KIND and end_KIND for the outage; some have ready_KIND, between what is measured as usual and the outage. Sourced by store.sh.
 
-outages=(none killed frozen late stalled replica roles full evicting failover slots)
+outages=(none killed frozen late stalled replica roles full evicting failover slots warming)
 declare -A outage_texts=(
   [none]="left alone, which shows how much two measurements differ by themselves"
   [killed]="killed and started again"
@@ -14,6 +14,7 @@ declare -A outage_texts=(
   [evicting]="full, evicting all the time"
   [failover]="killed, and sentinels making its replica the master"
   [slots]="being a cluster whose slots move"
+  [warming]="well, and mxwayd filling its memory from there (redis-warm-start = 2000)"
 )
 declare -A ports=()
 
@@ -183,3 +184,19 @@ begin_slots() {
   resharding=$!
 }
 end_slots() { wait "$resharding" || fail 1 "redis-cli could not move the slots: $(tail -n 2 "$work/reshard.log")"; }
+
+# Not an outage: the warm start of a new node, which has what is hot in memory already.
+warm_names=40000
+set_up_warming() { set_up_killed; ask_new "mxway:$work/mxwayd.sock,depth=addresses" "$warm_names"; wait_for mxwayd has_written; }
+has_written() { "$mxway" stats --json --socket "$work/mxwayd.control" | grep -q '"writes_queued":0'; }
+ready_warming() {
+  stop mxwayd
+  sharing "redis=unix:$work/redis.sock" redis-warm-start=2000
+  ask_all "mxway:$work/mxwayd.sock,depth=addresses"
+}
+begin_warming() { :; }
+end_warming() {
+  local loaded
+  loaded=$("$mxway" stats --json --socket "$work/mxwayd.control" | sed -n 's/.*"warm-loaded":\([0-9]*\).*/\1/p')
+  [[ ${loaded:-0} -gt 4000 ]] || fail 1 "mxwayd has read ${loaded:-nothing} from redis-server, not more than 4000 values"
+}
