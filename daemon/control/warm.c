@@ -92,9 +92,13 @@ static void begin(struct warm *warm, int64_t now_ms) {
 
 /* Takes back what is under way, and frees all that it took to get so far. */
 static void drop(struct warm *warm) {
-  for (size_t i = 0; i < WARM_OUTSTANDING_MAX; i++)
-    if (warm->gets[i].is_used && warm->gets[i].call)
-      fleet_cancel(warm->gets[i].call);
+  for (size_t i = 0; i < WARM_OUTSTANDING_MAX; i++) {
+    struct get *get = &warm->gets[i];
+    if (get->is_used && get->call)
+      fleet_cancel(get->call);
+    get->is_used = false;
+    get->call = NULL;
+  }
   keyscan_destroy(warm->scan);
   if (warm->stage == STAGE_HOSTS)
     cache_host_walk_stop(&warm->hosts);

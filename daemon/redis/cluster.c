@@ -82,9 +82,12 @@ static size_t count_up(const struct cluster *cluster) {
 
 bool cluster_is_up(const struct cluster *cluster) { return count_up(cluster) > 0; }
 
-static void use_seeds(struct cluster *cluster) {
+/* False where there is no room for one of them. */
+static bool use_seeds(struct cluster *cluster) {
+  bool has_all = true;
   for (size_t i = 0; i < cluster->seed_count; i++)
-    member_get(cluster->members, &cluster->seeds[i]);
+    has_all &= member_get(cluster->members, &cluster->seeds[i]) != NULL;
+  return has_all;
 }
 
 /* Those that are neither in the map nor were sent to of late. */
@@ -184,12 +187,15 @@ static void on_refresh(struct ev_loop *loop, ev_timer *timer, int events) {
   int64_t now_ms = clock_now_ms();
   if (cluster->asked)
     return; /* whose answer begins the timer again */
-  if (!cluster_is_up(cluster))
-    use_seeds(cluster);
+  bool is_crowded = !cluster_is_up(cluster) && !use_seeds(cluster);
+  if (is_crowded)
+    retire_others(cluster, now_ms);
   struct member *member = pick(cluster);
   cluster->is_wanted = !member;
   if (!member) {
     snprintf(cluster->complaint, sizeof(cluster->complaint), "no server is up");
+    if (is_crowded) /* until there is room for the seeds */
+      refresh_later(cluster, now_ms);
     return;
   }
   cluster->asked_at_ms = now_ms;

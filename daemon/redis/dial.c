@@ -55,6 +55,8 @@ static void start_deadline(struct dial *dial) {
 
 /* As the last thing that is done to `dial` by its caller: it may be gone then. */
 static void fail(struct dial *dial, const char *reason) {
+  if (dial->step == STEP_GREETING)
+    dial->address_at++; /* another one is better, perhaps */
   dial_stop(dial);
   dial->handlers->failed(dial->context, reason);
 }
@@ -252,7 +254,8 @@ static void on_deadline(struct ev_loop *loop, ev_timer *timer, int events) {
     return;
   }
   char reason[REASON_SIZE];
-  dial->address_at++; /* another one answers, perhaps */
+  if (dial->step == STEP_CONNECTING)
+    dial->address_at++; /* another one answers, perhaps */
   snprintf(reason, sizeof(reason), "%s within %" PRIu32 " ms",
            dial->step == STEP_RESOLVING                  ? "the name was not resolved"
            : dial->step == STEP_CONNECTING               ? "there was no connection"
@@ -310,6 +313,7 @@ struct dial *dial_create(struct ev_loop *loop, const struct link_options *option
   snprintf(dial->name, sizeof(dial->name), "%s%s", link_target_text(&options->target, text),
            channel ? " (messages)" : "");
   ev_timer_init(&dial->deadline, on_deadline, 0., 0.);
+  ev_set_priority(&dial->deadline, EV_MINPRI); /* behind an answer that is there: the loop was late */
   dial->deadline.data = dial;
   return dial;
 }

@@ -199,14 +199,14 @@ static void on_answer(struct link *link, const struct redisReply *reply) {
     fail(link, "an answer came that nobody had asked for");
     return;
   }
-  link_reply_fn *done = call->done;
-  void *context = call->context;
   link->outstanding -= !call->is_beat;
   heap_remove(&link->dues, &call->due);
-  bool is_good = judge_answer(link, call, reply, now_ms);
-  free(call);
-  if (!is_good)
+  if (!judge_answer(link, call, reply, now_ms))
     lose(link, rediserror_advice(rediserror_parse(reply->str, reply->len)));
+  /* Who is told of that may have cancelled this very call. */
+  link_reply_fn *done = call->done;
+  void *context = call->context;
+  free(call);
   if (done)
     done(context, reply, now_ms);
 }
@@ -284,19 +284,19 @@ static void on_due(struct ev_loop *loop, ev_timer *timer, int events) {
   link->is_gone = &is_gone;
   while ((node = heap_first(&link->dues)) && node->at_ms <= now_ms) {
     struct link_call *call = (struct link_call *)node;
-    link_reply_fn *done = call->done;
-    void *context = call->context;
     heap_remove(&link->dues, &call->due);
-    call->done = NULL;
     call->is_late = true;
-    bool is_open = breaker_on_failure(&link->breaker, call->counted_from_ms, now_ms);
+    if (breaker_on_failure(&link->breaker, call->counted_from_ms, now_ms)) {
+      lose(link, "it does not answer in time"); /* all of them are told when the loop comes to it */
+      break;
+    }
+    link_reply_fn *done = call->done;
+    call->done = NULL;
     call->counted_from_ms = now_ms;
     if (call == link->sent.first) /* there is room for what was just removed */
       heap_put(&link->dues, &call->due, now_ms + call->timeout_ms + 1);
-    if (is_open)
-      lose(link, "it does not answer in time");
     if (done)
-      done(context, NULL, now_ms);
+      done(call->context, NULL, now_ms);
     if (is_gone)
       return;
   }

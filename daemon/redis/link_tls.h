@@ -2,9 +2,9 @@
  * link_tls: TLS to Redis servers, on sockets that do not block.
  *
  * Read from and written to with OpenSSL itself, so that it works with every hiredis. The certificate of the
- * server is checked against a CA and against the name that was connected to (RFC 9525); TLS 1.2 at least, and
- * no renegotiation. The handshake is part of the first write or read. One thread a session; the settings may
- * be shared.
+ * server is checked against a CA and against the name that was connected to, which must be among its subject
+ * alternative names (RFC 9525, 6.3: not only its common name); TLS 1.2 at least, and no renegotiation. The
+ * handshake is part of the first write or read. One thread a session; the settings may be shared.
  */
 #ifndef MXWAY_DAEMON_LINK_TLS_H
 #define MXWAY_DAEMON_LINK_TLS_H

@@ -45,10 +45,16 @@ static void stop_trial(struct master *master) {
   master->candidate = NULL;
 }
 
+static void try_member(struct master *master, struct member *member, int64_t now_ms);
+
 static void reject(struct master *master, const char *why) {
+  struct member *current = master->current, *rejected = master->candidate;
   snprintf(master->complaint, sizeof(master->complaint), "%s", why);
   stop_trial(master);
   sentinel_ask_again(master->sentinel);
+  /* It may have come back while another one was on trial. */
+  if (current && current != rejected && !master->is_proved && member_is_up(current))
+    try_member(master, current, clock_now_ms());
 }
 
 static void accept(struct master *master) {

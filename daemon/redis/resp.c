@@ -36,8 +36,8 @@ struct resp {
   ev_prepare flush;   /* never started: an event of it is pending while something is to be sent */
   size_t reply_bytes; /* of the reply that has begun */
   uint64_t heard_bytes;
-  bool is_too_wide; /* a reply has had an array with too many elements */
-  bool *is_gone;    /* of who has called a handler: set by resp_destroy */
+  bool is_too_wide, is_too_deep; /* a reply has had an array with too many elements, or in too many others */
+  bool *is_gone;                 /* of who has called a handler: set by resp_destroy */
   const struct link_tls *tls;
   struct link_tls_session *session; /* NULL: no TLS, or not connected yet */
   char name[NAME_SIZE];
@@ -48,10 +48,12 @@ struct resp {
 /* In the place of hiredis' own, which takes the server's word for the memory that an array needs. */
 static void *create_array(const redisReadTask *task, element_count elements) {
   struct resp *resp = task->privdata;
-  if (elements <= RESP_ELEMENTS_MAX)
-    return resp->create_array(task, elements);
-  resp->is_too_wide = true;
-  return NULL;
+  int depth = 1;
+  for (const redisReadTask *outer = task->parent; outer; outer = outer->parent)
+    depth++;
+  resp->is_too_wide = elements > RESP_ELEMENTS_MAX;
+  resp->is_too_deep = depth > RESP_DEPTH_MAX;
+  return resp->is_too_wide || resp->is_too_deep ? NULL : resp->create_array(task, elements);
 }
 
 static size_t unread_bytes(const redisReader *reader) { return reader->len - reader->pos; }
@@ -74,6 +76,8 @@ static void refuse(struct resp *resp) {
   char reason[REASON_SIZE];
   if (resp->is_too_wide)
     snprintf(reason, sizeof(reason), "an array of more than %d elements came", RESP_ELEMENTS_MAX);
+  else if (resp->is_too_deep)
+    snprintf(reason, sizeof(reason), "arrays in more than %d others came", RESP_DEPTH_MAX - 1);
   else
     snprintf(reason, sizeof(reason), "%.200s", resp->reader->errstr);
   close_down(resp, reason);
@@ -178,6 +182,11 @@ static void watch(struct resp *resp) {
     ev_io_start(resp->loop, &resp->writable);
   else
     ev_io_stop(resp->loop, &resp->writable);
+  /* What cannot be read before something is written would wake the loop for nothing. */
+  if (resp->session && link_tls_reads_when_writable(resp->session))
+    ev_io_stop(resp->loop, &resp->readable);
+  else
+    ev_io_start(resp->loop, &resp->readable);
 }
 
 /* Writes what there is. False: `resp` is gone, or closed. */

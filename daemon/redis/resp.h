@@ -23,6 +23,7 @@
 enum {
   RESP_REPLY_MAX = 1 << 20,
   RESP_ELEMENTS_MAX = 1 << 16,
+  RESP_DEPTH_MAX = 7, /* arrays in one another: hiredis before 1.0 takes no more, and 1.0 to 1.4 any number */
   RESP_LINE_MAX = 4096,
   RESP_KEEPALIVE_IDLE_S =
       15, /* then a probe of TCP each RESP_KEEPALIVE_EVERY_S, RESP_KEEPALIVE_COUNT times */

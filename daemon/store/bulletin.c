@@ -20,8 +20,9 @@ struct bulletin {
   struct bulletin_calls calls;
   uint64_t origin;
   struct purged *purged;
-  struct teller *teller;    /* NULL: read_only */
-  uint64_t at;              /* the entry of the list that was read last; 0: it is read from its beginning */
+  struct purged *untold; /* by this node: not in the list yet, or not seen there; whatever the generation */
+  struct teller *teller; /* NULL: read_only */
+  uint64_t at;           /* the entry of the list that was read last; 0: it is read from its beginning */
   struct followed followed; /* its generation is that of what is written */
   uint64_t written;         /* what the store has been told of that */
   bool has_floor;           /* `purged` knows how far the list goes back */
@@ -213,6 +214,8 @@ static void on_end(struct bulletin *bulletin, int64_t now_ms) {
   if (bulletin->written != bulletin->followed.generation)
     store_set_generation(bulletin->store, bulletin->followed.generation);
   bulletin->written = bulletin->followed.generation;
+  if (bulletin->teller && teller_count(bulletin->teller) == 0)
+    purged_reset(bulletin->untold, 0);
   open_store(bulletin);
   settle(bulletin);
   rest(bulletin, now_ms);
@@ -325,8 +328,7 @@ uint64_t bulletin_tell(struct bulletin *bulletin, enum purge_what what, const st
   if (!bulletin || !bulletin->teller)
     return 0;
   /* Until it has its number: what is in the store now counts as purged. */
-  purged_put_name(bulletin->purged, what, name,
-                  bulletin->followed.generation ? bulletin->followed.generation + 1 : UINT64_MAX);
+  purged_put_name(bulletin->untold, what, name, UINT64_MAX);
   return teller_put(bulletin->teller, what, name);
 }
 
@@ -386,7 +388,7 @@ void bulletin_look(const struct bulletin *bulletin, struct bulletin_view *view) 
 static bool is_purged(void *context, const struct record *record) {
   const struct bulletin *bulletin = context;
   return (bulletin->followed.generation && record->generation > bulletin->followed.generation) ||
-         purged_has(bulletin->purged, record);
+         purged_has(bulletin->purged, record) || purged_has(bulletin->untold, record);
 }
 
 int bulletin_create(struct fleet *fleet, struct store *store, const struct bulletin_options *options,
@@ -409,8 +411,9 @@ int bulletin_create(struct fleet *fleet, struct store *store, const struct bulle
                                          .look = on_list,
                                          .context = bulletin};
   bulletin->purged = purged_create();
+  bulletin->untold = purged_create();
   bulletin->teller = options->read_only ? NULL : teller_create(fleet, &telling, stats);
-  if (!bulletin->purged || !(bulletin->teller || options->read_only)) {
+  if (!bulletin->purged || !bulletin->untold || !(bulletin->teller || options->read_only)) {
     bulletin_destroy(bulletin);
     return ERR_NOMEM;
   }
@@ -426,6 +429,7 @@ void bulletin_destroy(struct bulletin *bulletin) {
     fleet_cancel(bulletin->call);
   teller_destroy(bulletin->teller);
   purged_destroy(bulletin->purged);
+  purged_destroy(bulletin->untold);
   free(bulletin);
 }
 

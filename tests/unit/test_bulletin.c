@@ -886,6 +886,57 @@ static int tear_down(void **state) {
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_it, close_it)
 
+/* Whatever the list says, and whatever generation values have: until the others know of it. */
+static void what_this_node_has_purged_is_not_believed_before_it_is_told(void **state) {
+  (void)state;
+  open_node(one, false, NULL, FRESH);
+  turn();
+  pass(BULLETIN_PAUSE_MS);
+  uint64_t generation = generation_of(one);
+  fake_fleet.is_down[FLEET_WRITE] = fake_fleet.is_down[FLEET_READ] = true;
+  open_node(other, false, NULL, generation); /* it starts while the server is away */
+  turn();
+  uint64_t number = tell(other, PURGE_OF_ALL, NULL);
+  for (int i = 0; i < 100; i++)
+    pass(100);
+  assert_int_equal(outcome_of(other, number), BULLETIN_LATER);
+  fake_fleet.is_down[FLEET_WRITE] = fake_fleet.is_down[FLEET_READ] = false;
+  bool was_open = false;
+  while (outcome_of(other, number) != BULLETIN_TOLD) {
+    was_open |= is_open(other);
+    assert_false(is_open(other) && is_believed(other, generation));
+    pass(10);
+  }
+  assert_true(was_open);
+  pass(BULLETIN_LOOK_MS);
+  assert_false(is_believed(other, generation));
+  assert_true(is_believed(other, generation_of(other)));
+}
+
+static void purges_of_others_do_not_make_up_for_one_that_is_untold(void **state) {
+  (void)state;
+  open_both();
+  fake_fleet.is_down[FLEET_WRITE] = true; /* for the other one, alone */
+  uint64_t number = tell(other, PURGE_OF_DOMAIN, record.name);
+  for (int i = 0; i < 300; i++)
+    bulletin_run(other->bulletin, now.now_ms);
+  fake_fleet.is_down[FLEET_WRITE] = false;
+  tell(one, PURGE_OF_DOMAIN, "unrelated.example");
+  for (int i = 0; i < 300; i++) {
+    bulletin_run(one->bulletin, now.now_ms);
+    list_answer(now.now_ms);
+  }
+  uint64_t generation = generation_of(one);
+  assert_int_equal(generation_of(other), generation);
+  assert_int_equal(outcome_of(other, number), BULLETIN_LATER);
+  assert_false(is_believed(other, generation));
+  pass(TELLER_AGAIN_MOST_MS);
+  pass(BULLETIN_PAUSE_MS);
+  assert_int_equal(outcome_of(other, number), BULLETIN_TOLD);
+  assert_false(is_believed(other, generation));
+  assert_true(is_believed(other, generation_of(other)));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(the_first_node_begins_the_list),
@@ -931,6 +982,8 @@ int main(void) {
       TEST(what_could_not_be_told_is_told_when_the_server_is_back),
       TEST(it_is_still_between_what_is_due),
       TEST(it_ends_with_a_look_under_way),
+      TEST(what_this_node_has_purged_is_not_believed_before_it_is_told),
+      TEST(purges_of_others_do_not_make_up_for_one_that_is_untold),
   };
   return cmocka_run_group_tests_name("bulletin", tests, set_up, tear_down);
 }

@@ -316,6 +316,24 @@ static void when_all_are_down_the_seeds_are_in_use_again(void **state) {
   assert_null(fake_link_find(a, ""));
 }
 
+static void servers_that_were_made_up_do_not_keep_the_seeds_out(void **state) {
+  struct place *place = *state;
+  char text[64];
+  bool is_ask;
+  settle(place);
+  for (int i = 0; i < 1000; i++) {
+    snprintf(text, sizeof(text), "ASK 5 192.0.2.9:%d", 1 + i);
+    follow(place, a, 5, text, &is_ask);
+  }
+  assert_in_range(fake_link_count, MEMBERS_MAX, MEMBERS_MAX);
+  fake_link_down(a);
+  fake_link_down(b);
+  loop_settle(place->loop);
+  assert_null(fake_link_find("seed.example:7000", "")); /* there is no room for it */
+  skew_ms += CLUSTER_GUEST_MS;
+  LOOP_UNTIL(place->loop, fake_link_find("seed.example:7000", ""));
+}
+
 static void a_question_without_an_answer_is_asked_of_another(void **state) {
   struct place *place = *state;
   settle(place);
@@ -354,6 +372,7 @@ int main(void) {
       TEST(the_map_is_not_asked_for_more_often_than_its_pace),
       TEST(a_server_that_is_down_has_its_slots_and_the_map_is_asked_for),
       TEST(when_all_are_down_the_seeds_are_in_use_again),
+      TEST(servers_that_were_made_up_do_not_keep_the_seeds_out),
       TEST(a_question_without_an_answer_is_asked_of_another),
       TEST(a_question_under_way_ends_with_the_cluster),
   };

@@ -39,6 +39,7 @@ struct fixture {
   int messages;
   char message[64];
   bool destroys_on_message;
+  struct call *cancelled_when_down;
 };
 
 static void on_state(void *context, enum link_state state, const char *reason) {
@@ -46,6 +47,8 @@ static void on_state(void *context, enum link_state state, const char *reason) {
   assert_true(fixture->state_count < STATES_MAX);
   fixture->states[fixture->state_count++] = state;
   snprintf(fixture->reason, sizeof(fixture->reason), "%s", reason);
+  if (state == LINK_DOWN && fixture->cancelled_when_down)
+    link_cancel(fixture->cancelled_when_down->call);
 }
 
 static struct call *send_get(struct fixture *fixture, const char *key, uint32_t timeout_ms, int expected);
@@ -439,6 +442,28 @@ static void a_callback_may_cancel_who_would_be_told_next(void **state) {
     LOOP_UNTIL(fixture->loop, third->told);
     assert_int_equal(first->told, 1);
     assert_int_equal(second->told, 0);
+  }
+}
+
+/* The very one whose answer, or silence, has the server left alone. */
+static void a_command_may_be_cancelled_when_its_own_end_is_told_as_down(void **state) {
+  struct fixture *fixture = *state;
+  for (int is_silent = 0; is_silent < 2; is_silent++) {
+    if (!fixture->fake)
+      use_fake(fixture, answer_context);
+    fixture->fake->answer = is_silent ? answer_greeting_alone : answer_context;
+    fixture->fake->context = (char *)"-LOADING x\r\n";
+    LOOP_UNTIL(fixture->loop, link_state(fixture->link) == LINK_UP);
+    for (int i = 1; i < LINK_FAILURES; i++) {
+      struct call *call = send_get(fixture, "a", STEADY_MS, 0);
+      LOOP_UNTIL(fixture->loop, call->told);
+    }
+    assert_int_equal(link_state(fixture->link), LINK_UP);
+    fixture->cancelled_when_down = send_get(fixture, "a", STEADY_MS, 0);
+    LOOP_UNTIL(fixture->loop, link_state(fixture->link) == LINK_DOWN);
+    loop_settle(fixture->loop);
+    assert_int_equal(fixture->cancelled_when_down->told, 0);
+    fixture->cancelled_when_down = NULL;
   }
 }
 
@@ -859,6 +884,7 @@ int main(void) {
       TEST(a_command_can_be_cancelled_at_each_moment),
       TEST(a_cancelled_command_is_not_told_of_a_lost_connection),
       TEST(a_callback_may_cancel_who_would_be_told_next),
+      TEST(a_command_may_be_cancelled_when_its_own_end_is_told_as_down),
       TEST(it_can_be_destroyed_inside_each_callback),
       TEST(it_can_be_destroyed_at_each_moment),
       TEST(a_lost_connection_ends_all_commands_once_and_comes_back),

@@ -31,8 +31,9 @@ struct fixture {
 
 /* ---- certificates ---- */
 
-/* A certificate that signs itself, for redis.test and 127.0.0.1, good from `from_s` on for a day. */
-static void make_certificate(struct fixture *fixture, long from_s) {
+/* A certificate that signs itself, good from `from_s` on for a day; `names` NULL: it has none but the common
+ * one. */
+static void make_certificate_for(struct fixture *fixture, const char *names, long from_s) {
   EVP_PKEY *key = EVP_EC_gen("P-256");
   X509 *cert = X509_new();
   X509V3_CTX context;
@@ -42,16 +43,17 @@ static void make_certificate(struct fixture *fixture, long from_s) {
   ASN1_INTEGER_set(X509_get_serialNumber(cert), 1);
   X509_gmtime_adj(X509_getm_notBefore(cert), from_s);
   X509_gmtime_adj(X509_getm_notAfter(cert), from_s + DAY_S);
-  X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_ASC, (const uint8_t *)"mxway", -1,
-                             -1, 0);
+  X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_ASC, (const uint8_t *)"common.test",
+                             -1, -1, 0);
   X509_set_issuer_name(cert, X509_get_subject_name(cert));
   X509_set_pubkey(cert, key);
   X509V3_set_ctx(&context, cert, cert, NULL, NULL, 0);
-  X509_EXTENSION *names = X509V3_EXT_conf_nid(NULL, &context, NID_subject_alt_name,
-                                              "DNS:redis.test,DNS:*.wild.test,IP:127.0.0.1");
-  assert_non_null(names);
-  X509_add_ext(cert, names, -1);
-  X509_EXTENSION_free(names);
+  if (names) {
+    X509_EXTENSION *extension = X509V3_EXT_conf_nid(NULL, &context, NID_subject_alt_name, names);
+    assert_non_null(extension);
+    X509_add_ext(cert, extension, -1);
+    X509_EXTENSION_free(extension);
+  }
   assert_true(X509_sign(cert, key, EVP_sha256()) > 0);
   FILE *file = fopen(fixture->cert, "w");
   assert_non_null(file);
@@ -63,6 +65,10 @@ static void make_certificate(struct fixture *fixture, long from_s) {
   fclose(file);
   X509_free(cert);
   EVP_PKEY_free(key);
+}
+
+static void make_certificate(struct fixture *fixture, long from_s) {
+  make_certificate_for(fixture, "DNS:redis.test,DNS:*.wild.test,IP:127.0.0.1", from_s);
 }
 
 static void read_certificate(struct fixture *fixture) {
@@ -208,7 +214,7 @@ static void the_certificate_must_be_for_the_host_or_the_name_that_is_set(void **
                {"127.0.0.2", NULL, false},
                {"a.b.wild.test", NULL, false},
                {"test", NULL, false},
-               {"mxway", NULL, false},
+               {"common.test", NULL, false},
                {"::1", NULL, false},
                {"192.0.2.1", "redis.test", true},
                {"redis.test", "other.test", false}};
@@ -252,6 +258,15 @@ static void an_unknown_or_expired_certificate_is_refused(void **state) {
   }
 }
 
+/* RFC 9525, 6.3. */
+static void a_common_name_is_not_enough(void **state) {
+  struct fixture *fixture = *state;
+  make_certificate_for(fixture, NULL, -60);
+  read_certificate(fixture);
+  start(fixture, "common.test");
+  expect_refusal(fixture, "TLS: certificate verify failed: ");
+}
+
 static void versions_before_1_2_are_refused(void **state) {
   struct fixture *fixture = *state;
   SSL_CTX_set_security_level(fixture->context, 0);
@@ -275,6 +290,28 @@ static void a_server_that_wants_a_certificate_is_shown_one(void **state) {
   hang_up(fixture);
   start(fixture, "redis.test");
   expect_refusal(fixture, "certificate required");
+}
+
+/* A flood of what is no data does not hold up who reads: each call takes one record at most. */
+static void records_without_data_are_read_one_at_a_time(void **state) {
+  enum { UPDATES = 20 };
+  struct fixture *fixture = *state;
+  char bytes[LINK_TLS_READ_SIZE];
+  start(fixture, "redis.test");
+  assert_true(greets(fixture));
+  while (link_tls_read(fixture->session, bytes, sizeof(bytes)) > 0)
+    ;
+  for (int i = 0; i < UPDATES; i++) {
+    assert_int_equal(SSL_key_update(fixture->server, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+    assert_int_equal(SSL_do_handshake(fixture->server), 1);
+  }
+  assert_int_equal(SSL_write(fixture->server, "!", 1), 1);
+  int calls = 0;
+  ssize_t got;
+  while ((got = link_tls_read(fixture->session, bytes, sizeof(bytes))) == 0)
+    assert_true(++calls < 1000);
+  assert_int_equal(got, 1);
+  assert_true(calls >= UPDATES);
 }
 
 /* What is written by one end in pieces of any size is read by the other: none lost, doubled or out of order,
@@ -453,8 +490,10 @@ int main(void) {
       TEST(the_certificate_must_be_for_the_host_or_the_name_that_is_set),
       TEST(without_a_host_nothing_is_trusted),
       TEST(an_unknown_or_expired_certificate_is_refused),
+      TEST(a_common_name_is_not_enough),
       TEST(versions_before_1_2_are_refused),
       TEST(a_server_that_wants_a_certificate_is_shown_one),
+      TEST(records_without_data_are_read_one_at_a_time),
       TEST(streams_are_whole_both_ways),
       TEST(a_write_that_waits_for_the_server_says_so),
       TEST(a_server_that_ends_is_told),

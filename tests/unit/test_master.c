@@ -225,6 +225,19 @@ static void a_master_that_is_named_while_it_is_down_is_taken_when_it_is_back(voi
   assert_string_equal(complaint(place), "no master yet");
 }
 
+/* A sentinel that is behind names one that is gone; the master was away for a moment only. */
+static void a_master_that_is_back_while_another_one_is_on_trial_is_tried_after_it(void **state) {
+  struct place *place = *state;
+  settle_on_a(place);
+  fake_link_down(a);
+  name(place, 1, b);
+  fake_link_up(a);
+  assert_string_equal(master_text(place), ""); /* b has its time */
+  fake_link_down(b);
+  prove(a, "master");
+  assert_string_equal(master_text(place), a);
+}
+
 static void a_master_that_is_read_only_has_to_prove_itself(void **state) {
   struct place *place = *state;
   settle_on_a(place);
@@ -286,6 +299,7 @@ int main(void) {
       TEST(a_master_that_is_gone_is_asked_for),
       TEST(a_master_that_is_back_proves_itself_again),
       TEST(a_master_that_is_named_while_it_is_down_is_taken_when_it_is_back),
+      TEST(a_master_that_is_back_while_another_one_is_on_trial_is_tried_after_it),
       TEST(a_master_that_is_read_only_has_to_prove_itself),
       TEST(a_server_that_does_not_answer_is_given_up),
       TEST(a_candidate_has_its_time_before_another_takes_its_place),

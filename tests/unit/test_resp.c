@@ -326,6 +326,21 @@ static void an_array_that_promises_too_much_closes_it(void **state) {
   }
 }
 
+static void arrays_in_too_many_others_close_it(void **state) {
+  struct fixture *fixture = *state;
+  char reply[4 * (RESP_DEPTH_MAX + 1) + 8] = "";
+  for (int i = 0; i < RESP_DEPTH_MAX; i++)
+    strcat(reply, "*1\r\n");
+  open_resp(fixture);
+  fake_redis_say(fixture->fake, reply);
+  fake_redis_say(fixture->fake, ":1\r\n");
+  LOOP_UNTIL(fixture->loop, fixture->replies == 1);
+  strcat(reply, "*1\r\n");
+  fake_redis_say(fixture->fake, reply);
+  LOOP_UNTIL(fixture->loop, fixture->closed);
+  assert_string_equal(fixture->reason, "arrays in more than 6 others came");
+}
+
 static void what_is_no_reply_closes_it(void **state) {
   struct fixture *fixture = *state;
   static const char *const nonsense[] = {
@@ -438,6 +453,7 @@ int main(void) {
       TEST(an_endless_line_closes_it),
       TEST(a_long_line_that_ends_is_taken_in),
       TEST(an_array_that_promises_too_much_closes_it),
+      TEST(arrays_in_too_many_others_close_it),
       TEST(what_is_no_reply_closes_it),
       TEST(a_server_that_closes_is_told),
       TEST(it_can_be_destroyed_inside_its_callbacks),

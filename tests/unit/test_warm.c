@@ -901,6 +901,30 @@ static void it_can_be_ended_at_any_moment(void **state) {
   }
 }
 
+/* Answers come one at a time, as from a server: others are under way when memory is full. */
+static void it_ends_while_answers_are_under_way(void **state) {
+  (void)state;
+  reopen_with_cache_of(1 << 18);
+  for (size_t i = 0; i < 2500; i++) {
+    char host[64];
+    snprintf(host, sizeof(host), "mx%zu.example", i);
+    put_domain(numbered("d", i), host, 0, 3600);
+  }
+  size_t under_way = 0;
+  while (!warm_has_ended(warm)) {
+    warm_run(warm, now.now_ms);
+    bool is_scan = fake_fleet.count > served && is_word(&fake_fleet.calls[served], "SCAN");
+    if (fake_fleet.count - served > 8 || is_scan) {
+      under_way = fake_fleet.open_count - 1;
+      (is_scan ? serve_scan : serve_get)(served);
+      served++;
+    }
+    pass(1);
+  }
+  assert_true(under_way > 0);
+  assert_int_equal(fake_fleet.open_count, 0);
+}
+
 static void several_servers_are_read(void **state) {
   (void)state;
   fake_add_server("/two");
@@ -945,6 +969,7 @@ int main(void) {
       TEST(what_a_purge_overtakes_is_not_brought_back),
       TEST(a_scan_without_end_ends_after_an_hour),
       TEST(it_can_be_ended_at_any_moment),
+      TEST(it_ends_while_answers_are_under_way),
       TEST(several_servers_are_read),
   };
   return cmocka_run_group_tests_name("warm", tests, NULL, NULL);
