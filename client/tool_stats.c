@@ -1,10 +1,13 @@
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "tool.h"
 #include "tool_command.h"
 #include "tool_control.h"
+#include "tool_utf8.h"
 
 static const char usage[] =
     "Usage: mxway stats [OPTION...]\n"
@@ -31,9 +34,12 @@ static void print_store(const Mxway__V1__StoreState *store) {
     puts("shared store: off");
     return;
   }
+  size_t length; /* what a Redis server says is not for terminals as it is */
+  char *text = tool_utf8_repair(store->text, strlen(store->text), true, &length);
   printf("shared store: %s; breaker %s; %" PRIu64 " reads under way, %" PRIu64 " writes waiting (%.1f KiB)\n",
-         store->text, store->is_up ? "closed" : "open", store->read_count, store->write_count,
+         text ? text : "?", store->is_up ? "closed" : "open", store->read_count, store->write_count,
          (double)store->write_bytes / 1024);
+  free(text);
   printf("purges of the cluster: followed up to %s; %" PRIu64 " notices wait to be told\n",
          store->followed[0] ? store->followed : "none yet", store->untold_count);
   if (store->warm_start[0])

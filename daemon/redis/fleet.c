@@ -13,6 +13,7 @@
 #include "redis/ear.h"
 #include "redis/master.h"
 #include "redis/members.h"
+#include "redis/rediserror.h"
 #include "redis/shardmap.h"
 
 struct fleet {
@@ -385,6 +386,7 @@ void fleet_look(const struct fleet *fleet, struct fleet_view *view) {
     snprintf(view->text, sizeof(view->text), "up, %s", what);
   else
     snprintf(view->text, sizeof(view->text), "up, %s, %" PRIu32 " us", what, view->latency_us);
+  rediserror_quote(view->text, sizeof(view->text), view->text, strlen(view->text));
 }
 
 /* ---- life ---- */

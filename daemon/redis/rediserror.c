@@ -36,6 +36,14 @@ enum rediserror_scope rediserror_scope(enum rediserror error) { return table[err
 
 bool rediserror_is_useless(enum rediserror error) { return table[error].scope == REDISERROR_SERVER; }
 
+void rediserror_quote(char *to, size_t size, const char *text, size_t length) {
+  if (length >= size)
+    length = size - 1;
+  for (size_t i = 0; i < length; i++)
+    to[i] = text[i] >= 0x20 && text[i] < 0x7f ? text[i] : '?';
+  to[length] = '\0';
+}
+
 const char *rediserror_advice(enum rediserror error) { return table[error].advice; }
 
 /* Redirections are the daily bread of a cluster, and no trouble. */

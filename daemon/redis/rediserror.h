@@ -65,6 +65,10 @@ bool rediserror_is_useless(enum rediserror error);
 /* A clause for people; static storage. */
 const char *rediserror_advice(enum rediserror error);
 
+/* Copies what a server has said, for people and their terminals: octets that are not printable ASCII become
+ * '?'; what does not fit into `size`, a zero included, is left out. `to` may be `text`. */
+void rediserror_quote(char *to, size_t size, const char *text, size_t length);
+
 enum { REDISERROR_LOG_MS = 60000 };
 
 /* Who has logged what; zeroed before first use. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "redis/rediserror.h"
 
 struct told {
   uint64_t number; /* of the last purge in it */
@@ -102,20 +103,11 @@ enum teller_outcome teller_outcome(const struct teller *teller, uint64_t number,
 
 /* ---- telling ---- */
 
-/* Why it failed, for people: what a server says is not for terminals. */
-static void explain(struct teller *teller, const char *text, size_t length) {
-  if (length >= TELLER_WHY_SIZE)
-    length = TELLER_WHY_SIZE - 1;
-  for (size_t i = 0; i < length; i++)
-    teller->why[i] = text[i] >= 0x20 && text[i] < 0x7f ? text[i] : '?';
-  teller->why[length] = '\0';
-}
-
 static void fail(struct teller *teller, const char *why, size_t length, int64_t now_ms) {
   uint32_t again_ms = teller->again_ms == 0 ? TELLER_AGAIN_MS : 2 * teller->again_ms;
   teller->again_ms = again_ms < TELLER_AGAIN_MOST_MS ? again_ms : TELLER_AGAIN_MOST_MS;
   teller->due_ms = now_ms + teller->again_ms;
-  explain(teller, why, length);
+  rediserror_quote(teller->why, TELLER_WHY_SIZE, why, length);
   stats_add(teller->stats, STATS_STORE_PURGES_UNTOLD);
 }
 

@@ -1,7 +1,9 @@
 """Each error that a redis-server answers: the DNS is asked in its place, the log names it once, and it is over when it is over."""
+import socketserver
+import threading
 import unittest
 
-from harness import wait_until
+from harness import run_tool, wait_until
 from protocol import ADDRESSES
 from resp import RedisError
 from store_flow import OutageTest
@@ -117,6 +119,26 @@ class Errors(OutageTest):
         master.kill()
         self.ask_all(self.node, [f"ualone-{i}.bench.test" for i in range(20)])
         wait_until(lambda: "MASTERDOWN" in self.node.output(), "the log says MASTERDOWN")
+
+    def test_what_a_server_says_does_not_drive_the_terminal(self):
+        """Somebody who is no Redis answers with what clears the screen of whoever looks at it."""
+        path = self.folder / "odd.sock"
+
+        class Odd(socketserver.BaseRequestHandler):
+            def handle(self):
+                while self.request.recv(4096):
+                    self.request.sendall(b"-ERR \x1b[2J\x9b31m gone\r\n")
+
+        with socketserver.ThreadingUnixStreamServer(str(path), Odd) as server:
+            server.daemon_threads = True
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            node = self.start_node("node", self.start_zone(), f"unix:{path}", redis_database=1)
+            wait_until(lambda: "gone" in self.stats(node)["store"]["text"], "it is told")
+            done = run_tool("stats", "--socket", node.control_path)
+            server.shutdown()
+        self.assertIn("gone", done.stdout)
+        self.assertNotIn("\x1b", done.stdout + node.output())
+        self.assertNotIn("\x9b", done.stdout + node.output())
 
     def expect_write_error(self, code, server, begin, end):
         """As `expect`, for an error of writes only."""

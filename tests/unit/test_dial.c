@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <hiredis/hiredis.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -469,6 +470,74 @@ static void hosts_are_connected_to_by_name_and_by_address(void **state) {
   expect_failure(fixture, "cannot connect: Connection refused");
 }
 
+/* A name of the test with two addresses, always in this order; others as the system has them (linked with
+ * --wrap). */
+static const char two_names[] = "two.test", *const two_addresses[] = {"127.0.0.2", "127.0.0.3"};
+
+int __real_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
+                       struct addrinfo **found);
+int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
+                       struct addrinfo **found);
+
+int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
+                       struct addrinfo **found) {
+  if (!host || strcmp(host, two_names) != 0)
+    return __real_getaddrinfo(host, port, hints, found);
+  struct addrinfo *second;
+  int status = __real_getaddrinfo(two_addresses[0], port, hints, found);
+  if (status == 0 && (status = __real_getaddrinfo(two_addresses[1], port, hints, &second)) == 0)
+    (*found)->ai_next = second; /* freeaddrinfo frees both */
+  return status;
+}
+
+static void on_visitor(struct ev_loop *loop, ev_io *listener, int events) {
+  (void)loop, (void)events;
+  int visitor = accept(listener->fd, NULL, NULL);
+  if (visitor >= 0)
+    close(visitor);
+}
+
+/* At the first address somebody takes connections and hangs up; Redis is at the second. */
+static void an_address_that_is_of_no_use_gives_way_to_the_next(void **state) {
+  struct fixture *fixture = *state;
+  char port[16];
+  uint16_t number = free_port();
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(number)};
+  int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+  ev_io visitors;
+  inet_pton(AF_INET, two_addresses[0], &address.sin_addr);
+  assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+  assert_int_equal(listen(listener, 8), 0);
+  ev_io_init(&visitors, on_visitor, listener, EV_READ);
+  ev_io_start(fixture->loop, &visitors);
+  snprintf(port, sizeof(port), "%u", number);
+  use_real(fixture, (const char *const[]){"--port", port, "--bind", two_addresses[1], NULL});
+  fixture->options.target.path[0] = '\0';
+  fixture->options.target.port = number;
+  snprintf(fixture->options.target.host, sizeof(fixture->options.target.host), "%s", two_names);
+  start(fixture, NULL);
+  expect_failure(fixture, "");
+  fixture->failed = 0;
+  ev_timer_start(fixture->loop, &fixture->start); /* the next attempt of the same */
+  expect_ready(fixture);
+  ev_io_stop(fixture->loop, &visitors);
+  close(listener);
+}
+
+/* The loop was late, not the server. */
+static void an_answer_that_is_there_is_in_time(void **state) {
+  struct fixture *fixture = *state;
+  use_fake(fixture, fake_redis_answer_well);
+  fixture->options.connect_timeout_ms = 50;
+  start(fixture, NULL);
+  while (fixture->fake->command_count == 0)
+    ev_run(fixture->loop, EVRUN_ONCE);
+  assert_int_equal(fixture->ready, 0);
+  for (int64_t end_ms = clock_now_ms() + 100; clock_now_ms() < end_ms;)
+    ; /* the loop is held up */
+  expect_ready(fixture);
+}
+
 /* ---- TLS ---- */
 
 /* Runs a program of the system, which must be there and do well. */
@@ -614,6 +683,8 @@ int main(void) {
       TEST(a_real_server_that_is_loading_is_of_no_use_until_it_has),
       TEST(a_real_server_that_cannot_save_is_of_use),
       TEST(hosts_are_connected_to_by_name_and_by_address),
+      TEST(an_address_that_is_of_no_use_gives_way_to_the_next),
+      TEST(an_answer_that_is_there_is_in_time),
       TEST(a_certificate_must_be_of_the_ca_and_for_the_name),
       TEST(large_commands_and_replies_go_over_tls),
       TEST(what_is_no_tls_is_given_up),

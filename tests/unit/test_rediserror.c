@@ -153,6 +153,15 @@ static void redirections_are_no_warning(void **state) {
   assert_memory_equal(line, "<4>", 3);
 }
 
+static void what_a_server_says_is_quoted_in_printable_ascii(void **state) {
+  (void)state;
+  char text[8] = "\033[2\x9b\n\177";
+  rediserror_quote(text, sizeof(text), text, 6);
+  assert_string_equal(text, "?[2???");
+  rediserror_quote(text, 4, "abcdef", 6);
+  assert_string_equal(text, "abc");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(errors_are_told_by_their_first_word),
@@ -161,6 +170,7 @@ int main(void) {
       cmocka_unit_test(each_kind_is_logged_once_a_minute),
       cmocka_unit_test(what_a_server_says_cannot_forge_a_line),
       cmocka_unit_test(redirections_are_no_warning),
+      cmocka_unit_test(what_a_server_says_is_quoted_in_printable_ascii),
   };
   return cmocka_run_group_tests_name("rediserror", tests, NULL, NULL);
 }
