@@ -214,7 +214,9 @@ static void on_end(struct bulletin *bulletin, int64_t now_ms) {
   if (bulletin->written != bulletin->followed.generation)
     store_set_generation(bulletin->store, bulletin->followed.generation);
   bulletin->written = bulletin->followed.generation;
-  if (bulletin->teller && teller_count(bulletin->teller) == 0)
+  if (!bulletin->teller) /* nor will be: what others write from the next purge on is as new as need be */
+    purged_lower(bulletin->untold, bulletin->followed.generation + 1);
+  else if (teller_count(bulletin->teller) == 0)
     purged_reset(bulletin->untold, 0);
   open_store(bulletin);
   settle(bulletin);
@@ -325,11 +327,11 @@ static void on_up(void *context, int64_t now_ms) {
 static void on_list(void *context, int64_t now_ms) { look(context, now_ms); }
 
 uint64_t bulletin_tell(struct bulletin *bulletin, enum purge_what what, const struct name *name) {
-  if (!bulletin || !bulletin->teller)
+  if (!bulletin)
     return 0;
   /* Until it has its number: what is in the store now counts as purged. */
   purged_put_name(bulletin->untold, what, name, UINT64_MAX);
-  return teller_put(bulletin->teller, what, name);
+  return bulletin->teller ? teller_put(bulletin->teller, what, name) : 0;
 }
 
 enum bulletin_outcome bulletin_outcome(const struct bulletin *bulletin, uint64_t number, const char **why) {

@@ -104,10 +104,11 @@ void bulletin_destroy(struct bulletin *bulletin);
 int bulletin_start(struct bulletin *bulletin, const struct bulletin_calls *calls, uint64_t generation,
                    int64_t wall_ms);
 
-/* ---- telling; a NULL bulletin, and one that only reads, does nothing ---- */
+/* ---- telling; a NULL bulletin does nothing, and one that only reads tells nobody ---- */
 
-/* Has the other nodes purge as well what has been purged here (purge_start). Returns a number for
- * bulletin_outcome. */
+/* Has the other nodes purge as well what has been purged here (purge_start); values of it in the store count
+ * as purged here until they are told. Where nobody can be told they do until they were written by who has
+ * followed a later purge, whatever it was of. Returns a number for bulletin_outcome. */
 uint64_t bulletin_tell(struct bulletin *bulletin, enum purge_what what, const struct name *name);
 
 enum bulletin_outcome {

@@ -199,4 +199,14 @@ void purged_reset(struct purged *purged, uint64_t floor) {
   purged->negative = purged->last = 0;
 }
 
+static uint64_t lesser(uint64_t one, uint64_t other) { return one < other ? one : other; }
+
+void purged_lower(struct purged *purged, uint64_t most) {
+  for (struct mark *mark = purged->oldest; mark; mark = mark->newer)
+    mark->generation = lesser(mark->generation, most);
+  purged->floor = lesser(purged->floor, most);
+  purged->negative = lesser(purged->negative, most);
+  purged->last = lesser(purged->last, most);
+}
+
 size_t purged_count(const struct purged *purged) { return purged->marks.count; }

@@ -50,6 +50,9 @@ void purged_put(struct purged *purged, const struct notice *notice, uint64_t gen
 void purged_put_name(struct purged *purged, enum purge_what what, const struct name *name,
                      uint64_t generation);
 
+/* What was put with a generation above `most` counts as put with that. */
+void purged_lower(struct purged *purged, uint64_t most);
+
 /* Whether a record was written before a purge that covers it. */
 bool purged_has(const struct purged *purged, const struct record *record);
 

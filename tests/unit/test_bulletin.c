@@ -821,7 +821,6 @@ static void who_only_reads_tells_nothing(void **state) {
   turn();
   assert_int_equal(outcome_of(one, number), BULLETIN_READ_ONLY);
   assert_int_equal(list.count, count);
-  assert_true(is_believed(one, generation_of(one))); /* the others go on to write such values */
   tell(other, PURGE_OF_NEGATIVE, NULL);
   turn();
   assert_string_equal(one->orders, "N;");
@@ -937,6 +936,32 @@ static void purges_of_others_do_not_make_up_for_one_that_is_untold(void **state)
   assert_true(is_believed(other, generation_of(other)));
 }
 
+/* It cannot have the others write it anew; it does without what may be as old. */
+static void what_a_reader_has_purged_is_believed_again_after_a_further_purge(void **state) {
+  (void)state;
+  open_node(one, false, NULL, FRESH);
+  turn();
+  open_node(other, true, NULL, FRESH);
+  assert_int_equal(tell(other, PURGE_OF_SUFFIX, "example"), 0);
+  turn();
+  pass(BULLETIN_PAUSE_MS);
+  uint64_t generation = generation_of(one);
+  assert_int_equal(generation_of(other), generation);
+  assert_false(is_believed(other, generation));
+  assert_true(is_believed(one, generation));
+  tell(other, PURGE_OF_ALL, NULL);
+  tell(one, PURGE_OF_DOMAIN, "unrelated.example");
+  turn();
+  pass(BULLETIN_PAUSE_MS);
+  assert_false(is_believed(other, generation));
+  generation = generation_of(one);
+  assert_int_equal(generation_of(other), generation);
+  tell(one, PURGE_OF_DOMAIN, "unrelated.example");
+  turn();
+  pass(BULLETIN_LOOK_MS);
+  assert_true(is_believed(other, generation_of(one)));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(the_first_node_begins_the_list),
@@ -984,6 +1009,7 @@ int main(void) {
       TEST(it_ends_with_a_look_under_way),
       TEST(what_this_node_has_purged_is_not_believed_before_it_is_told),
       TEST(purges_of_others_do_not_make_up_for_one_that_is_untold),
+      TEST(what_a_reader_has_purged_is_believed_again_after_a_further_purge),
   };
   return cmocka_run_group_tests_name("bulletin", tests, set_up, tear_down);
 }

@@ -57,6 +57,21 @@ static void a_purge_covers_what_is_older(void **state) {
   assert_purged(false, false);
 }
 
+static void what_was_put_for_ever_can_be_lowered(void **state) {
+  (void)state;
+  put(PURGE_OF_DOMAIN, "shop.example", UINT64_MAX);
+  put(PURGE_OF_NEGATIVE, NULL, UINT64_MAX);
+  put(PURGE_OF_SUFFIX, "hosting.example", 99);
+  purged_lower(purged, 101);
+  assert_purged(true, false);
+  domain.generation = 101;
+  assert_purged(false, false);
+  put(PURGE_OF_ALL, NULL, UINT64_MAX);
+  assert_purged(true, true);
+  purged_lower(purged, 101);
+  assert_purged(false, true);
+}
+
 static void a_domain_is_it_alone(void **state) {
   (void)state;
   put(PURGE_OF_DOMAIN, "example", 101);
@@ -183,6 +198,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(without_a_purge_nothing_is_purged),
       TEST(a_purge_covers_what_is_older),
+      TEST(what_was_put_for_ever_can_be_lowered),
       TEST(a_domain_is_it_alone),
       TEST(a_suffix_is_all_at_and_below_it),
       TEST(an_exchange_is_the_domains_that_lead_there),
