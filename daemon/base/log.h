@@ -10,6 +10,7 @@
 #define MXWAY_DAEMON_LOG_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* syslog's numbers. */
 enum log_level {
@@ -28,6 +29,17 @@ bool log_level_parse(const char *word, enum log_level *level);
 
 /* The word of `level`; static storage. */
 const char *log_level_name(enum log_level level);
+
+enum { LOG_PAUSE_MS = 60000 };
+
+/* Whether a line is due that is to come once in LOG_PAUSE_MS, however often there is reason for it: for what
+ * strangers can cause. `*next_ms` is 0 before the first. */
+static inline bool log_is_due(int64_t *next_ms, int64_t now_ms) {
+  if (now_ms < *next_ms)
+    return false;
+  *next_ms = now_ms + LOG_PAUSE_MS;
+  return true;
+}
 
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -256,6 +256,9 @@ static int check_tls(const struct config *config, char error[CONFIG_ERROR_SIZE])
   bool has_file = *config->redis_tls_ca || *config->redis_tls_cert || *config->redis_tls_key;
   if (!config->redis_tls && (has_file || *config->redis_tls_name))
     return fail(error, "redis-tls-%s is set, but redis-tls is no", has_file ? "ca, -cert or -key" : "name");
+  if (strchr(config->redis_tls_name, '*'))
+    return fail(error, "redis-tls-name = \"%.100s\": expected a name that certificates are for, no pattern",
+                config->redis_tls_name);
   if (!*config->redis_tls_cert != !*config->redis_tls_key)
     return fail(error, "redis-tls-cert and redis-tls-key go together: set both or neither");
   const char *path = config->redis_read.path;
@@ -266,13 +269,35 @@ static int check_tls(const struct config *config, char error[CONFIG_ERROR_SIZE])
   return 0;
 }
 
+/* An option that means nothing without `redis`, and yet is set; NULL: there is none. */
+static const char *find_idle(const struct config *config) {
+  const struct {
+    const char *name;
+    bool is_set;
+  } options[] = {{"redis-read", link_target_is_set(&config->redis_read)},
+                 {"redis-user", *config->redis_user},
+                 {"redis-password-file", *config->redis_password_file},
+                 {"redis-sentinel-user", *config->redis_sentinel_user},
+                 {"redis-sentinel-password-file", *config->redis_sentinel_password_file},
+                 {"redis-tls", config->redis_tls},
+                 {"redis-mac-key-file", *config->redis_mac_key_file},
+                 {"redis-warm-start", config->redis_warm_start > 0}};
+  for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+    if (options[i].is_set)
+      return options[i].name;
+  return NULL;
+}
+
 static int check_redis(const struct config *config, char error[CONFIG_ERROR_SIZE]) {
   enum config_topology topology = config->redis_topology;
   if (config->redis_head_start_ms > config->redis_timeout_ms)
     return fail(error, "redis-head-start (%" PRIu32 ") is more than redis-timeout (%" PRIu32 ")",
                 config->redis_head_start_ms, config->redis_timeout_ms);
-  if (!is_key_part(config->redis_prefix) || !is_key_part(config->redis_cluster_name))
-    return fail(error, "redis-prefix and redis-cluster-name are letters, digits and . _ - alone");
+  const bool is_prefix_bad = !is_key_part(config->redis_prefix);
+  if (is_prefix_bad || !is_key_part(config->redis_cluster_name))
+    return fail(error, "%s = \"%.64s\": expected letters, digits and . _ - alone",
+                is_prefix_bad ? "redis-prefix" : "redis-cluster-name",
+                is_prefix_bad ? config->redis_prefix : config->redis_cluster_name);
   if (topology == CONFIG_SENTINEL && !*config->redis_master)
     return fail(error,
                 "redis-topology is sentinel: redis-master must say by what name the sentinels know it");
@@ -284,6 +309,10 @@ static int check_redis(const struct config *config, char error[CONFIG_ERROR_SIZE
     return fail(error, "redis-read is for redis-topology single");
   if (topology == CONFIG_CLUSTER && config->redis_database != 0)
     return fail(error, "a Redis Cluster has no redis-database but 0");
+  if (config->redis_count == 0 && find_idle(config))
+    return fail(error, "%s is set, but redis names no server", find_idle(config));
+  if (topology != CONFIG_SENTINEL && *config->redis_sentinel_password_file)
+    return fail(error, "redis-sentinel-password-file is set, but redis-topology is not sentinel");
   if (*config->redis_user && !*config->redis_password_file)
     return fail(error, "redis-user is set without redis-password-file");
   if (*config->redis_sentinel_user && !*config->redis_sentinel_password_file)
@@ -324,7 +353,7 @@ static int try_tls(const struct config *config, char error[CONFIG_ERROR_SIZE]) {
   if (!config->redis_tls)
     return 0;
   if (link_tls_create(&options, &tls, reason) != 0)
-    return fail(error, "redis-tls: %s", reason);
+    return fail(error, "%s", reason);
   link_tls_destroy(tls);
   return 0;
 }

@@ -123,9 +123,10 @@ const struct setting options_table[OPTIONS_COUNT] = {
      "The name that the certificates of servers must be for. Empty: that of redis or the address."},
     {"redis-mode", ENUM(redis_mode, "rw", "rw", "ro", "off"),
      "Whether Redis is read and written, only read, or left alone."},
-    {"redis-prefix", WORD(redis_prefix, "mxway", 1), "How all keys begin."},
+    {"redis-prefix", WORD(redis_prefix, "mxway", 1), "How all keys begin: letters, digits and . _ - alone."},
     {"redis-cluster-name", WORD(redis_cluster_name, "", 0),
-     "Daemons share with those of the same name alone: it stands in each key behind the prefix."},
+     "Daemons share with those of the same name alone: it stands in each key behind the prefix; letters, "
+     "digits and . _ -."},
     {"redis-mac-key-file", PATH_OR_NONE(redis_mac_key_file, ""),
      "File with a key: what does not bear its MAC is not believed. Empty: whoever can write to Redis is."},
     {"redis-timeout", NUMBER(redis_timeout_ms, "30", 1, 1000, " ms"),

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "redis/dial.h"
 #include "redis/rediserror.h"
+#include "redis/resp.h"
 
 _Static_assert((int)LINK_PORT == (int)DIAL_PORT, "dial fills it in");
 
@@ -165,7 +166,9 @@ static void come_up(struct link *link) {
   link->is_beating = false;
   link->heard_at_beat = 0;
   ev_timer_again(link->loop, &link->beat);
-  breaker_on_probe(&link->breaker);
+  if (link->breaker
+          .is_open) /* else who answers PING and then hangs up would be tried for ever without a pause */
+    breaker_on_probe(&link->breaker);
   if (!link->is_told_up)
     log_notice("redis %s is up", dial_name(link->dial));
   link->is_told_up = true;
@@ -230,7 +233,8 @@ static void on_beat(struct ev_loop *loop, ev_timer *timer, int events) {
   uint64_t heard = dial_heard(link->dial);
   bool has_heard = heard != link->heard_at_beat;
   link->heard_at_beat = heard;
-  if (has_heard) {
+  if (has_heard) { /* since it came up, or since the last beat: it keeps up */
+    breaker_on_probe(&link->breaker);
     link->is_beating = false;
     return;
   }
@@ -263,7 +267,21 @@ static void on_reply(void *context, const struct redisReply *reply) {
     on_answer(link, reply);
 }
 
-static void on_failed(void *context, const char *reason) { fail(context, reason); }
+/* Who has asked for too much is told so, not that there is no answer: the same question would end the
+ * connection again. */
+static void on_failed(void *context, const char *reason) {
+  static const char too_large[] = "TOOLARGE " RESP_TOO_LARGE;
+  const redisReply error = {
+      .type = REDIS_REPLY_ERROR, .str = (char *)too_large, .len = sizeof(too_large) - 1};
+  struct link *link = context;
+  struct link_call *call = strcmp(reason, RESP_TOO_LARGE) == 0 ? take_first(&link->sent) : NULL;
+  if (call)
+    heap_remove(&link->dues, &call->due);
+  fail(link, reason);
+  if (call && call->done)
+    call->done(call->context, &error, clock_now_ms());
+  free(call);
+}
 
 static void on_start(struct ev_loop *loop, ev_timer *timer, int events) {
   (void)loop, (void)events;

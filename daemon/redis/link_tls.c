@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -9,8 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/error.h"
+#include "base/secret.h"
 
 enum { REASON_SIZE = 160 };
 
@@ -37,25 +41,69 @@ static const char *last_error(void) {
   return reason ? reason : "unknown error";
 }
 
-static int fail(char error[LINK_TLS_ERROR_SIZE], const char *what, const char *file) {
-  snprintf(error, LINK_TLS_ERROR_SIZE, "%s %.120s: %s", what, file, last_error());
+static int fail(char error[LINK_TLS_ERROR_SIZE], const char *option, const char *file, const char *why) {
+  snprintf(error, LINK_TLS_ERROR_SIZE, "%s: %.120s: %s", option, file, why);
   return ERR_CONFIG;
+}
+
+/* OpenSSL would wait for ever where a file is a pipe, and cannot say why a file cannot be opened. */
+static int check_file(const char *option, const char *path, char error[LINK_TLS_ERROR_SIZE]) {
+  struct stat about;
+  int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  if (file < 0 || fstat(file, &about) != 0) {
+    int reason = errno;
+    if (file >= 0)
+      close(file);
+    return fail(error, option, path, strerror(reason));
+  }
+  close(file);
+  return S_ISREG(about.st_mode) ? 0 : fail(error, option, path, "is not a regular file");
+}
+
+/* Asks nobody for the pass phrase of a key, but notes that there should be one. */
+static int on_pass_phrase(char *phrase, int size, int is_writing, void *is_wanted) {
+  (void)phrase, (void)size, (void)is_writing;
+  *(bool *)is_wanted = true;
+  return -1;
+}
+
+static int read_key(SSL_CTX *context, const char *path, char error[LINK_TLS_ERROR_SIZE]) {
+  char reason[SECRET_REASON_SIZE];
+  bool is_locked = false;
+  int file = secret_open(path, reason);
+  if (file < 0) {
+    snprintf(error, LINK_TLS_ERROR_SIZE, "redis-tls-key: %.200s", reason);
+    return ERR_CONFIG;
+  }
+  close(file);
+  SSL_CTX_set_default_passwd_cb(context, on_pass_phrase);
+  SSL_CTX_set_default_passwd_cb_userdata(context, &is_locked);
+  int is_read = SSL_CTX_use_PrivateKey_file(context, path, SSL_FILETYPE_PEM);
+  SSL_CTX_set_default_passwd_cb_userdata(context, NULL);
+  if (is_read == 1)
+    return 0;
+  /* It may be that of another certificate, too. */
+  return fail(error, "redis-tls-key", path,
+              is_locked ? "has a pass phrase: expected a key without one" : last_error());
 }
 
 static int read_files(SSL_CTX *context, const struct link_tls_options *options,
                       char error[LINK_TLS_ERROR_SIZE]) {
   ERR_clear_error();
+  int status = is_given(options->ca) ? check_file("redis-tls-ca", options->ca, error) : 0;
+  if (status != 0)
+    return status;
   if (is_given(options->ca) ? SSL_CTX_load_verify_locations(context, options->ca, NULL) != 1
                             : SSL_CTX_set_default_verify_paths(context) != 1)
-    return fail(error, "cannot read the CA certificates",
-                is_given(options->ca) ? options->ca : "of the system");
+    return fail(error, "redis-tls-ca", is_given(options->ca) ? options->ca : "those of the system",
+                last_error());
   if (!is_given(options->cert))
     return 0;
+  if ((status = check_file("redis-tls-cert", options->cert, error)) != 0)
+    return status;
   if (SSL_CTX_use_certificate_chain_file(context, options->cert) != 1)
-    return fail(error, "cannot read the certificate", options->cert);
-  if (SSL_CTX_use_PrivateKey_file(context, options->key, SSL_FILETYPE_PEM) != 1)
-    return fail(error, "cannot use the key", options->key); /* it may be that of another certificate, too */
-  return 0;
+    return fail(error, "redis-tls-cert", options->cert, last_error());
+  return read_key(context, options->key, error);
 }
 
 static SSL_CTX *make_context(void) {
@@ -151,12 +199,18 @@ static int end(struct link_tls_session *session, int error, int system_error) {
   else if (error == SSL_ERROR_SYSCALL)
     snprintf(session->reason, REASON_SIZE, "%s", strerror(system_error));
   else if (ERR_GET_REASON(code) == SSL_R_CERTIFICATE_VERIFY_FAILED && verdict != X509_V_OK)
-    snprintf(session->reason, REASON_SIZE, "TLS: certificate verify failed: %.100s",
-             X509_verify_cert_error_string(verdict));
+    snprintf(session->reason, REASON_SIZE, "TLS: certificate verify failed: %.100s; see %s",
+             X509_verify_cert_error_string(verdict),
+             verdict == X509_V_ERR_HOSTNAME_MISMATCH || verdict == X509_V_ERR_IP_ADDRESS_MISMATCH
+                 ? "redis-tls-name"
+                 : "redis-tls-ca");
   else if (ERR_GET_REASON(code) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
     snprintf(session->reason, REASON_SIZE, "the server closed the connection");
   else if (ERR_GET_REASON(code) == SSL_R_WRONG_VERSION_NUMBER)
     snprintf(session->reason, REASON_SIZE, "TLS: the server does not speak it on this port");
+  else if (ERR_GET_REASON(code) >= SSL_AD_REASON_OFFSET) /* an alert */
+    snprintf(session->reason, REASON_SIZE, "TLS: the server says \"%.80s\"; see redis-tls-cert",
+             last_error());
   else
     snprintf(session->reason, REASON_SIZE, "TLS: %.140s", last_error());
   ERR_clear_error();

@@ -29,7 +29,9 @@ struct link_tls_options {
   const char *name;       /* what the certificate must be for; none: the host connected to */
 };
 
-/* Reads the files. Returns 0; or ERR_CONFIG, with a sentence in `error`. */
+/* Reads the files; no pass phrase is asked for, and a key that others than owner and group may read is
+ * refused. Returns 0; or ERR_CONFIG, with a sentence in `error` that begins with the option (redis-tls-ca and
+ * so on). */
 int link_tls_create(const struct link_tls_options *options, struct link_tls **tls,
                     char error[LINK_TLS_ERROR_SIZE]);
 

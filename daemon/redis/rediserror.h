@@ -18,14 +18,17 @@
   X(LOADING, "LOADING", SERVER, "the server is still loading its data")                                      \
   X(BUSY, "BUSY", SERVER, "a script keeps the server busy")                                                  \
   X(MASTERDOWN, "MASTERDOWN", SERVER, "the replica has lost its master and answers nothing")                 \
-  X(NOAUTH, "NOAUTH", SERVER, "the server wants a password: see redis-password-file")                        \
+  X(NOAUTH, "NOAUTH", SERVER,                                                                                \
+    "the server wants a password: see redis-password-file (a sentinel: redis-sentinel-password-file)")       \
   X(WRONGPASS, "WRONGPASS", SERVER,                                                                          \
     "the server does not take the user and password of redis-user and "                                      \
-    "redis-password-file")                                                                                   \
+    "redis-password-file (a sentinel: of redis-sentinel-user and -password-file)")                           \
   X(BAD_PASSWORD, "ERR invalid password", SERVER,                                                            \
     "the server does not take the password of "                                                              \
     "redis-password-file")                                                                                   \
-  X(NO_PASSWORD, "ERR AUTH", SERVER, "the server has no password, or no users: see redis-password-file")     \
+  X(NO_PASSWORD, "ERR AUTH", SERVER,                                                                         \
+    "the server has no password, or no users: see redis-password-file (a sentinel: "                         \
+    "redis-sentinel-password-file)")                                                                         \
   X(NO_PASSWORD_SET, "ERR Client sent AUTH", SERVER, "the server has no password: see redis-password-file")  \
   X(DENIED, "DENIED", SERVER, "the server is in protected mode and takes connections of its machine only")   \
   X(FULL, "ERR max number of clients", SERVER, "the server has all the clients it takes")                    \
@@ -41,6 +44,7 @@
   X(TRYAGAIN, "TRYAGAIN", KEY, "a cluster is moving this key")                                               \
   X(CROSSSLOT, "CROSSSLOT", COMMAND, "the keys of one command lie on different servers of a cluster")        \
   X(WRONGTYPE, "WRONGTYPE", COMMAND, "somebody else has put another type under this key")                    \
+  X(TOOLARGE, "TOOLARGE", COMMAND, "somebody else has put too much under this key") /* of room link */       \
   X(OTHER, "", COMMAND, "not an answer that was expected")
 
 enum rediserror {

@@ -111,7 +111,7 @@ static bool deliver(struct resp *resp) {
     return false;
   }
   if (resp->reply_bytes > RESP_REPLY_MAX) {
-    close_down(resp, "a reply of more than 1 MiB came");
+    close_down(resp, RESP_TOO_LARGE);
     return false;
   }
   if (is_endless_line(resp->reader)) {

@@ -31,6 +31,9 @@ enum {
   RESP_KEEPALIVE_COUNT = 3,
 };
 
+/* The reason of having closed the connection, where a reply was larger than RESP_REPLY_MAX. */
+#define RESP_TOO_LARGE "a reply of more than 1 MiB came"
+
 struct ev_loop;
 struct link_tls;
 struct redisReply;

@@ -9,7 +9,9 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "base/random.h"
+#include "redis/rediserror.h"
 
 static const char switch_channel[] = "+switch-master";
 
@@ -34,6 +36,7 @@ struct sentinel {
   uint32_t pause_ms;
   struct random random;
   char complaint[SENTINEL_COMPLAINT_SIZE];
+  int64_t next_log_ms;
 };
 
 /* ---- when to ask ---- */
@@ -129,7 +132,9 @@ static void complain(struct sentinel *sentinel, const redisReply *reply) {
   } else if (reply) {
     text = "a sentinel's answer cannot be read";
   }
-  snprintf(sentinel->complaint, sizeof(sentinel->complaint), "%s", text);
+  rediserror_quote(sentinel->complaint, sizeof(sentinel->complaint), text, strlen(text));
+  if (log_is_due(&sentinel->next_log_ms, clock_now_ms()))
+    log_warning("redis: %s", sentinel->complaint);
 }
 
 static void on_answer(void *context, const struct redisReply *reply, int64_t now_ms) {

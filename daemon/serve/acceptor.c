@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 
 static void on_acceptable(struct ev_loop *loop, ev_io *io, int events) {
@@ -13,7 +14,8 @@ static void on_acceptable(struct ev_loop *loop, ev_io *io, int events) {
   if (fd >= 0) {
     acceptor->on_accepted(acceptor->context, fd);
   } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-    log_warning("cannot accept a connection: %s", strerror(errno));
+    if (log_is_due(&acceptor->next_log_ms, clock_now_ms()))
+      log_warning("cannot accept a connection: %s; trying again ten times a second", strerror(errno));
     ev_io_stop(loop, &acceptor->acceptable);
     ev_timer_set(&acceptor->rest, ACCEPTOR_REST_MS / 1000., 0.);
     ev_timer_start(loop, &acceptor->rest);
@@ -29,6 +31,7 @@ static void on_rested(struct ev_loop *loop, ev_timer *timer, int events) {
 void acceptor_start(struct acceptor *acceptor, struct ev_loop *loop, int listen_fd, acceptor_fn *on_accepted,
                     void *context) {
   acceptor->loop = loop;
+  acceptor->next_log_ms = 0;
   acceptor->on_accepted = on_accepted;
   acceptor->context = context;
   ev_io_init(&acceptor->acceptable, on_acceptable, listen_fd, EV_READ);

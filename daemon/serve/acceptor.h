@@ -9,6 +9,7 @@
 #define MXWAY_DAEMON_ACCEPTOR_H
 
 #include <ev.h>
+#include <stdint.h>
 
 enum { ACCEPTOR_REST_MS = 100 };
 
@@ -21,6 +22,7 @@ struct acceptor {
   ev_timer rest;
   acceptor_fn *on_accepted;
   void *context;
+  int64_t next_log_ms;
 };
 
 /* Begins. `listen_fd` (non-blocking) and `loop` are lent until acceptor_stop. */

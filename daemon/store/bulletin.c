@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "redis/rediserror.h"
 #include "store/followed.h"
 #include "store/purged.h"
 
@@ -34,8 +35,10 @@ struct bulletin {
   /* Reading. */
   struct fleet_call *call; /* NULL: none under way */
   bool looks_again;
-  int64_t look_ms;   /* when it is read next; INT64_MAX: not before bulletin_start */
-  int64_t delete_ms; /* the list is not deleted again before */
+  int64_t look_ms;     /* when it is read next; INT64_MAX: not before bulletin_start */
+  bool wants_deletion; /* of the list */
+  int64_t delete_ms;   /* it is not deleted again before */
+  int64_t refused_log_ms, missed_log_ms;
 };
 
 /* ---- numbers ---- */
@@ -68,6 +71,22 @@ static size_t write_id(char id[BULLETIN_NUMBER_SIZE], uint64_t generation) {
 
 static void on_page(void *context, const struct redisReply *reply, int64_t now_ms);
 
+static void ignore(void *context, const struct redisReply *reply, int64_t now_ms) {
+  (void)context, (void)reply, (void)now_ms;
+}
+
+/* Deletes the list, where that is wanted. */
+static void delete_list(struct bulletin *bulletin, int64_t now_ms) {
+  const char *key = bulletin->options.key;
+  const struct link_command command = {.count = 2, .words = {"DEL", key}, .lengths = {3, strlen(key)}};
+  if (!bulletin->wants_deletion || fleet_send(bulletin->fleet, FLEET_WRITE, key, strlen(key), &command,
+                                              TELLER_TIMEOUT_MS, ignore, NULL, NULL) != 0)
+    return;
+  log_warning("deleting %s, which somebody else has written to", key);
+  bulletin->wants_deletion = false;
+  bulletin->delete_ms = now_ms + BULLETIN_ALL_MS;
+}
+
 /* Reads on from the last entry, that one included, or from the beginning. */
 static void look(struct bulletin *bulletin, int64_t now_ms) {
   char start[BULLETIN_NUMBER_SIZE] = "-", page[12];
@@ -84,6 +103,7 @@ static void look(struct bulletin *bulletin, int64_t now_ms) {
       .words = {"XRANGE", bulletin->options.key, start, "+", "COUNT", page},
       .lengths = {6, strlen(bulletin->options.key), start_length, 1, 5, page_length}};
   bulletin->look_ms = now_ms + (bulletin->is_open ? BULLETIN_AGAIN_MS : BULLETIN_FIRST_MS);
+  delete_list(bulletin, now_ms);
   /* Of the master, which has what was told: a replica may not have it yet. */
   fleet_send(bulletin->fleet, FLEET_WRITE, bulletin->options.key, strlen(bulletin->options.key), &command,
              TELLER_TIMEOUT_MS, on_page, bulletin, &bulletin->call);
@@ -98,9 +118,10 @@ static void begin_anew(struct bulletin *bulletin, int64_t now_ms) {
 
 /* ---- following ---- */
 
-static void refuse(struct bulletin *bulletin, const char *why) {
+static void refuse(struct bulletin *bulletin, const char *why, int64_t now_ms) {
   stats_add(bulletin->stats, STATS_STORE_PURGES_REFUSED);
-  log_debug("refused an entry of %s: %s", bulletin->options.key, why);
+  if (log_is_due(&bulletin->refused_log_ms, now_ms))
+    log_warning("a purge in %s is not followed: %s", bulletin->options.key, why);
 }
 
 /* The octets of an entry's only field, or NULL. */
@@ -123,23 +144,24 @@ static void purge_memory(struct bulletin *bulletin, const struct notice *notice)
 }
 
 /* The notice of an entry. False where it is none. */
-static bool read_notice(struct bulletin *bulletin, const redisReply *entry, struct notice *notice) {
+static bool read_notice(struct bulletin *bulletin, const redisReply *entry, struct notice *notice,
+                        int64_t now_ms) {
   const redisReply *octets = octets_of(entry);
   if (!octets) {
-    refuse(bulletin, "it has other fields");
+    refuse(bulletin, "it has other fields", now_ms);
     return false;
   }
   enum notice_status status = notice_parse((const uint8_t *)octets->str, octets->len, bulletin->options.key,
                                            bulletin->options.seal, notice);
   if (status != NOTICE_GOOD)
-    refuse(bulletin, notice_status_text(status));
+    refuse(bulletin, notice_status_text(status), now_ms);
   return status == NOTICE_GOOD;
 }
 
-static void follow(struct bulletin *bulletin, const redisReply *entry, uint64_t number) {
+static void follow(struct bulletin *bulletin, const redisReply *entry, uint64_t number, int64_t now_ms) {
   struct notice notice;
   uint64_t generation;
-  bool is_notice = read_notice(bulletin, entry, &notice);
+  bool is_notice = read_notice(bulletin, entry, &notice, now_ms);
   bool is_for_memory =
       followed_take(&bulletin->followed, number, is_notice ? &notice : NULL, bulletin->origin, &generation);
   if (is_notice)
@@ -160,7 +182,8 @@ static void purge_all(struct bulletin *bulletin, int64_t now_ms) {
 /* Nobody knows what memory has not followed, nor what was purged of the store. */
 static void on_missed(struct bulletin *bulletin, int64_t now_ms) {
   stats_add(bulletin->stats, STATS_STORE_PURGES_MISSED);
-  log_notice("purges of other nodes were missed: all of the memory is purged");
+  if (log_is_due(&bulletin->missed_log_ms, now_ms))
+    log_notice("purges of other nodes were missed: all of the memory is purged, once a minute at most");
   purged_reset(bulletin->purged, bulletin->followed.generation);
   bulletin->needs_all = true;
   purge_all(bulletin, now_ms);
@@ -233,23 +256,14 @@ static void on_nothing(struct bulletin *bulletin, int64_t now_ms) {
   rest(bulletin, now_ms);
 }
 
-static void ignore(void *context, const struct redisReply *reply, int64_t now_ms) {
-  (void)context, (void)reply, (void)now_ms;
-}
-
-/* An entry that no mxway has put there, and behind which there can be none of ours. */
-static void on_nonsense(struct bulletin *bulletin, int64_t now_ms) {
-  const struct link_command command = {
-      .count = 2, .words = {"DEL", bulletin->options.key}, .lengths = {3, strlen(bulletin->options.key)}};
-  refuse(bulletin, "its number is beyond all sense");
+/* An entry that no mxway has put there, and behind which none of ours can be found. The list is deleted as
+ * soon as there is a connection: that may have ended with it. */
+static void on_nonsense(struct bulletin *bulletin, const char *why, int64_t now_ms) {
+  refuse(bulletin, why, now_ms);
   bulletin->looks_again = false;
   bulletin->look_ms = now_ms + BULLETIN_AGAIN_MS;
-  if (bulletin->options.read_only || now_ms < bulletin->delete_ms)
-    return;
-  log_warning("deleting %s, which somebody else has written to", bulletin->options.key);
-  bulletin->delete_ms = now_ms + BULLETIN_ALL_MS;
-  fleet_send(bulletin->fleet, FLEET_WRITE, bulletin->options.key, strlen(bulletin->options.key), &command,
-             TELLER_TIMEOUT_MS, ignore, NULL, NULL);
+  bulletin->wants_deletion = !bulletin->options.read_only && now_ms >= bulletin->delete_ms;
+  delete_list(bulletin, now_ms);
 }
 
 /* The generation of an entry of a page; 0 where it is none, or not behind `before`. */
@@ -262,7 +276,7 @@ static uint64_t number_of(const redisReply *entry, uint64_t before) {
 }
 
 /* Follows the entries of a page. False where there is one that makes no sense. */
-static bool follow_page(struct bulletin *bulletin, const redisReply *page) {
+static bool follow_page(struct bulletin *bulletin, const redisReply *page, int64_t now_ms) {
   size_t first = bulletin->at ? 1 : 0; /* that one is known */
   uint64_t last = bulletin->at;
   for (size_t i = first; i < page->elements; i++)
@@ -273,7 +287,7 @@ static bool follow_page(struct bulletin *bulletin, const redisReply *page) {
   bulletin->has_floor = true;
   for (size_t i = first; i < page->elements; i++) {
     bulletin->at = number_of(page->element[i], 0);
-    follow(bulletin, page->element[i], bulletin->at);
+    follow(bulletin, page->element[i], bulletin->at, now_ms);
   }
   return true;
 }
@@ -290,6 +304,11 @@ static void on_failure(struct bulletin *bulletin, bool is_answered, int64_t now_
 static void on_page(void *context, const struct redisReply *reply, int64_t now_ms) {
   struct bulletin *bulletin = context;
   bulletin->call = NULL;
+  if (reply && reply->type == REDIS_REPLY_ERROR &&
+      rediserror_parse(reply->str, reply->len) == REDISERROR_TOOLARGE) {
+    on_nonsense(bulletin, "it is larger than all of ours together", now_ms);
+    return;
+  }
   if (!reply || reply->type != REDIS_REPLY_ARRAY) {
     on_failure(bulletin, reply != NULL, now_ms);
     return;
@@ -299,8 +318,8 @@ static void on_page(void *context, const struct redisReply *reply, int64_t now_m
     begin_anew(bulletin, now_ms);
   } else if (!is_there) {
     on_nothing(bulletin, now_ms);
-  } else if (!follow_page(bulletin, reply)) {
-    on_nonsense(bulletin, now_ms);
+  } else if (!follow_page(bulletin, reply, now_ms)) {
+    on_nonsense(bulletin, "its number is beyond all sense", now_ms);
   } else if (reply->elements > BULLETIN_PAGE) {
     look(bulletin, now_ms);
   } else {

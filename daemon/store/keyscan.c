@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "redis/rediserror.h"
 
 enum { CURSOR_SIZE = 21 /* 64 bits in decimal digits */, COUNT_SIZE = 12 };
 
@@ -109,7 +110,7 @@ static const char *take(struct keyscan *scan, struct server *server, const struc
   if (!reply)
     return "it does not answer";
   if (reply->type == REDIS_REPLY_ERROR)
-    return "it answers with an error";
+    return rediserror_advice(rediserror_parse(reply->str, reply->len));
   if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 || !is_cursor(reply->element[0]) ||
       !are_keys(reply->element[1]))
     return "what it says is no answer to SCAN";
@@ -124,6 +125,12 @@ static const char *take(struct keyscan *scan, struct server *server, const struc
   return NULL;
 }
 
+/* SCAN is not for us, or not known there: that does not pass. */
+static bool is_final(const struct redisReply *reply) {
+  return reply && reply->type == REDIS_REPLY_ERROR &&
+         rediserror_scope(rediserror_parse(reply->str, reply->len)) == REDISERROR_COMMAND;
+}
+
 static void on_answer(void *context, const struct redisReply *reply, int64_t now_ms) {
   struct keyscan *scan = context;
   struct server *server = &scan->servers[scan->at];
@@ -131,7 +138,7 @@ static void on_answer(void *context, const struct redisReply *reply, int64_t now
   scan->next_ms = now_ms;
   const char *problem = take(scan, server, reply);
   server->failures = problem ? (uint8_t)(server->failures + 1) : 0;
-  if (problem && server->failures == KEYSCAN_FAILURES)
+  if (problem && (server->failures == KEYSCAN_FAILURES || is_final(reply)))
     leave(server, problem);
   else if (problem)
     server->next_ms = now_ms + KEYSCAN_RETRY_MS;

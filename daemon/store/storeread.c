@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/dueline.h"
 #include "base/error.h"
+#include "base/log.h"
 
 enum {
   FIRST_PAUSE_MS = 3, /* before a node without the lease looks again; then twice as long each time */
@@ -51,12 +52,13 @@ struct storeread {
   struct appraise_expected expected;         /* of every value */
   struct leases leases;
   struct record record; /* that was read */
+  int64_t mac_log_ms;
 };
 
 /* ---- what a read has found ---- */
 
 /* As appraise_reply, of a value of this store. */
-static enum appraisal appraise(const struct storeread *reads, enum record_kind kind, const char *key,
+static enum appraisal appraise(struct storeread *reads, enum record_kind kind, const char *key,
                                const char *name, const struct redisReply *reply, int64_t now_ms,
                                struct record *record, enum stats_counter *counter) {
   const struct image_time time = {.now_ms = now_ms, .wall_ms = clock_wall_ms()};
@@ -64,7 +66,14 @@ static enum appraisal appraise(const struct storeread *reads, enum record_kind k
   expected.kind = kind;
   expected.name = name;
   expected.key = key;
-  return appraise_reply(reply, &expected, &time, record, counter);
+  enum appraisal appraisal = appraise_reply(reply, &expected, &time, record, counter);
+  if (appraisal == APPRAISED_REFUSED && *counter == STATS_STORE_BAD_MAC &&
+      log_is_due(&reads->mac_log_ms, now_ms))
+    log_warning(
+        "redis: a value under %s is not sealed with a key of redis-mac-key-file (store-bad-mac counts "
+        "these): is the file the same on every node?",
+        key);
+  return appraisal;
 }
 
 enum appraisal storeread_appraise(struct storeread *reads, enum record_kind kind, const char *key,

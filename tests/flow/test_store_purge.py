@@ -361,6 +361,21 @@ class Hostile(PurgeTest):
         for node in (first, second):
             wait_until(lambda node=node: self.count(node, "purges-refused") == 6, "all are refused")
 
+    def test_an_entry_that_nobody_can_read_does_not_stop_the_others(self):
+        """More than a reply may have: the list is begun anew."""
+        first, second = self.start_pair()
+        self.fill(first, second)
+        self.server("XADD", LIST, "*", "n", b"x" * (2 << 20))
+        self.server("PUBLISH", CHANNEL, "1")
+        wait_until(lambda: int(self.server("MEMORY", "USAGE", LIST) or 0) < 1 << 20, "it is gone", RETURN_S)
+        self.assertIn(f"deleting {LIST}", first.output() + second.output())
+        wait_until(lambda: self.purge_reaches(first, second), "purges go on", RETURN_S)
+
+    def purge_reaches(self, first, second):
+        before = second.counters()["store-purges-heard"]
+        run_tool("purge", "shop.test", "--socket", first.control_path)
+        return wait_until(lambda: second.counters()["store-purges-heard"] > before, "it is heard", 5.0)
+
     def test_another_type_under_the_key(self):
         first, _ = self.start_pair()
         self.fill(first)

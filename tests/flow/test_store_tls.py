@@ -94,7 +94,7 @@ class Connect(TlsTest):
     def test_files_are_read_before_the_start(self):
         ours = self.certificates.sign("client")
         cases = (
-            (["redis-tls-ca=/nonexistent"], "redis-tls: cannot read the CA certificates /nonexistent"),
+            (["redis-tls-ca=/nonexistent"], "redis-tls-ca: /nonexistent: No such file or directory"),
             ([f"redis-tls-cert={ours}"], "redis-tls-key"),
             ([f"redis-tls-cert={ours}", f"redis-tls-key={self.certificates.ca.with_suffix('.key')}"], "key values mismatch"),
         )

@@ -204,7 +204,7 @@ static void answer_badly(size_t way) {
     fake_answer(last(), NULL, now_ms);
     return;
   case 6:
-    fake_answer_error(last(), "NOPERM this user has no permissions to run the 'scan' command", now_ms);
+    fake_answer_error(last(), "LOADING Redis is loading the dataset in memory", now_ms);
     return;
   case 7:
     fake_answer_ok(last(), now_ms);
@@ -250,6 +250,13 @@ static void what_is_no_answer_is_asked_again_and_then_left(void **state) {
   }
 }
 
+static void a_server_that_forbids_it_is_left_at_once(void **state) {
+  (void)state;
+  expect("/one", "SCAN 0 MATCH mxway:1:d:* COUNT 100");
+  fake_answer_error(last(), "NOPERM this user has no permissions to run the 'scan' command", now_ms);
+  assert_over();
+}
+
 static void failures_count_in_a_row_alone(void **state) {
   (void)state;
   char cursor[8];
@@ -288,6 +295,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(a_server_that_is_away_for_less_is_scanned, open_it, close_it),
       cmocka_unit_test_setup_teardown(too_many_commands_are_no_failure, open_it, close_it),
       cmocka_unit_test_setup_teardown(what_is_no_answer_is_asked_again_and_then_left, open_it, close_it),
+      cmocka_unit_test_setup_teardown(a_server_that_forbids_it_is_left_at_once, open_it, close_it),
       cmocka_unit_test_setup_teardown(failures_count_in_a_row_alone, open_it, close_it),
       cmocka_unit_test_setup_teardown(it_is_taken_back_while_a_command_is_under_way, open_it, close_it),
   };

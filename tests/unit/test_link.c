@@ -552,6 +552,23 @@ static void a_lost_connection_ends_all_commands_once_and_comes_back(void **state
   assert_memory_equal(fixture->states, states, sizeof(states));
 }
 
+static void answer_and_hang_up(struct fake_redis *fake, const struct fake_command *command) {
+  fake_redis_answer_well(fake, command);
+  fake_redis_hang_up(fake);
+}
+
+/* Nor is one that answers PING, as each new connection asks, and then hangs up. */
+static void a_server_that_hangs_up_each_time_is_left_alone(void **state) {
+  struct fixture *fixture = *state;
+  use_fake(fixture, answer_and_hang_up);
+  fake_redis_hang_up(fixture->fake);
+  LOOP_UNTIL(fixture->loop, link_state(fixture->link) == LINK_DOWN);
+  assert_in_range(fixture->fake->connections, LINK_FAILURES, LINK_FAILURES + 1);
+  size_t before = fixture->fake->connections;
+  loop_for(fixture->loop, 500);
+  assert_int_equal(fixture->fake->connections, before);
+}
+
 static void down_it_is_tried_seldom(void **state) {
   struct fixture *fixture = *state;
   use_fake(fixture, answer_key);
@@ -796,7 +813,9 @@ static void a_real_value_of_100_mb_is_not_taken_in(void **state) {
   struct call *large = send_get(fixture, "large", TIMEOUT_MS * 1000, 0);
   struct call *behind = send_get(fixture, "small", TIMEOUT_MS * 1000, 0);
   LOOP_UNTIL(fixture->loop, large->told && behind->told);
-  assert_false(large->has_reply || behind->has_reply);
+  assert_true(large->is_error); /* the same question would end the connection again */
+  assert_string_equal(large->text, "TOOLARGE a reply of more than 1 MiB came");
+  assert_false(behind->has_reply);
   assert_string_equal(fixture->reason, "a reply of more than 1 MiB came");
   LOOP_UNTIL(fixture->loop, link_state(fixture->link) == LINK_UP);
   assert_string_equal(get_well(fixture, "small")->text, "s");
@@ -888,6 +907,7 @@ int main(void) {
       TEST(it_can_be_destroyed_inside_each_callback),
       TEST(it_can_be_destroyed_at_each_moment),
       TEST(a_lost_connection_ends_all_commands_once_and_comes_back),
+      TEST(a_server_that_hangs_up_each_time_is_left_alone),
       TEST(down_it_is_tried_seldom),
       TEST(what_nobody_asked_for_closes_it),
       TEST(errors_of_a_server_of_no_use_count),

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -55,6 +56,7 @@ static void make_certificate_for(struct fixture *fixture, const char *names, lon
     X509_EXTENSION_free(extension);
   }
   assert_true(X509_sign(cert, key, EVP_sha256()) > 0);
+  umask(077);
   FILE *file = fopen(fixture->cert, "w");
   assert_non_null(file);
   assert_int_equal(PEM_write_X509(file, cert), 1);
@@ -178,13 +180,48 @@ static void files_that_are_no_use_are_named(void **state) {
                                            {.cert = fixture->cert, .key = "/dev/null"}};
   for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
     struct link_tls *tls = NULL;
-    char error[LINK_TLS_ERROR_SIZE] = "";
+    char error[LINK_TLS_ERROR_SIZE] = "", expected[100];
+    snprintf(expected, sizeof(expected), "%s: %s: ",
+             i < 2    ? "redis-tls-ca"
+             : i == 2 ? "redis-tls-cert"
+                      : "redis-tls-key",
+             i < 2    ? cases[i].ca
+             : i == 2 ? cases[i].cert
+                      : cases[i].key);
     assert_int_equal(link_tls_create(&cases[i], &tls, error), ERR_CONFIG);
-    assert_non_null(strstr(error, i == 3 ? cases[i].key : cases[i].ca ? cases[i].ca : cases[i].cert));
+    assert_memory_equal(error, expected, strlen(expected));
     assert_null(tls);
   }
   link_tls_destroy(NULL);
   link_tls_close(NULL);
+}
+
+/* Neither a pipe nor a pass phrase is waited for, and a key is a secret. */
+static void keys_that_cannot_be_used_are_refused_at_once(void **state) {
+  struct fixture *fixture = *state;
+  const struct link_tls_options options = {.ca = fixture->cert, .cert = fixture->cert, .key = fixture->key};
+  struct link_tls *tls = NULL;
+  char error[LINK_TLS_ERROR_SIZE] = "";
+  assert_int_equal(chmod(fixture->key, 0644), 0);
+  assert_int_equal(link_tls_create(&options, &tls, error), ERR_CONFIG);
+  assert_non_null(strstr(error, "others than its owner and group may use it"));
+  EVP_PKEY *key = EVP_EC_gen("P-256");
+  unlink(fixture->key);
+  FILE *file = fopen(fixture->key, "w");
+  assert_non_null(file);
+  assert_int_equal(
+      PEM_write_PrivateKey(file, key, EVP_aes_128_cbc(), (const uint8_t *)"phrase", 6, NULL, NULL), 1);
+  fclose(file);
+  EVP_PKEY_free(key);
+  assert_int_equal(link_tls_create(&options, &tls, error), ERR_CONFIG);
+  assert_non_null(strstr(error, "has a pass phrase: expected a key without one"));
+  for (int is_ca = 0; is_ca < 2; is_ca++) {
+    const char *path = is_ca ? fixture->cert : fixture->key;
+    unlink(path);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(link_tls_create(&options, &tls, error), ERR_CONFIG);
+    assert_non_null(strstr(error, "is not a regular file"));
+  }
 }
 
 static void a_key_of_another_certificate_is_refused(void **state) {
@@ -486,6 +523,7 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
   const struct CMUnitTest tests[] = {
       TEST(files_that_are_no_use_are_named),
+      TEST(keys_that_cannot_be_used_are_refused_at_once),
       TEST(a_key_of_another_certificate_is_refused),
       TEST(the_certificate_must_be_for_the_host_or_the_name_that_is_set),
       TEST(without_a_host_nothing_is_trusted),

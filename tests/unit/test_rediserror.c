@@ -49,6 +49,7 @@ static const struct {
     {"loading", REDISERROR_OTHER, REDISERROR_COMMAND},
     {"BUSYKEY Target key name already exists.", REDISERROR_OTHER, REDISERROR_COMMAND},
     {"BUSYGROUP Consumer Group name already exists", REDISERROR_OTHER, REDISERROR_COMMAND},
+    {"TOOLARGE a reply of more than 1 MiB came", REDISERROR_TOOLARGE, REDISERROR_COMMAND},
     {"ASKING", REDISERROR_OTHER, REDISERROR_COMMAND},
 };
 
