@@ -29,6 +29,20 @@ static void hold(struct leases *leases, const char *key, int64_t until_ms) {
   leases->held[hash % LEASES_COUNT].until_ms = until_ms;
 }
 
+/* ---- waiting ---- */
+
+bool leases_are_of_use(const struct leases *leases, int64_t now_ms) {
+  return now_ms >= leases->rest_until_ms;
+}
+
+void leases_on_waited(struct leases *leases, bool has_come, int64_t now_ms) {
+  leases->vain_count = has_come ? 0 : leases->vain_count + 1;
+  if (leases->vain_count < LEASES_VAIN_MAX)
+    return;
+  leases->vain_count = 0;
+  leases->rest_until_ms = now_ms + LEASES_REST_MS;
+}
+
 /* ---- the store ---- */
 
 int leases_ask(struct leases *leases, const char *key, link_reply_fn *done, void *context,

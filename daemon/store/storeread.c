@@ -169,6 +169,7 @@ static int send_get(struct store_read *read, int64_t now_ms) {
 
 static void give_up_waiting(struct store_read *read, int64_t now_ms) {
   stats_add(read->owner->stats, STATS_STORE_LEASES_WAITED);
+  leases_on_waited(&read->owner->leases, false, now_ms);
   finish(read, STORE_MISSING, now_ms);
 }
 
@@ -212,7 +213,7 @@ static void on_lease(void *context, const struct redisReply *reply, int64_t now_
 static bool may_lease(const struct store_read *read, int64_t now_ms) {
   const struct storeread *reads = read->owner;
   return read->wants_lease && read->head.line && reads->options.lease_wait_ms > 0 &&
-         !leases_has(&reads->leases, read->key, now_ms);
+         leases_are_of_use(&reads->leases, now_ms) && !leases_has(&reads->leases, read->key, now_ms);
 }
 
 /* The first look was in vain. */
@@ -239,6 +240,8 @@ static void on_value(void *context, const struct redisReply *reply, int64_t now_
     return;
   }
   enum store_outcome outcome = judge(read, reply, now_ms);
+  if (outcome == STORE_FOUND && read->phase == PHASE_AGAIN)
+    leases_on_waited(&read->owner->leases, true, now_ms);
   if (outcome == STORE_FOUND)
     finish(read, outcome, now_ms);
   else if (read->phase == PHASE_AGAIN && outcome == STORE_AWAY)

@@ -137,6 +137,20 @@ static void of_two_that_collide_the_last_is_known_and_never_the_wrong_one(void *
   assert_false(leases_has(&leases, key, NOW_MS));
 }
 
+static void waits_in_vain_in_a_row_make_leases_rest(void **state) {
+  (void)state;
+  for (int i = 1; i < LEASES_VAIN_MAX; i++)
+    leases_on_waited(&leases, false, NOW_MS);
+  leases_on_waited(&leases, true, NOW_MS);
+  for (int i = 1; i < LEASES_VAIN_MAX; i++)
+    leases_on_waited(&leases, false, NOW_MS);
+  assert_true(leases_are_of_use(&leases, NOW_MS));
+  leases_on_waited(&leases, false, NOW_MS);
+  assert_false(leases_are_of_use(&leases, NOW_MS));
+  assert_false(leases_are_of_use(&leases, NOW_MS + LEASES_REST_MS - 1));
+  assert_true(leases_are_of_use(&leases, NOW_MS + LEASES_REST_MS));
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, open_it)
 
 int main(void) {
@@ -148,6 +162,7 @@ int main(void) {
       TEST(what_is_given_back_is_deleted_once),
       TEST(what_has_ended_is_not_given_back_as_another_node_may_have_it),
       TEST(what_cannot_be_sent_is_no_lease),
+      TEST(waits_in_vain_in_a_row_make_leases_rest),
       TEST(of_two_that_collide_the_last_is_known_and_never_the_wrong_one),
   };
   return cmocka_run_group_tests_name("leases", tests, NULL, NULL);

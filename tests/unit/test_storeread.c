@@ -541,6 +541,29 @@ static void a_look_that_is_not_answered_ends_with_the_wait(void **state) {
   assert_true(fake_fleet.calls[2].was_cancelled);
 }
 
+/* The DNS takes longer than anybody waits, or the server says so of whatever name. */
+static void leases_that_are_always_in_vain_are_not_asked_for(void **state) {
+  (void)state;
+  size_t at = 0;
+  for (int i = 0; i < LEASES_VAIN_MAX; i++) {
+    reader->done_count = 0;
+    get(reader);
+    pass(1);
+    fake_answer_nil(at++, now.now_ms);
+    fake_answer_nil(at++, now.now_ms); /* another node has it */
+    run_for(LEASE_MS);
+    storeread_run(reads, now.now_ms);
+    assert_ended(reader, STORE_MISSING);
+    at = fake_fleet.count;
+  }
+  reader->done_count = 0;
+  get(reader);
+  pass(1);
+  fake_answer_nil(at, now.now_ms);
+  assert_ended(reader, STORE_MISSING); /* at once */
+  assert_int_equal(fake_fleet.count, at + 1);
+}
+
 static void a_lease_that_is_not_answered_ends_with_the_wait(void **state) {
   (void)state;
   look_in_vain();
@@ -716,6 +739,7 @@ int main(void) {
       LEASED(pauses_grow_and_end_in_time),
       LEASED(the_last_look_is_made_in_time_for_its_answer),
       LEASED(a_look_that_is_not_answered_ends_with_the_wait),
+      LEASED(leases_that_are_always_in_vain_are_not_asked_for),
       LEASED(a_lease_that_is_not_answered_ends_with_the_wait),
       LEASED(what_fails_on_the_way_to_a_lease_is_as_good_as_one),
       LEASED(who_looks_again_and_finds_the_store_gone_asks_the_dns),
