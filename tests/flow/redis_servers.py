@@ -258,7 +258,7 @@ class RedisTest(FlowTest):
 
     def start_cluster(self, count=3, certificates=None, **options):
         """Masters that share the slots evenly, all of which say that the cluster is well; over TLS where there are certificates."""
-        options.update(cluster_enabled="yes", cluster_node_timeout=NODE_TIMEOUT_MS)
+        options = {"cluster_enabled": "yes", "cluster_node_timeout": NODE_TIMEOUT_MS, **options}
         nodes = [
             self.launch_redis(
                 f"node{i}", **options, **(certificates.of_server(tls_cluster="yes") if certificates else {})
