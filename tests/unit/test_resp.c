@@ -12,6 +12,7 @@
 #include "base/random.h"
 #include "fake_redis.h"
 #include "loop_until.h"
+#include "redis/link_tls.h"
 #include "redis/resp.h"
 
 enum { REPLIES_MAX = 64 };
@@ -435,6 +436,51 @@ static void streams_with_flipped_bits_are_survived(void **state) {
   }
 }
 
+/* ---- TLS ---- */
+
+/* The descriptor whose other end is the fake's. */
+static int find_local_socket(const struct fake_redis *fake) {
+  for (int fd = 3; fd < 256; fd++) {
+    struct sockaddr_un peer = {.sun_family = AF_UNSPEC};
+    socklen_t length = sizeof(peer);
+    if (getpeername(fd, (struct sockaddr *)&peer, &length) == 0 && peer.sun_family == AF_UNIX &&
+        length > sizeof(sa_family_t) && strcmp(peer.sun_path, fake->path) == 0)
+      return fd;
+  }
+  fail_msg("there is no such socket");
+  return -1;
+}
+
+/* The socket is full, so that nothing can be said, and yet there is something to read, which TLS takes only
+ * when it has said hello: the loop is not to turn in circles. */
+static void what_tls_cannot_read_yet_does_not_wake_the_loop(void **state) {
+  struct fixture *fixture = *state;
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  char error[LINK_TLS_ERROR_SIZE];
+  struct link_tls *tls;
+  snprintf(address.sun_path, sizeof(address.sun_path), "%s", fixture->fake->path);
+  assert_int_equal(link_tls_create(&(struct link_tls_options){.ca = NULL}, &tls, error), 0);
+  const struct resp_target target = {
+      .address = (struct sockaddr *)&address, .length = sizeof(address), .tls = tls, .name = "redis.test"};
+  assert_int_equal(resp_create(fixture->loop, &target, &handlers, fixture, &fixture->resp), 0);
+  LOOP_UNTIL(fixture->loop, fixture->opened && fixture->fake->client >= 0);
+  ev_io_stop(fixture->loop, &fixture->fake->reading);
+  int fd = find_local_socket(fixture->fake);
+  while (send(fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+    ;
+  fake_redis_say(fixture->fake, "hello");
+  SEND(fixture, "PING");
+  loop_turn(fixture->loop);
+  unsigned before = ev_iteration(fixture->loop);
+  loop_for(fixture->loop, 100);
+  assert_in_range(ev_iteration(fixture->loop) - before, 1, 50); /* a turn of it waits for up to 20 ms */
+  if (fixture->closed)
+    fail_msg("%s", fixture->reason);
+  resp_destroy(fixture->resp);
+  fixture->resp = NULL;
+  link_tls_destroy(tls);
+}
+
 int main(void) {
   signal(SIGPIPE, SIG_IGN);
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_loop, close_loop)
@@ -459,6 +505,7 @@ int main(void) {
       TEST(a_stream_cut_at_every_place_is_survived),
       TEST(a_stream_in_single_octets_is_the_same),
       TEST(streams_with_flipped_bits_are_survived),
+      TEST(what_tls_cannot_read_yet_does_not_wake_the_loop),
   };
   return cmocka_run_group_tests_name("resp", tests, NULL, NULL);
 }
