@@ -43,7 +43,7 @@ void breaker_init(struct breaker *breaker, uint64_t seed);
  */
 bool breaker_on_failure(struct breaker *breaker, int64_t sent_at_ms, int64_t now_ms);
 
-/* A probe was answered: closes. */
+/* A probe was answered, or the server goes on being there: closes, and failures are not in a row any more. */
 void breaker_on_probe(struct breaker *breaker);
 
 /* The server was of use. */

@@ -247,9 +247,11 @@ int config_parse_assignment(struct config *config, const char *assignment, uint6
 }
 
 /* Part of a key: it must mean the same to all, and nothing to SCAN or a Redis Cluster. */
-static bool is_key_part(const char *text) {
+static int check_key_part(const char *option, const char *text, char error[CONFIG_ERROR_SIZE]) {
   static const char good[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
-  return text[strspn(text, good)] == '\0';
+  if (text[strspn(text, good)] == '\0')
+    return 0;
+  return fail(error, "%s = \"%.64s\": expected letters, digits and . _ - alone", option, text);
 }
 
 static int check_tls(const struct config *config, char error[CONFIG_ERROR_SIZE]) {
@@ -293,11 +295,9 @@ static int check_redis(const struct config *config, char error[CONFIG_ERROR_SIZE
   if (config->redis_head_start_ms > config->redis_timeout_ms)
     return fail(error, "redis-head-start (%" PRIu32 ") is more than redis-timeout (%" PRIu32 ")",
                 config->redis_head_start_ms, config->redis_timeout_ms);
-  const bool is_prefix_bad = !is_key_part(config->redis_prefix);
-  if (is_prefix_bad || !is_key_part(config->redis_cluster_name))
-    return fail(error, "%s = \"%.64s\": expected letters, digits and . _ - alone",
-                is_prefix_bad ? "redis-prefix" : "redis-cluster-name",
-                is_prefix_bad ? config->redis_prefix : config->redis_cluster_name);
+  if (check_key_part("redis-prefix", config->redis_prefix, error) != 0 ||
+      check_key_part("redis-cluster-name", config->redis_cluster_name, error) != 0)
+    return ERR_CONFIG;
   if (topology == CONFIG_SENTINEL && !*config->redis_master)
     return fail(error,
                 "redis-topology is sentinel: redis-master must say by what name the sentinels know it");

@@ -16,8 +16,6 @@
 
 _Static_assert((int)LINK_PORT == (int)DIAL_PORT, "dial fills it in");
 
-enum { LOG_MS = 60000 };
-
 /* One command, until its answer has come. */
 struct link_call {
   struct heap_node due;
@@ -103,9 +101,8 @@ static void set_state(struct link *link, enum link_state state, const char *reas
 
 static void log_failure(struct link *link, const char *reason, int64_t now_ms) {
   bool is_down = link->breaker.is_open;
-  if (now_ms < link->next_log_at_ms[is_down])
+  if (!log_is_due(&link->next_log_at_ms[is_down], now_ms))
     return;
-  link->next_log_at_ms[is_down] = now_ms + LOG_MS;
   link->is_told_up = link->is_told_up && !is_down;
   if (is_down)
     log_warning("redis %s is down: %s; nobody waits for it, and it is tried again every %d to %d s",

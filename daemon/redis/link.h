@@ -49,7 +49,8 @@ enum link_state { LINK_CONNECTING, LINK_UP, LINK_DOWN };
 typedef void link_state_fn(void *context, enum link_state state, const char *reason);
 
 /* `reply` is lent for the call; NULL: no answer in time, or the connection was lost. An error reply of the
- * server comes as such. */
+ * server comes as such, as does one of this room, "TOOLARGE ...", where the answer was too large to be taken
+ * in (RESP_REPLY_MAX) and has ended the connection. */
 typedef void link_reply_fn(void *context, const struct redisReply *reply, int64_t now_ms);
 
 /* All lent. */

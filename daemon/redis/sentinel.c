@@ -11,7 +11,6 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/random.h"
-#include "redis/rediserror.h"
 
 static const char switch_channel[] = "+switch-master";
 
@@ -132,7 +131,7 @@ static void complain(struct sentinel *sentinel, const redisReply *reply) {
   } else if (reply) {
     text = "a sentinel's answer cannot be read";
   }
-  rediserror_quote(sentinel->complaint, sizeof(sentinel->complaint), text, strlen(text));
+  snprintf(sentinel->complaint, sizeof(sentinel->complaint), "%s", text);
   if (log_is_due(&sentinel->next_log_ms, clock_now_ms()))
     log_warning("redis: %s", sentinel->complaint);
 }

@@ -27,8 +27,9 @@
  * as purged.
  *
  * What others put there is refused and counted. An entry whose number is beyond all sense would make every
- * later one so: the list is deleted then. With a key of `seal` nobody without it can say anything; who can
- * write to the store can still make nodes forget, as by destroying the list.
+ * later one so, and behind one that is too large to be taken in nothing can be read: the list is deleted
+ * then. With a key of `seal` nobody without it can say anything; who can write to the store can still make
+ * nodes forget, as by destroying the list.
  *
  * Until the list has been read for the first time the store is closed (store_set_open), so that nothing is
  * taken from there which has been purged; for BULLETIN_WAIT_MS at most from when a server is up. Where the

@@ -4,8 +4,9 @@
  * Walks over one server after the other with SCAN, a command at a time: the one server, the master, or each
  * master of a cluster, those too that come to be known while it goes on. A cursor is the server's own and is
  * kept while it is away. What fails is tried again, KEYSCAN_FAILURES times in a row; a server that still
- * fails, or is away for KEYSCAN_AWAY_MS while another is up, is left, which is logged. While none is up it
- * waits. A key may come twice, and one that moves from server to server meanwhile not at all.
+ * fails, that forbids SCAN or does not know it, or is away for KEYSCAN_AWAY_MS while another is up, is left,
+ * which is logged. While none is up it waits. A key may come twice, and one that moves from server to server
+ * meanwhile not at all.
  *
  * What a server says is checked as to its form; the keys are whatever lies there. A server may say more and
  * more for ever: when that is enough is for whoever calls this (warm).
